@@ -1,0 +1,94 @@
+"""The exception tree of the harness. Each text says what is wrong with the value, what was expected, and what mends it.
+
+    decoders.errors.SeeTellError
+    ├── (ModelNotFound, ModelMismatch, NeedMissing, UnreadableImage, PromptTooLong: see decoders.errors)
+    ├── SuiteError               a suite file that does not parse, has an unknown key, or contradicts itself
+    ├── DataError                a dataset file that is missing or not in the format it claims
+    ├── RegistryError            a plug-in name
+    │   ├── UnknownPlugin        nobody registered it (with the nearest names)
+    │   ├── BrokenPlugin         registered, but its module does not load or is of the wrong kind
+    │   └── ClashingPlugins      two distributions registered the same name
+    ├── StoreError               a results folder that is locked, incomplete or does not belong to the run
+    │   ├── RunLocked            another process writes to it
+    │   └── RunIncomplete        not every example is decoded
+    ├── MetricError              a metric that cannot be computed at all
+    │   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
+    │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
+    └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
+"""
+
+from decoders.errors import ModelMismatch, ModelNotFound, NeedMissing, PromptTooLong, SeeTellError, UnreadableImage
+
+__all__ = [
+    "BrokenPlugin",
+    "ClashingPlugins",
+    "DataError",
+    "Interrupted",
+    "JavaError",
+    "MetricError",
+    "MetricUnavailable",
+    "ModelMismatch",
+    "ModelNotFound",
+    "NeedMissing",
+    "PromptTooLong",
+    "RegistryError",
+    "RunIncomplete",
+    "RunLocked",
+    "SeeTellError",
+    "StoreError",
+    "SuiteError",
+    "UnknownPlugin",
+    "UnreadableImage",
+]
+
+
+class SuiteError(SeeTellError):
+    """A suite that cannot be run as written."""
+
+
+class DataError(SeeTellError):
+    """Data that is missing or malformed."""
+
+
+class RegistryError(SeeTellError):
+    """A plug-in name that does not lead to one working plug-in."""
+
+
+class UnknownPlugin(RegistryError):
+    """A name that no installed distribution registers."""
+
+
+class BrokenPlugin(RegistryError):
+    """A registered plug-in that cannot be loaded or is not what its group promises."""
+
+
+class ClashingPlugins(RegistryError):
+    """One name, two distributions."""
+
+
+class StoreError(SeeTellError):
+    """A results folder in a state that must not be read or written as asked."""
+
+
+class RunLocked(StoreError):
+    """Another live process is decoding this run."""
+
+
+class RunIncomplete(StoreError):
+    """A run that was asked for its samples before it had all of them."""
+
+
+class MetricError(SeeTellError):
+    """A metric that cannot be computed on these samples."""
+
+
+class MetricUnavailable(MetricError):
+    """Something the metric needs is not on this machine; the text names the remedy."""
+
+
+class JavaError(MetricError):
+    """A Java process that is missing, crashed, timed out or answered something else than asked."""
+
+
+class Interrupted(SeeTellError):
+    """The user pressed Ctrl-C; everything decoded so far is on disk."""

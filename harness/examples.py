@@ -1,0 +1,53 @@
+"""An example is what is asked, a sample is what was answered; seeds tie the two to one draw."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One thing to be told: an image, a title, or both, with what people said about it."""
+
+    id: str
+    """Unique within its dataset; results are joined by it, never by position."""
+    prompt: str = ""
+    """The example's own words to start from (a story's title); a suite's prompt template may wrap it."""
+    image: Path | bytes | None = None
+    """An image file, or its bytes."""
+    references: tuple[str, ...] = ()
+    """What people wrote, as they wrote it."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else the dataset knows (JSON values only), such as the scene behind a Toybox image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an example has no text."""
+
+    kind: str
+    """The name of the error class, such as `UnreadableImage`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answer to one example: a text, or a typed failure, never a failure dressed as a text."""
+
+    example: Example
+    draw: int = 0
+    """Which of several draws of a sampling decoder this is, from 0."""
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    finish: str = ""
+    failure: Failure | None = None
+
+
+def seed_for(identity: str, example_id: str, draw: int) -> int:
+    """The 64-bit seed of one draw: a hash of the run's identity, the example and the draw, so it needs no order."""
+    key = f"{identity}\x1f{example_id}\x1f{draw}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")

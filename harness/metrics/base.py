@@ -1,0 +1,78 @@
+"""A metric is rows and a finaliser: `score = finalise(sum of per-example rows)`.
+
+Intervals, paired tests, shard merging and gates are then one routine each, because all of them only ever re-weight rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from decoders.base import Models, Need
+from harness.examples import Sample
+from harness.provenance import Signature
+
+Resampling = Literal["bootstrap", "paired-only", "none"]
+
+
+class MetricConfig(BaseModel):
+    """Base of every metric's `Config`: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One number that a metric reports."""
+
+    name: str
+    """As it stands in tables and in JSON, such as `bleu-4`."""
+    higher_is_better: bool | None
+    """None where neither direction is good in itself (length)."""
+    percent: bool = True
+    """Tables show it times 100; stored values are always plain fractions."""
+
+
+class Metric(ABC):
+    """One way of scoring samples. Instances are cheap; the work is in `rows`."""
+
+    Config: ClassVar[type[MetricConfig]] = MetricConfig
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """Models and inputs it cannot do without; the harness loads them, or reports the metric as unavailable."""
+    needs_references: ClassVar[bool] = False
+    resampling: ClassVar[Resampling] = "bootstrap"
+    """`bootstrap`: percentile-type intervals are valid; `paired-only`: only comparisons are; `none`: neither is."""
+
+    def __init__(self, config: MetricConfig, models: Models) -> None:
+        self.config = config
+        self.models = models
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[Output, ...]:
+        """The numbers `finalise` returns, in its order."""
+
+    @abstractmethod
+    def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        """One row of additive statistics a sample, `[n, k]`; a row of NaN means unscored, which is counted, never zero.
+
+        Failed samples are unscored. `samples` is everything that is scored together, so corpus-wide facts (CIDEr's
+        document frequencies) may be taken from it.
+
+        Raises:
+            MetricError: these samples cannot be scored at all (with the reason); other metrics go on.
+        """
+
+    @abstractmethod
+    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of rows, `[..., k]`, to one value an output, `[..., len(outputs)]`. Vectorised over leading axes."""
+
+    @abstractmethod
+    def signature(self) -> Signature:
+        """Everything that moves the value. Called after `rows`, so it may name what only the data could tell."""
