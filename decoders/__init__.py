@@ -1,0 +1,1 @@
+"""Ways of turning an image and a prompt into text."""

@@ -1,0 +1,1 @@
+"""SeeTell's harness: suites, runs, metrics, statistics, leaderboards."""
