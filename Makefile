@@ -12,3 +12,32 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing SeeTell and what it needs into $(VENV) (a few minutes, once) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[metrics,ui,dev]'
 	touch $@
+
+# Every decoder on the embedded suite, scored, with a leaderboard to open. A second time nothing is decoded twice.
+demo: $(READY)
+	$(BIN)/seetell run toybox-plain
+	$(BIN)/seetell leaderboard toybox-plain
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# The heavy tests too: minutes, not seconds.
+test-all: $(READY)
+	$(BIN)/python -m pytest -m 'heavy or not heavy'
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Each decoder on the same images, seconds side by side.
+bench: $(READY)
+	$(BIN)/seetell bench toybox-plain
+
+# The environment, caches and results of this folder; not the models, which are part of the source.
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist results/runs results/leaderboard

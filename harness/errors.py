@@ -1,20 +1,22 @@
 """The exception tree of the harness. Each text says what is wrong with the value, what was expected, and what mends it.
 
-    decoders.errors.SeeTellError
-    ├── (ModelNotFound, ModelMismatch, NeedMissing, UnreadableImage, PromptTooLong: see decoders.errors)
-    ├── SuiteError               a suite file that does not parse, has an unknown key, or contradicts itself
-    ├── DataError                a dataset file that is missing or not in the format it claims
-    ├── RegistryError            a plug-in name
-    │   ├── UnknownPlugin        nobody registered it (with the nearest names)
-    │   ├── BrokenPlugin         registered, but its module does not load or is of the wrong kind
-    │   └── ClashingPlugins      two distributions registered the same name
-    ├── StoreError               a results folder that is locked, incomplete or does not belong to the run
-    │   ├── RunLocked            another process writes to it
-    │   └── RunIncomplete        not every example is decoded
-    ├── MetricError              a metric that cannot be computed at all
-    │   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
-    │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
-    └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
+decoders.errors.SeeTellError
+├── (ModelNotFound, ModelMismatch, NeedMissing, UnreadableImage, PromptTooLong: see decoders.errors)
+├── SuiteError               a suite file that does not parse, has an unknown key, or contradicts itself
+├── DataError                a dataset file that is missing or not in the format it claims
+├── RegistryError            a plug-in name
+│   ├── UnknownPlugin        nobody registered it (with the nearest names)
+│   ├── BrokenPlugin         registered, but its module does not load or is of the wrong kind
+│   └── ClashingPlugins      two distributions registered the same name
+├── StoreError               a results folder that is locked, incomplete or does not belong to the run
+│   ├── RunLocked            another process writes to it
+│   └── RunIncomplete        not every example is decoded
+├── MetricError              a metric that cannot be computed at all
+│   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
+│   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
+├── DecoderFailed            a decoder's own exception, or an answer that breaks the contract
+├── OutOfMemory              not even one example fits the device
+└── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
 """
 
 from decoders.errors import ModelMismatch, ModelNotFound, NeedMissing, PromptTooLong, SeeTellError, UnreadableImage
@@ -23,6 +25,7 @@ __all__ = [
     "BrokenPlugin",
     "ClashingPlugins",
     "DataError",
+    "DecoderFailed",
     "Interrupted",
     "JavaError",
     "MetricError",
@@ -30,6 +33,7 @@ __all__ = [
     "ModelMismatch",
     "ModelNotFound",
     "NeedMissing",
+    "OutOfMemory",
     "PromptTooLong",
     "RegistryError",
     "RunIncomplete",
@@ -92,3 +96,11 @@ class JavaError(MetricError):
 
 class Interrupted(SeeTellError):
     """The user pressed Ctrl-C; everything decoded so far is on disk."""
+
+
+class DecoderFailed(SeeTellError):
+    """A decoder raised something of its own, or broke its contract; the cause is chained."""
+
+
+class OutOfMemory(SeeTellError):
+    """Even one example at a time does not fit the device."""

@@ -1,1 +1,47 @@
 """One frame of results, written as Markdown, CSV, JSON and one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.errors import SeeTellError
+from harness.leaderboard.frame import Board
+from harness.registry import did_you_mean
+
+FORMATS = {"markdown": "md", "csv": "csv", "json": "json", "html": "html"}
+"""Formats `render` knows, and the suffix a file in each of them has."""
+
+
+def render(boards: Sequence[Board], format: str) -> str:  # noqa: A002  (the word users type: --format)
+    """Write boards as text.
+
+    Args:
+        boards: one a suite, in the order they are to be shown.
+        format: one of `FORMATS`, or a suffix of one (`md`).
+
+    Returns:
+        The whole document, ending in a newline; encode it as UTF-8. The same boards give the same text.
+
+    Raises:
+        SeeTellError: a format nobody knows.
+    """
+    name = {suffix: name for name, suffix in FORMATS.items()}.get(format, format)
+    match name:
+        case "markdown":
+            from harness.leaderboard.markdown import to_markdown
+
+            return to_markdown(boards)
+        case "csv":
+            from harness.leaderboard.records import to_csv
+
+            return to_csv(boards)
+        case "json":
+            from harness.leaderboard.records import to_json
+
+            return to_json(boards)
+        case "html":
+            from harness.leaderboard.page import to_html
+
+            return to_html(boards)
+        case _:
+            raise SeeTellError(f"there is no leaderboard format {format!r}{did_you_mean(format, FORMATS)}")

@@ -53,6 +53,11 @@ class Metric(ABC):
         self.config = config
         self.models = models
 
+    def variant(self) -> str:
+        """What else on this machine moves the value (which tokenizer was found), so that stored scores are not reused
+        across such a change. Cheap: called without models."""
+        return ""
+
     @property
     @abstractmethod
     def outputs(self) -> tuple[Output, ...]:

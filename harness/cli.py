@@ -1,0 +1,206 @@
+"""The command line: verbs only. Each imports its module inside, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from decoders.errors import SeeTellError
+from harness.errors import Interrupted
+
+DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all well; something to put right; finished, but some examples failed; Ctrl-C."""
+
+app = App(
+    name="seetell",
+    help="""How well does each decoding method tell what it sees?
+
+    SeeTell decodes a suite of images with every method, scores the texts and ranks the methods, with intervals.
+
+    Start with `seetell run toybox-plain` (no download, a minute), then `seetell leaderboard toybox-plain`.
+    """,
+    version_flags=["--version"],
+)
+train = App(name="train", help="Train models: the embedded Toybox world's own, from nothing.")
+app.command(train)
+
+ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
+RESULTS = Path("results")
+
+
+@app.command
+def run(
+    suite: str,
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    limit: int | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    score: bool = True,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Decode a suite with each of its decoders, then score what they said.
+
+    What is on disk already is not decoded again, so running the same command once more goes on where it stopped.
+    Exit code 2 means: finished, but some examples failed (the summary says which).
+
+    Parameters
+    ----------
+    suite
+        A packaged suite (`seetell list`) or the path of a TOML file.
+    only
+        Decoders to run, by their label in the suite; all of them by default.
+    limit
+        Only the first so many examples: a quick look. The run stays incomplete and is not ranked.
+    batch_size
+        Examples decoded together; the suite's own by default. It changes the speed, never the text.
+    device
+        auto, cpu, cuda, cuda:1, ...
+    score
+        Score each run that is complete.
+    """
+    from harness import commands
+
+    return commands.run(suite, only, limit, batch_size, device, score, results, as_json)
+
+
+@app.command
+def score(
+    suite: str,
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    fresh: bool = False,
+    device: str = "auto",
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Score the complete runs of a suite with the suite's metrics.
+
+    Metrics whose configuration and data have not changed are taken from the last scoring.
+
+    Parameters
+    ----------
+    suite
+        A packaged suite or the path of a TOML file.
+    only
+        Decoders to score, by their label; all of them by default.
+    fresh
+        Compute every metric again.
+    device
+        auto, cpu, cuda, cuda:1, ...
+    """
+    from harness import commands
+
+    return commands.score(suite, only, fresh, device, results, as_json)
+
+
+@app.command
+def leaderboard(
+    suites: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    /,
+    *,
+    format: Annotated[Literal["table", "html", "md", "csv", "json"] | None, Parameter(name=["--format", "-f"])] = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Rank the scored runs: a table here, or a page, Markdown, CSV or JSON.
+
+    Without --format it writes all four files into the results folder's `leaderboard/` and shows the table.
+
+    Parameters
+    ----------
+    suites
+        Suites to show, by name; every one that has runs by default.
+    format
+        Print this format on standard output, or into --out.
+    out
+        File to write instead of standard output.
+    """
+    from harness import commands
+
+    return commands.leaderboard(suites, "json" if as_json else format, out, results)
+
+
+@app.command(name="list")
+def list_(*, as_json: AsJson = False) -> int:
+    """Show the suites, decoders, metrics and data sets that are installed, plug-ins included."""
+    from harness import commands
+
+    return commands.list_(as_json)
+
+
+@app.command
+def doctor(*, as_json: AsJson = False) -> int:
+    """Check this machine: one line a check, and the command that mends what is wrong."""
+    from harness import commands
+
+    return commands.doctor(as_json)
+
+
+@train.command
+def toybox(
+    *,
+    out: Path = Path("toybox-models"),
+    parts: Annotated[
+        tuple[Literal["clip", "plain", "ornate", "stories"], ...], Parameter(consume_multiple=True, negative="")
+    ] = (
+        "clip",
+        "plain",
+        "ornate",
+        "stories",
+    ),
+    seed: int = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Train the Toybox models from nothing (about half an hour on two cores) and check them against their gates.
+
+    Parameters
+    ----------
+    out
+        Folder for the weights and their manifest.
+    parts
+        Which models.
+    seed
+        Everything random follows from it.
+    """
+    from harness import commands
+
+    return commands.train_toybox(out, parts, seed, as_json)
+
+
+def main() -> None:
+    """Entry point of `seetell`. What a user can put right is one sentence, not a traceback."""
+    try:
+        code = app(result_action="return_value", exit_on_error=False)
+    except CycloptsError:  # its text is printed already
+        code = USER_ERROR
+    except Interrupted as stop:
+        _complain(stop)
+        code = INTERRUPTED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except SeeTellError as error:
+        if os.environ.get("SEETELL_TRACEBACK"):
+            raise
+        _complain(error)
+        code = USER_ERROR
+    sys.exit(code or DONE)
+
+
+def _complain(error: SeeTellError) -> None:
+    from harness.console import complain
+
+    complain(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""What the verbs of the command line do: call the harness, show the outcome, choose the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import console, registry
+from harness.cli import DONE, SOME_FAILED, USER_ERROR
+from harness.errors import SuiteError
+from harness.leaderboard.frame import Board
+from harness.registry import Registry, did_you_mean
+from harness.spec import Suite, packaged_suites
+from harness.store import Results
+
+
+def run(
+    name: str,
+    only: Sequence[str],
+    limit: int | None,
+    batch_size: int | None,
+    device: str,
+    with_scores: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """`seetell run`."""
+    for flag, value in (("--limit", limit), ("--batch-size", batch_size)):
+        if value is not None and value < 1:
+            raise SuiteError(f"{flag} is {value}; expected 1 or more")
+    from harness.evaluate import Evaluator
+    from harness.executor import InlineExecutor, pick_device
+    from harness.run import Digests, decode, load_examples, plan
+
+    suite = Suite.load(name)
+    chosen = _chosen(suite, only)
+    with console.progress_bar(f"reading {suite.name}"):
+        examples = load_examples(suite)
+        digests = Digests(suite, examples)
+        plans = [plan(suite, label, examples, digests=digests) for label in chosen]  # all, before any hour is spent
+    evaluator = Evaluator(suite, examples, digests, pick_device(device)) if with_scores else None
+    store = Results(results)
+    report: list[dict[str, Any]] = []
+    failed = False
+    for planned in plans:
+        label = planned.spec.label
+        with console.progress_bar(f"{suite.name}/{label}: decoding") as progress:
+            outcome = decode(
+                planned,
+                suite,
+                store,
+                executor=InlineExecutor(console.say),
+                batch_size=batch_size,
+                limit=limit,
+                device=device,
+                progress=progress,
+            )
+        console.say(f"{suite.name}/{label}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
+        failed = failed or bool(outcome.failures)
+        entry: dict[str, Any] = {
+            "suite": suite.name,
+            "decoder": label,
+            "identity": outcome.identity,
+            "folder": str(outcome.folder.path),
+            "total": outcome.total,
+            "decoded": outcome.decoded,
+            "failed": len(outcome.failures),
+            "complete": outcome.complete,
+        }
+        if evaluator is not None and outcome.complete:
+            with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
+                entry["scores"] = [each.to_json() for each in evaluator.score(outcome.folder, progress=progress)]
+        report.append(entry)
+    if as_json:
+        console.emit({"runs": report})
+    else:
+        _next_step(suite, report, results)
+    return SOME_FAILED if failed else DONE
+
+
+def score(name: str, only: Sequence[str], fresh: bool, device: str, results: Path, as_json: bool) -> int:
+    """`seetell score`."""
+    from harness.evaluate import Evaluator
+    from harness.executor import pick_device
+    from harness.run import Digests, load_examples, plan
+
+    suite = Suite.load(name)
+    chosen = _chosen(suite, only)
+    examples = load_examples(suite)
+    digests = Digests(suite, examples)
+    evaluator = Evaluator(suite, examples, digests, pick_device(device))
+    store = Results(results)
+    report = []
+    for label in chosen:
+        folder = store.run(plan(suite, label, examples, digests=digests).spec)
+        if not folder.complete:
+            console.say(f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}` does it")
+            continue
+        with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
+            scores = evaluator.score(folder, fresh=fresh, progress=progress)
+        report.append({"suite": suite.name, "decoder": label, "scores": [each.to_json() for each in scores]})
+    if as_json:
+        console.emit({"runs": report})
+    elif report:
+        leaderboard([suite.name], "table", None, results)
+    return DONE if report else USER_ERROR
+
+
+def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, results: Path) -> int:
+    """`seetell leaderboard`."""
+    from harness.leaderboard import FORMATS, render
+    from harness.leaderboard.collect import boards
+    from harness.store import write_bytes
+
+    store = Results(results)
+    found = boards(store, suites)
+    if out is not None and format in (None, "table"):
+        format = out.suffix.lstrip(".").lower()
+        if format not in FORMATS:
+            raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(FORMATS)}")
+    if format in (None, "table"):
+        for board in found:
+            _show_board(board)
+    if format is None:
+        for each in FORMATS:
+            write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
+        console.say(f"The leaderboard to open: {(store.leaderboard / 'leaderboard.html').resolve()}")
+    elif format != "table":
+        text = render(found, format)
+        if out is None:
+            sys.stdout.write(text)
+        else:
+            write_bytes(out, text.encode("utf-8", "replace"))
+            console.say(f"wrote {out}")
+    return DONE
+
+
+def list_(as_json: bool) -> int:
+    """`seetell list`."""
+    kinds: Mapping[str, Registry[Any]] = {
+        "decoders": registry.decoders(),
+        "metrics": registry.metrics(),
+        "datasets": registry.datasets(),
+    }
+    suites = [{"name": name, "title": _title_of(name)} for name in packaged_suites()]
+    listing: dict[str, list[dict[str, Any]]] = {"suites": suites}
+    for kind, plugins in kinds.items():
+        listing[kind] = [
+            {
+                "name": claim.name,
+                "from": f"{claim.distribution} {claim.version}",
+                "description": claim.describe()
+                if len(claims) == 1
+                else f"CLASH: {len(claims)} distributions claim this name",
+            }
+            for claims in plugins.entries.values()
+            for claim in claims
+        ]
+    if as_json:
+        console.emit(listing)
+        return DONE
+    console.show_table("Suites", ("suite", "what"), [(each["name"], each["title"]) for each in suites])
+    for kind in kinds:
+        rows = [(each["name"], each["from"], each["description"]) for each in listing[kind]]
+        console.show_table(kind.capitalize(), (kind.removesuffix("s"), "from", "what"), rows)
+    return DONE
+
+
+def doctor(as_json: bool) -> int:
+    """`seetell doctor`."""
+    from harness.doctor import check
+
+    checks = check()
+    if as_json:
+        console.emit({"checks": [each.to_json() for each in checks]})
+    else:
+        marks = {True: "[green]ok[/]     ", None: "[yellow]without[/]", False: "[red]MISSING[/]"}
+        for each in checks:
+            console.out.print(f"{marks[each.ok]} {console.escape(each.name)}: {console.escape(each.detail)}")
+            if each.remedy and not each.ok:
+                console.out.print(f"          {console.escape(each.remedy)}")
+    return USER_ERROR if any(each.ok is False for each in checks) else DONE
+
+
+def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> int:
+    """`seetell train toybox`."""
+    from harness.datasets.toybox.recipe import train_toybox as train
+
+    manifest = train(out, parts=parts, seed=seed, progress=console.say)
+    if as_json:
+        console.emit(manifest)
+    else:
+        console.say(f"wrote {out}")
+    return DONE
+
+
+def _chosen(suite: Suite, only: Sequence[str]) -> list[str]:
+    """The labels to run; `--only a,b` and `--only a b` both work."""
+    from harness.run import labels
+
+    named = labels(suite)
+    wanted = [label for each in only for label in each.split(",") if label]
+    for label in wanted:
+        if label not in named:
+            raise SuiteError(f"--only {label}: suite {suite.name!r} has no such decoder{did_you_mean(label, named)}")
+    return wanted or list(named)
+
+
+def _title_of(suite: str) -> str:
+    loaded = Suite.load(suite)
+    return loaded.title or loaded.task
+
+
+def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
+    if any("scores" in entry for entry in report):
+        where = "" if results == Path("results") else f" --results {results}"
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{where}`")
+
+
+def _show_board(board: Board) -> None:
+    """A board as a terminal shows it: value, half the interval, rank order; incomplete runs last and said so."""
+    header = ["decoder"] + [f"{column.label} {column.arrow}".strip() for column in board.columns]
+    standings = {column.name: board.standings(column) for column in board.columns}
+    rows = []
+    for index, row in enumerate(board.ordered()):
+        name = row.decoder
+        if not row.complete:
+            name += f" (incomplete: {row.decoded + row.failed} of {row.total})"
+        elif row.failed:
+            name += f" ({row.failed} failed)"
+        cells = []
+        for column in board.columns:
+            cell = row.cells.get(column.name)
+            text = column.show(cell.number) if cell else "–"
+            if cell and cell.interval:
+                text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
+            standing = standings[column.name][index]
+            cells.append(text + ("*" if standing.best else "") + standing.group)
+        rows.append([name, *cells])
+    console.show_table(board.description or board.suite, header, rows, right=range(1, len(header)))

@@ -1,0 +1,133 @@
+"""Score stored runs: which metrics are due, with which models, and back into the store.
+
+A metric's result is kept under a hash of all that moves it (its options, the samples, the data, the models), so scoring
+again costs nothing until one of them changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from decoders.base import Models, Need
+from harness import registry
+from harness.errors import RunIncomplete
+from harness.examples import Example
+from harness.metrics.base import Metric, MetricConfig
+from harness.provenance import seetell_version
+from harness.run import Digests, samples
+from harness.score import Score, score_samples
+from harness.spec import Suite, checked
+from harness.store import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A metric of a suite, checked but without its models."""
+
+    label: str
+    name: str
+    plugin: type[Metric]
+    config: MetricConfig
+
+
+def due_metrics(suite: Suite) -> list[Due]:
+    """The metrics a suite names, their options checked.
+
+    Raises:
+        SuiteError, UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
+    """
+    found = []
+    for label, ref in suite.metrics.items():
+        name = ref.metric or label
+        plugin = registry.metrics().load(name)
+        found.append(Due(label, name, plugin, checked(plugin.Config, ref.options, f"[metrics.{label}]")))
+    return found
+
+
+class Evaluator:
+    """Scores the runs of one suite; models are loaded when a metric first needs them."""
+
+    def __init__(self, suite: Suite, examples: Sequence[Example], digests: Digests, device: str) -> None:
+        self.suite = suite
+        self.examples = examples
+        self.digests = digests
+        self.device = device
+        self.due = due_metrics(suite)
+
+    def score(
+        self, folder: RunFolder, *, fresh: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Score]:
+        """Score one complete run and store the scores.
+
+        Args:
+            folder: the run.
+            fresh: compute metrics again that are stored already.
+            progress: called with metrics done and due.
+
+        Raises:
+            RunIncomplete: not every example has its answer yet.
+        """
+        if not folder.complete:
+            raise RunIncomplete(
+                f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run`"
+            )
+        content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
+        before = {} if fresh else (folder.scores() or {}).get("metrics", {})
+        keys = {due.label: self._key(due, content) for due in self.due}
+        kept = {label: entry for label, entry in before.items() if entry["key"] == keys.get(label)}
+        missing = [due for due in self.due if due.label not in kept]
+        progress(len(kept), len(self.due))
+        entries: dict[str, Any] = dict(kept)
+        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in kept.values() if entry["rows"]}
+        answers = samples(folder, self.examples) if missing else []
+        for done, due in enumerate(missing, start=len(kept) + 1):
+            sheet = score_samples(answers, {due.label: self._metric(due)}, seed=self.suite.run.seed)
+            name = f"{due.label}-{keys[due.label][:8]}" if due.label in sheet.rows else None
+            if name:
+                rows[name] = sheet.rows[due.label]
+            entries[due.label] = {
+                "key": keys[due.label],
+                "rows": name,
+                "scores": [each.to_json() for each in sheet.scores],
+            }
+            progress(done, len(self.due))
+        ordered = {due.label: entries[due.label] for due in self.due}
+        if missing or set(before) != set(ordered):
+            folder.write_scores({"samples": content, "metrics": ordered}, rows)
+        return stored_scores({"metrics": ordered})
+
+    def _metric(self, due: Due) -> Metric:
+        from decoders.models import load
+
+        language_model = image_text = None
+        if Need.LM in due.plugin.needs and self.suite.models.language_model:
+            pin = self.digests.model(self.suite.models.language_model)
+            language_model = load.load_language_model(pin.name, dtype="float32", device=self.device)
+        if Need.CLIP in due.plugin.needs and self.suite.models.image_text:
+            pin = self.digests.model(self.suite.models.image_text)
+            image_text = load.load_image_text(pin.name, dtype="float32", device=self.device)
+        return due.plugin(due.config, Models(language_model, image_text))
+
+    def _key(self, due: Due, samples_digest: str) -> str:
+        models = self.suite.models
+        wanted = {Need.LM: models.language_model, Need.CLIP: models.image_text}
+        content = [
+            due.name,
+            due.config.model_dump(mode="json"),
+            due.plugin(due.config, Models()).variant(),
+            samples_digest,
+            self.digests.data,
+            [self.digests.model(name).digest for need, name in wanted.items() if need in due.plugin.needs and name],
+            self.suite.run.seed,
+            seetell_version(),
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def stored_scores(content: Mapping[str, Any]) -> list[Score]:
+    """The scores in a scores.json, in the suite's order."""
+    return [Score.from_json(each) for entry in content["metrics"].values() for each in entry["scores"]]

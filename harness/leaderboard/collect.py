@@ -1,0 +1,178 @@
+"""From stored runs to boards: the one place where a leaderboard meets the store."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+from decoders.base import Need
+from harness import registry
+from harness.errors import SeeTellError, StoreError
+from harness.evaluate import stored_scores
+from harness.examples import Example
+from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Kind, Row
+from harness.provenance import seetell_version
+from harness.registry import did_you_mean
+from harness.run import CONSTANT, load_examples
+from harness.score import Score
+from harness.spec import RunSpec, Suite
+from harness.store import Record, Results, RunFolder
+
+SHOWN_EXAMPLES = 60
+"""How many examples a page shows with their pictures."""
+
+THUMBNAIL = 256
+"""Longest side of a picture, in pixels."""
+
+LABELS = {
+    "cider": "CIDEr",
+    "rouge-l": "ROUGE-L",
+    "clipscore": "CLIPScore",
+    "clip-cosine": "CLIP cosine",
+    "grounding-precision": "Grounding P",
+    "grounding-recall": "Grounding R",
+    "grounding-f1": "Grounding F1",
+    "diversity": "Diversity",
+} | {f"bleu-{n}": f"BLEU-{n}" for n in range(1, 5)}
+"""How the field writes a metric's name; others are shown under their own."""
+
+
+def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
+    """One board a suite that has runs.
+
+    Args:
+        results: where the runs are.
+        suites: which suites, in this order; all by default, by name.
+
+    Raises:
+        StoreError: there are no runs, or none of a suite that was asked for.
+    """
+    by_suite: dict[str, list[RunFolder]] = {}
+    for folder in results.runs():
+        by_suite.setdefault(folder.path.parent.name, []).append(folder)
+    if not by_suite:
+        raise StoreError(f"there are no runs under {results.root}; make some with `seetell run toybox-plain`")
+    for suite in suites:
+        if suite not in by_suite:
+            raise StoreError(
+                f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, by_suite)}"
+            )
+    return [_board(by_suite[suite]) for suite in suites or sorted(by_suite)]
+
+
+def _board(folders: Sequence[RunFolder]) -> Board:
+    described = [(folder, folder.describe()) for folder in folders]
+    suite = Suite.model_validate(
+        max((content for _, content in described), key=lambda content: content["created"])["suite"]
+    )
+    answers = {folder: folder.records() for folder, _ in described}
+    scores = {folder: stored_scores(folder.scores() or {"metrics": {}}) for folder, _ in described}
+    rows = [
+        _row(folder, RunSpec.model_validate(content["spec"]), answers[folder], scores[folder])
+        for folder, content in described
+    ]
+    examples = _examples(suite)
+    environment = described[0][1]["environment"]
+    ids = {record.example_id for records in answers.values() for record in records}
+    return Board(
+        suite=suite.name,
+        task=suite.task,
+        columns=_columns(list(scores.values())),
+        rows=tuple(rows),
+        examples=_views(examples, [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
+        description=suite.title,
+        models={part.replace("_", " "): name for part, name in suite.models.model_dump().items() if name},
+        examples_total=len(examples) or len(ids),
+        created=max(content.get("finished", content["created"]) for _, content in described),
+        version=seetell_version(),
+        environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
+        intervals=_intervals(list(scores.values())),
+    )
+
+
+def _row(folder: RunFolder, spec: RunSpec, records: Sequence[Record], scores: Sequence[Score]) -> Row:
+    failed = sum(record.failure is not None for record in records)
+    kind, config = _kind_and_config(spec)
+    total = folder.describe()["answers"]
+    return Row(
+        suite=spec.suite,
+        decoder=spec.label,
+        identity=spec.identity()[:8],
+        cells={
+            score.output: Cell(
+                score.value, score.low, score.high, score.n, score.unscored, score.signature, score.unavailable
+            )
+            for score in scores
+        },
+        decoded=len(records) - failed,
+        failed=failed,
+        total=total,
+        complete=folder.complete,
+        config=config,
+        kind=kind,
+        note=f"{spec.draws} draws" if spec.draws > 1 else "",
+    )
+
+
+def _kind_and_config(spec: RunSpec) -> tuple[Kind, Mapping[str, object]]:
+    """What the decoder looks at, and its settings away from the defaults; nothing for a plug-in that is gone."""
+    try:
+        plugin = registry.decoders().load(spec.decoder)
+    except SeeTellError:
+        return "", spec.config
+    kind: Kind = "constant" if spec.decoder == CONSTANT else "image-aware" if Need.IMAGE in plugin.needs else "blind"
+    defaults = {name: field.default for name, field in plugin.Config.model_fields.items()}
+    return kind, {key: value for key, value in spec.config.items() if value != defaults.get(key)}
+
+
+def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
+    first: dict[str, Score] = {}
+    for each in scores:
+        for score in each:
+            first.setdefault(score.output, score)
+    return tuple(
+        Column(name, LABELS.get(name, name), score.higher_is_better, score.percent) for name, score in first.items()
+    )
+
+
+def _intervals(scores: Sequence[Sequence[Score]]) -> str:
+    methods = sorted({score.method for each in scores for score in each if score.method not in ("", "none")})
+    return f"95 % intervals, bootstrap over examples ({', '.join(methods)})" if methods else ""
+
+
+def _examples(suite: Suite) -> list[Example]:
+    """The suite's examples, or none when its data is no longer where it was: the numbers stand without pictures."""
+    try:
+        return load_examples(suite)
+    except SeeTellError:
+        return []
+
+
+def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Record]]]) -> tuple[ExampleView, ...]:
+    """The first examples with what every run said to them, in the order of the runs and draws."""
+    said: dict[str, list[Answer]] = {example.id: [] for example in examples[:SHOWN_EXAMPLES]}
+    for row, records in runs:
+        for record in records:
+            if record.example_id in said:
+                answer = Answer(row.decoder, row.identity, record.text, record.draw, record.failure)
+                said[record.example_id].append(answer)
+    return tuple(
+        ExampleView(example.id, example.prompt, thumbnail(example), example.references, tuple(said[example.id]))
+        for example in examples[:SHOWN_EXAMPLES]
+    )
+
+
+def thumbnail(example: Example) -> bytes | None:
+    """The example's image as a small WebP, or None if it has none or it cannot be opened."""
+    from decoders.models.image_text import open_image
+
+    if example.image is None:
+        return None
+    try:
+        image = open_image(example.image)
+    except SeeTellError:
+        return None
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,251 @@
+"""What a leaderboard says, before anyone decides how it looks: boards of rows and columns, and who may be ranked where.
+
+Every writer (Markdown, CSV, JSON, HTML) reads the same `Board`. Two rules are kept here, once:
+
+* Within a column only equal signatures are ranked against each other. A value that was made differently is shown, marked
+  with the letter of its group, and ranked among its own kind.
+* A run that has not answered every example is shown last and never ranked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.examples import Failure
+
+Kind = Literal["", "blind", "image-aware", "constant"]
+"""What a row's decoder looks at: nothing is said, the words alone, the image too, or nothing whatever (one constant
+sentence)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number with how sure it is and how it was made."""
+
+    value: float | None
+    """A plain fraction; None (or NaN) where there is none."""
+    low: float | None = None
+    """Lower end of the interval, on the scale of `value`; None where no valid interval exists."""
+    high: float | None = None
+    n: int = 0
+    """Samples that were scored."""
+    unscored: int = 0
+    """Samples that could not be: failures, and texts on which the metric is not defined."""
+    signature: str = ""
+    """`str(harness.provenance.Signature)`: everything that moves the value."""
+    unavailable: str = ""
+    """Why the metric could not be computed at all; empty where it could."""
+
+    @property
+    def number(self) -> float | None:
+        """The value where it is a finite number, else None."""
+        return finite(self.value)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends, or None unless both are finite numbers."""
+        low, high = finite(self.low), finite(self.high)
+        return None if low is None or high is None else (low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric output."""
+
+    name: str
+    """As in JSON, such as `bleu-4`."""
+    label: str
+    """As in tables, such as `BLEU-4`."""
+    higher_is_better: bool | None = True
+    """None where neither direction is good in itself; such a column is never ranked."""
+    percent: bool = True
+    """Shown times 100 with one decimal."""
+    description: str = ""
+    """One line of meaning, for whoever does not know the metric."""
+
+    def show(self, value: float | None) -> str:
+        """The value as tables print it; an en dash where there is none."""
+        number = finite(value)
+        if number is None:
+            return "∞" if value is not None and math.isinf(value) and value > 0 else "–"
+        text = f"{100 * number:.1f}" if self.percent else f"{number:.{2 if abs(number) < 100 else 1}f}"
+        # A negative value that rounds to nothing must not read as minus zero.
+        return text.lstrip("-") if not text.strip("-0.") else text
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run: a decoder with its settings on one suite."""
+
+    suite: str
+    decoder: str
+    """The label it has in the suite."""
+    identity: str
+    """First eight hexadecimal digits of the run's identity."""
+    cells: Mapping[str, Cell]
+    """By column name; a column may be absent."""
+    decoded: int
+    """Answers that are texts."""
+    failed: int
+    """Answers that are typed failures."""
+    total: int
+    """Answers the run needs."""
+    complete: bool
+    config: Mapping[str, object] = field(default_factory=dict)
+    """Hyper-parameters that are not at their default."""
+    kind: Kind = ""
+    note: str = ""
+    """One line about the run, shown beside its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one run said to one example."""
+
+    decoder: str
+    identity: str
+    text: str = ""
+    draw: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleView:
+    """One example as it is shown: what was asked, what people wrote, what every decoder said."""
+
+    id: str
+    prompt: str = ""
+    image: bytes | None = None
+    """A thumbnail, PNG, JPEG, GIF or WebP."""
+    references: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one cell stands in its column."""
+
+    rank: int | None = None
+    """From 1, equal values sharing a rank; None where the cell is not ranked."""
+    of: int = 0
+    """How many are ranked together."""
+    best: bool = False
+    """First of at least two."""
+    group: str = ""
+    """Letter of the cell's signature, where the column holds more than one signature; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything one suite's table says."""
+
+    suite: str
+    task: str
+    """`caption` or `story`."""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    examples: tuple[ExampleView, ...] = ()
+    headline: str = ""
+    """Name of the column that orders the table; the first that has a better direction if empty."""
+    description: str = ""
+    """One line about the suite."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """What was used, by part: `language model`, `image-text model`."""
+    examples_total: int = 0
+    """Examples in the suite, of which `examples` may be a selection."""
+    created: str = ""
+    """When the table was made, ISO 8601; empty for a table whose bytes must not change from day to day."""
+    version: str = ""
+    """SeeTell's own."""
+    environment: str = ""
+    """One line about the machine and the packages."""
+    intervals: str = ""
+    """How the intervals were made, such as `95 % BCa bootstrap over examples, 1000 draws, seed 0`."""
+
+    @property
+    def order_by(self) -> Column | None:
+        """The column that orders the rows, or None if no column has a better direction."""
+        directed = [column for column in self.columns if column.higher_is_better is not None]
+        named = [column for column in directed if column.name == self.headline]
+        return next(iter([*named, *directed]), None)
+
+    def ordered(self) -> list[Row]:
+        """The rows as they are shown: complete ones by the headline column, then complete ones without it, then the rest.
+
+        Where the headline column holds several signatures, each signature's rows stay together, the largest group first:
+        a row never stands above another because of a number that was made differently.
+        """
+        column = self.order_by
+        sizes: dict[str, int] = {}
+        for row in self.rows:
+            cell = rankable(row, column)
+            if cell is not None:
+                sizes[cell.signature] = sizes.get(cell.signature, 0) + 1
+
+        def key(row: Row) -> tuple[int, int, str, float, str, str]:
+            cell = rankable(row, column)
+            if column is None or cell is None or cell.number is None:
+                return (1 if row.complete else 2), 0, "", 0.0, row.decoder, row.identity
+            merit = -cell.number if column.higher_is_better else cell.number
+            return 0, -sizes[cell.signature], cell.signature, merit, row.decoder, row.identity
+
+        return sorted(self.rows, key=key)
+
+    def signatures(self, column: Column) -> list[str]:
+        """The different signatures in a column, in the order of the rows as shown."""
+        cells = (row.cells.get(column.name) for row in self.ordered())
+        return list(dict.fromkeys(cell.signature for cell in cells if cell is not None and cell.number is not None))
+
+    def standings(self, column: Column) -> list[Standing]:
+        """Where each row stands in a column, in the order of `ordered()`."""
+        rows = self.ordered()
+        signatures = self.signatures(column)
+        return [self._standing(row, rows, column, signatures) for row in rows]
+
+    def _standing(self, row: Row, rows: Sequence[Row], column: Column, signatures: Sequence[str]) -> Standing:
+        cell = row.cells.get(column.name)
+        if cell is None or cell.number is None:
+            return Standing()
+        group = letter(signatures.index(cell.signature)) if len(signatures) > 1 else ""
+        if rankable(row, column) is None:
+            return Standing(group=group)
+        peers = [other.number for other in _peers(rows, column, cell.signature) if other.number is not None]
+        sign = 1.0 if column.higher_is_better else -1.0
+        rank = 1 + sum(sign * peer > sign * cell.number for peer in peers)
+        return Standing(rank, len(peers), rank == 1 and len(peers) > 1, group)
+
+
+def rankable(row: Row, column: Column | None) -> Cell | None:
+    """The row's cell in a column where it may be ranked: the run is complete, the column has a direction, a number is there."""
+    if column is None or column.higher_is_better is None or not row.complete:
+        return None
+    cell = row.cells.get(column.name)
+    return cell if cell is not None and cell.number is not None else None
+
+
+def _peers(rows: Iterable[Row], column: Column, signature: str) -> list[Cell]:
+    cells = (rankable(row, column) for row in rows)
+    return [cell for cell in cells if cell is not None and cell.signature == signature]
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None where it is missing, NaN or infinite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def letter(index: int) -> str:
+    """A footnote letter: a, b, ..., z, aa, ab, ..."""
+    letters = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        letters = chr(ord("a") + digit) + letters
+    return letters

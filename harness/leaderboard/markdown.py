@@ -1,0 +1,135 @@
+"""The leaderboard as Markdown: a table of values, a table of intervals, and notes that say how the numbers were made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.leaderboard.escaping import markdown
+from harness.leaderboard.frame import Board, Column, Row, Standing, letter
+
+
+def to_markdown(boards: Sequence[Board]) -> str:
+    """Every board under its own heading; GitHub's dialect. All text from outside is escaped."""
+    return "\n\n".join(["# SeeTell leaderboard", *map(_board, boards)]) + "\n"
+
+
+def config_text(row: Row) -> str:
+    """The settings that are not at their default, `k=12 alpha=0.1`."""
+    return " ".join(f"{key}={value}" for key, value in row.config.items())
+
+
+def count_text(row: Row) -> str:
+    """How many answers there are: `64`, `61 of 64, 3 failed`, or `20 of 64, incomplete`."""
+    if row.complete and not row.failed:
+        return f"{row.decoded}"
+    failed = f", {row.failed} failed" if row.failed else ""
+    return f"{row.decoded} of {row.total}{failed}{'' if row.complete else ', incomplete'}"
+
+
+def notes(board: Board) -> list[str]:
+    """What a reader must know to read the table, a sentence each, unescaped."""
+    order = board.order_by
+    said = [f"Rows are ordered by {order.label}."] if order else []
+    said.append("Bold: best of its column, among numbers made in the same way. ↑ higher is better, ↓ lower is better.")
+    if any(column.percent for column in board.columns):
+        plain = [column.label for column in board.columns if not column.percent]
+        said.append(f"Values are shown times 100{', except ' + ', '.join(plain) if plain else ''}.")
+    if board.intervals:
+        said.append(f"Intervals: {board.intervals}.")
+    mixed = [column.label for column in board.columns if len(board.signatures(column)) > 1]
+    if mixed:
+        said.append(
+            f"Not all numbers were made in the same way in: {', '.join(mixed)}. Letters tell them apart; they are ranked "
+            "and compared only among equals."
+        )
+    incomplete = [row.decoder for row in board.rows if not row.complete]
+    if incomplete:
+        said.append(f"Incomplete, hence last and not ranked: {', '.join(incomplete)}.")
+    failed = [f"{row.decoder} ({row.failed} of {row.total})" for row in board.rows if row.failed]
+    if failed:
+        said.append(f"Examples without a text count in no metric; they failed for: {', '.join(failed)}.")
+    reasons: dict[str, list[str]] = {}
+    for column in board.columns:
+        for row in board.rows:
+            cell = row.cells.get(column.name)
+            if cell is not None and cell.unavailable and column.label not in reasons.setdefault(cell.unavailable, []):
+                reasons[cell.unavailable].append(column.label)
+    said.extend(f"n/a, {', '.join(labels)}: {reason}" for reason, labels in reasons.items())
+    return said
+
+
+def _board(board: Board) -> str:
+    parts = [f"## {markdown(board.suite)}", markdown(board.description), markdown(_facts(board)), _values(board)]
+    intervals = _intervals(board)
+    if intervals:
+        parts.append(f"<details><summary>Intervals</summary>\n\n{intervals}\n\n</details>")
+    parts.append("\n".join(f"- {markdown(note)}" for note in notes(board)))
+    parts.append(_signatures(board))
+    made = [f"SeeTell {board.version}" if board.version else "", board.created, board.environment]
+    parts.append(markdown(", ".join(filter(None, made))))
+    return "\n\n".join(filter(None, parts))
+
+
+def _facts(board: Board) -> str:
+    facts = [f"{board.examples_total} examples" if board.examples_total else ""]
+    facts += [f"{part}: {name}" for part, name in board.models.items()]
+    return "; ".join(filter(None, facts))
+
+
+def _values(board: Board) -> str:
+    heads = ["#", "Decoder", *(f"{markdown(column.label)} {column.arrow}".strip() for column in board.columns), "Texts"]
+    standings = [board.standings(column) for column in board.columns]
+    order = board.order_by
+    ranks = board.standings(order) if order else []
+    lines = []
+    for index, row in enumerate(board.ordered()):
+        rank = ranks[index].rank if ranks else None
+        cells = [_value(row, column, each[index]) for column, each in zip(board.columns, standings, strict=True)]
+        lines.append([str(rank or "–"), _name(row), *cells, markdown(count_text(row))])
+    return _table(heads, lines, left={1})
+
+
+def _intervals(board: Board) -> str:
+    columns = [column for column in board.columns if any(_interval(row, column) != "–" for row in board.rows)]
+    if not columns:
+        return ""
+    heads = ["Decoder", *(markdown(column.label) for column in columns)]
+    lines = [[_name(row), *(_interval(row, column) for column in columns)] for row in board.ordered()]
+    return _table(heads, lines, left={0})
+
+
+def _name(row: Row) -> str:
+    extra = ", ".join(filter(None, [row.kind if row.kind == "constant" else "", row.note, config_text(row)]))
+    return markdown(f"{row.decoder} ({extra})" if extra else row.decoder)
+
+
+def _value(row: Row, column: Column, standing: Standing) -> str:
+    cell = row.cells.get(column.name)
+    if cell is None or cell.value is None:
+        return "n/a" if cell is not None and cell.unavailable else "–"
+    text = column.show(cell.value)
+    group = f" <sup>{standing.group}</sup>" if standing.group else ""
+    return (f"**{text}**" if standing.best else text) + group
+
+
+def _interval(row: Row, column: Column) -> str:
+    cell = row.cells.get(column.name)
+    if cell is None or cell.interval is None or cell.number is None:
+        return "–"
+    low, high = cell.interval
+    return f"{column.show(low)} to {column.show(high)}"
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], left: set[int]) -> str:
+    rule = [":--" if index in left else "--:" for index in range(len(heads))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, rule, *lines])
+
+
+def _signatures(board: Board) -> str:
+    lines = []
+    for column in board.columns:
+        found = board.signatures(column)
+        for index, signature in enumerate(found):
+            mark = f" <sup>{letter(index)}</sup>" if len(found) > 1 else ""
+            lines.append(f"- {markdown(column.label)}{mark}: {markdown(signature)}")
+    return "How each number was made:\n\n" + "\n".join(lines) if lines else ""

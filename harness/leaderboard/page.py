@@ -1,0 +1,228 @@
+"""The leaderboard as one HTML page that needs nothing else: no network, no second file, and no text that can act.
+
+The page's own script and style are allowed by their SHA-256 in a content security policy (W3C CSP Level 3, section 2.3.1);
+anything else that might get in, inline handlers and styles included, is refused by the browser. All text goes through
+jinja2's autoescape.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.leaderboard.escaping import one_line, printable
+from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row, Standing, letter
+from harness.leaderboard.markdown import config_text, count_text, notes
+
+KINDS = {"blind": "image-blind", "image-aware": "sees the image", "constant": "one constant sentence", "": ""}
+PLOT_WIDTH = 72
+"""Of an interval's drawing, in CSS pixels."""
+
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """An interval as it is drawn: x positions from 0 to `PLOT_WIDTH`."""
+
+    low: float
+    value: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One cell as the template writes it."""
+
+    shown: str
+    title: str
+    """What a pointer that rests on it reads, and what a screen reader says."""
+    sort: str
+    """The value for the script to sort by; empty for none."""
+    group: int
+    """Index of its signature in the column: only equal groups are compared."""
+    standing: Standing
+    plot: Plot | None
+    partial: str
+    """`61 of 64` where not every answer was scored."""
+    unavailable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One row as the template writes it."""
+
+    row: Row
+    rank: str
+    kind: str
+    config: str
+    count: str
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnView:
+    """One column head as the template writes it."""
+
+    column: Column
+    title: str
+    signatures: tuple[str, ...]
+    is_order: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoardView:
+    """One board as the template writes it."""
+
+    board: Board
+    columns: tuple[ColumnView, ...]
+    rows: tuple[RowView, ...]
+    examples: tuple[tuple[ExampleView, str, tuple[tuple[str, tuple[Answer, ...]], ...]], ...]
+    """Each example with its image as a data address and its answers by decoder."""
+    notes: tuple[str, ...]
+
+
+def to_html(boards: Sequence[Board]) -> str:
+    """The whole page. The same boards give the same bytes."""
+    style, script = _resource("leaderboard.css"), _resource("leaderboard.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    page = _environment().get_template("leaderboard.html.jinja")
+    return page.render(
+        boards=[_board_view(board) for board in boards],
+        policy=policy,
+        # Our own files, not text from outside: they hold neither `</script` nor `</style`.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        plot_width=PLOT_WIDTH,
+    )
+
+
+@functools.cache
+def _resource(name: str) -> str:
+    # Browsers hash the text after turning CR LF into LF, so a checkout with other line ends must not change it.
+    return (resources.files("harness.leaderboard") / "templates" / name).read_text("utf-8").replace("\r\n", "\n")
+
+
+def _source(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    environment.filters |= {"one_line": one_line, "letter": letter}
+    return environment
+
+
+def _board_view(board: Board) -> BoardView:
+    ordered = board.ordered()
+    standings = [board.standings(column) for column in board.columns]
+    signatures = [board.signatures(column) for column in board.columns]
+    scales = [_scales(ordered, column) for column in board.columns]
+    order = board.order_by
+    rows = []
+    for index, row in enumerate(ordered):
+        cells = tuple(
+            _cell_view(row.cells.get(column.name), column, standing[index], known, scale)
+            for column, standing, known, scale in zip(board.columns, standings, signatures, scales, strict=True)
+        )
+        rank = standings[board.columns.index(order)][index].rank if order else None
+        rows.append(RowView(row, str(rank or "–"), KINDS[row.kind], config_text(row), count_text(row), cells))
+    columns = tuple(
+        ColumnView(column, _head_title(column, known), tuple(known), column is order)
+        for column, known in zip(board.columns, signatures, strict=True)
+    )
+    place = {(row.decoder, row.identity): index for index, row in enumerate(ordered)}
+    examples = tuple((each, image_address(each.image), _by_decoder(each, place)) for each in board.examples)
+    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)))
+
+
+def _head_title(column: Column, signatures: Sequence[str]) -> str:
+    better = {True: "Higher is better.", False: "Lower is better.", None: "Neither direction is better."}
+    parts = [column.description, better[column.higher_is_better], *signatures]
+    return "\n".join(filter(None, parts))
+
+
+def _cell_view(
+    cell: Cell | None,
+    column: Column,
+    standing: Standing,
+    signatures: Sequence[str],
+    scales: Mapping[str, tuple[float, float]],
+) -> CellView:
+    if cell is None or cell.value is None or math.isnan(cell.value):
+        reason = cell.unavailable if cell is not None else "not computed for this run"
+        return CellView("n/a" if reason else "–", reason, "", 0, standing, None, "", bool(reason))
+    facts = [f"{column.label} {column.show(cell.value)}"]
+    if cell.interval is not None:
+        facts.append(f"interval {column.show(cell.interval[0])} to {column.show(cell.interval[1])}")
+    if standing.rank is not None:
+        facts.append(f"rank {standing.rank} of {standing.of}")
+    facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
+    group = signatures.index(cell.signature) if cell.signature in signatures else 0
+    plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
+    partial = f"{cell.n} of {cell.n + cell.unscored}" if cell.unscored else ""
+    sort = "" if cell.number is None else repr(float(cell.number))
+    return CellView(column.show(cell.value), "; ".join(facts), sort, group, standing, plot, partial, unavailable=False)
+
+
+def _scales(rows: Sequence[Row], column: Column) -> dict[str, tuple[float, float]]:
+    """The range of each signature's values and intervals in a column: only equals share an axis."""
+    ends: dict[str, list[float]] = {}
+    for row in rows:
+        cell = row.cells.get(column.name)
+        if cell is not None and cell.number is not None:
+            ends.setdefault(cell.signature, []).extend([cell.number, *(cell.interval or ())])
+    return {signature: (min(found), max(found)) for signature, found in ends.items()}
+
+
+def _plot(cell: Cell, scale: tuple[float, float]) -> Plot | None:
+    if cell.interval is None or cell.number is None or scale[0] == scale[1]:
+        return None
+    start, end = scale
+
+    def place(value: float) -> float:
+        return round(2 + (PLOT_WIDTH - 4) * (value - start) / (end - start), 1)
+
+    low, high = cell.interval
+    return Plot(place(low), place(cell.number), place(high))
+
+
+def _by_decoder(
+    example: ExampleView, place: Mapping[tuple[str, str], int]
+) -> tuple[tuple[str, tuple[Answer, ...]], ...]:
+    """Answers gathered by run, runs in the order of the table, draws in theirs."""
+    found: dict[tuple[str, str], list[Answer]] = {}
+    for answer in example.answers:
+        found.setdefault((answer.decoder, answer.identity), []).append(answer)
+    ordered = sorted(found, key=lambda key: (place.get(key, len(place)), key))
+    return tuple((key[0], tuple(sorted(found[key], key=lambda answer: answer.draw))) for key in ordered)
+
+
+def image_address(image: bytes | None) -> str:
+    """The image as a `data:` address; empty for none, and for bytes that are no raster image (SVG may carry script)."""
+    if image is None:
+        return ""
+    kind = next((kind for magic, kind in _MAGIC.items() if image.startswith(magic)), "")
+    if not kind or (kind == "webp" and image[8:12] != b"WEBP"):
+        return ""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

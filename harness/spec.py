@@ -1,0 +1,254 @@
+"""What is to be run: suites as people write them (TOML), run specs as the machine pins them down, and their identity.
+
+A suite says which data, which models, which decoders with which settings, which metrics. Planning turns each of its
+decoders into one `RunSpec`, in which every default is spelled out and every model and data set is named by its content.
+The hash of that is the run's identity: equal identity means equal text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from harness.errors import SuiteError
+from harness.registry import did_you_mean
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""Becomes a folder name, hence the rule."""
+
+Task = Literal["caption", "story"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class Section(BaseModel):
+    """Base of a suite's sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PluginSection(Section):
+    """A section that names a plug-in and holds that plug-in's own options beside SeeTell's keys."""
+
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "options" in values:
+            return values
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        return {**own, "options": {key: value for key, value in values.items() if key not in own}}
+
+
+class DataRef(PluginSection):
+    """`[data]` and `[captions]`: a dataset format and its options."""
+
+    dataset: str
+
+
+class DecoderRef(PluginSection):
+    """`[decoders.LABEL]`: the rest of its keys are the decoder's hyper-parameters."""
+
+    decoder: str = ""
+    """Which decoder; the label itself if left out."""
+    draws: int | None = Field(default=None, ge=1, le=1000)
+    """Texts an example, where the decoder samples; the suite's `[run] draws` if left out."""
+
+
+class MetricRef(PluginSection):
+    """`[metrics.LABEL]`: the rest of its keys are the metric's options."""
+
+    metric: str = ""
+    """Which metric; the label itself if left out."""
+
+
+class ModelNames(Section):
+    """`[models]`."""
+
+    language_model: str | None = None
+    """`hf:org/name@revision`, `local:folder` or `toybox:plain|ornate|stories`."""
+    image_text: str | None = None
+    """`open_clip:NAME@tag`, `local-dir:folder`, `hf-hub:org/name` or `toybox:clip`."""
+
+
+class TextRules(Section):
+    """`[text]`: what the language model continues, and how far."""
+
+    prompt: str = "{prompt}"
+    """`{prompt}` stands for the example's own prompt; special tokens are spelled out."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """New tokens, end token included."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Prompt plus new tokens."""
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> TextRules:
+        if self.max_new_tokens is None and self.max_length is None:
+            raise ValueError("[text] needs max_new_tokens or max_length, or a text might never end")
+        return self
+
+
+class RunRules(Section):
+    """`[run]`."""
+
+    seed: int = 0
+    """Everything random follows from it."""
+    draws: int = Field(default=1, ge=1, le=1000)
+    """Texts an example from decoders that sample; one from those that do not."""
+    batch_size: int = Field(default=32, ge=1)
+    """Examples decoded together. It changes the speed, never the text."""
+    dtype: Dtype = "float32"
+    """Arithmetic of the models. Only float32 results are ranked against each other."""
+
+
+class Suite(Section):
+    """A whole experiment, as one TOML file."""
+
+    name: Slug
+    title: str = ""
+    task: Task = "caption"
+    data: DataRef
+    models: ModelNames = ModelNames()
+    captions: DataRef | None = None
+    """Where CLIPRe's captions come from."""
+    text: TextRules
+    run: RunRules = RunRules()
+    decoders: Mapping[Slug, DecoderRef]
+    metrics: Mapping[Slug, MetricRef] = Field(default_factory=dict)
+    folder: Path = Path()
+    """Relative paths in the suite start here: the folder of its file."""
+
+    @classmethod
+    def load(cls, name: str) -> Suite:
+        """Read a suite: a path to a TOML file, or the name of a packaged one.
+
+        Raises:
+            SuiteError: no such suite, not TOML, unknown keys (with the nearest one), values out of range.
+        """
+        path = Path(name)
+        if path.suffix == ".toml" or path.is_file():
+            if not path.is_file():
+                raise SuiteError(
+                    f"there is no suite file {name}; give the path of a TOML file or one of: {_packaged_names()}"
+                )
+            return cls.parse(path.read_bytes(), str(path), path.resolve().parent)
+        packaged = resources.files("harness") / "suites" / f"{name}.toml"
+        if not packaged.is_file():
+            raise SuiteError(
+                f"there is no suite {name!r}{did_you_mean(name, packaged_suites())}; or give the path of a TOML file"
+            )
+        return cls.parse(packaged.read_bytes(), f"suite {name}", Path.cwd())
+
+    @classmethod
+    def parse(cls, content: bytes, where: str, folder: Path) -> Suite:
+        """Read a suite from the bytes of its file; `where` is how messages call it."""
+        try:
+            table = tomllib.loads(content.decode("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SuiteError(f"{where} is not TOML: {error}") from error
+        suite = checked(cls, table, where)
+        if not suite.decoders:
+            raise SuiteError(f"{where} names no decoder; add a table such as [decoders.magic]")
+        return suite.model_copy(update={"folder": folder})
+
+    def document(self) -> dict[str, Any]:
+        """Everything in it as plain JSON values, for run.json."""
+        return self.model_dump(mode="json")
+
+
+class ModelPin(Section):
+    """A model and the hash of its content; the content decides."""
+
+    name: str
+    digest: str
+
+
+class RunSpec(Section):
+    """One decoder on one data set, pinned down to the last default."""
+
+    suite: str
+    label: str
+    task: Task
+    decoder: str
+    decoder_version: int
+    config: Mapping[str, Any]
+    """The full dump of the decoder's config."""
+    language_model: ModelPin | None
+    image_text: ModelPin | None
+    data_digest: str
+    captions_digest: str | None
+    prompt: str
+    max_new_tokens: int | None
+    max_length: int | None
+    seed: int
+    draws: int
+    dtype: Dtype
+
+    def identity(self) -> str:
+        """SHA-256 over all that decides the text: 64 hex digits.
+
+        Names (of the suite, the label, a model's folder) are left out on purpose: the same weights in another folder say
+        the same. Batch size and device are no part of a spec at all.
+        """
+        content = self.model_dump(mode="json", exclude={"suite", "label", "task"})
+        for model in ("language_model", "image_text"):
+            content[model] = content[model] and content[model]["digest"]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """Validate what a user wrote; every complaint in one error, with the nearest known key for an unknown one.
+
+    Raises:
+        SuiteError: naming the place, the value, the rule.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        complaints = [_complaint(model, each) for each in error.errors()]
+    raise SuiteError(f"{where}: " + "; ".join(complaints))
+
+
+def _complaint(model: type[BaseModel], error: Any) -> str:
+    place = [str(part) for part in error["loc"]]
+    dotted = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {dotted!r}{did_you_mean(place[-1], _keys_at(model, place[:-1]))}"
+    if error["type"] == "missing":
+        return f"{dotted!r} is missing"
+    shown = repr(error["input"])
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    text = error["msg"].removeprefix("Value error, ")
+    return f"{dotted} = {shown}: {text}" if dotted else text
+
+
+def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    """The keys a section knows, walking down from the top; the top's own where the way is lost."""
+    here: Any = model
+    for part in place:
+        field = here.model_fields.get(part) if isinstance(here, type) and issubclass(here, BaseModel) else None
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        here = field.annotation
+    return [name for name in here.model_fields if name not in {"folder", "options"}]
+
+
+def packaged_suites() -> list[str]:
+    """Names of the suites that ship with SeeTell."""
+    folder = resources.files("harness") / "suites"
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def _packaged_names() -> str:
+    return ", ".join(packaged_suites())

@@ -1,0 +1,33 @@
+"""CLIPRe, the retrieval baseline of Su et al. 2022, "Language Models Can See", section 4.1: the caption of the training
+split whose text features have the highest cosine to the image features.
+
+The released code indexed its first batch of 128 captions over and over; `first128` does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tests.reference.image_text import ImageText
+from tests.reference.language import Margin
+
+
+def retrieve(clip: ImageText, image: object, captions: Sequence[str], *, first128: bool = False) -> tuple[str, float]:
+    """The best caption, the earliest of equals, and its lead over the best *other* caption.
+
+    Args:
+        clip: the image-text model.
+        image: normalised image features, `[d]`.
+        captions: the index.
+        first128: keep the first 128 captions only.
+    """
+    pool = list(captions[:128] if first128 else captions)
+    query = np.asarray(image, dtype=np.float64)
+    cosine = np.array([np.asarray(clip.encode_text(text), dtype=np.float64) @ query for text in pool])
+    best = int(np.argmax(cosine))
+    others = [score for text, score in zip(pool, cosine, strict=True) if text != pool[best]]
+    margin = Margin()
+    margin.smallest = float(cosine[best] - max(others)) if others else float("inf")
+    return pool[best], margin.smallest

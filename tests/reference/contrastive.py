@@ -1,0 +1,49 @@
+"""Contrastive search: Su et al. 2022, "A Contrastive Framework for Neural Text Generation" (SimCTG), equation 5.
+
+    x_t = argmax over v in V_k of (1 - alpha) * p(v | x_<t)  -  alpha * max over j < t of cos(h_v, h_{x_j})
+
+V_k are the k most probable tokens, p the softmax over the whole vocabulary, h_v the final hidden state of v when v is
+appended to the context, and the maximum runs over every earlier position, the prefix included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from tests.reference.language import Answer, Margin, run, until_end
+
+
+def candidates(logits: Tensor, k: int, margin: Margin) -> tuple[list[int], Tensor]:
+    """V_k, likeliest first, with the probabilities of its members under the whole softmax, `[k]`."""
+    top = torch.topk(torch.softmax(logits, dim=-1), min(k, len(logits)))
+    margin.at_rank(torch.log_softmax(logits, dim=-1), k)
+    return top.indices.tolist(), top.values
+
+
+def penalty(model: Any, context: Sequence[int], candidate: int, history: Tensor) -> float:
+    """The degeneration penalty of one candidate: its largest cosine to any position of the context."""
+    own = run(model, [*context, candidate])[1][-1]
+    return float(max(cosine_similarity(own, past, dim=0) for past in history))
+
+
+def contrastive_search(
+    model: Any, prompt: Sequence[int], *, k: int, alpha: float, new_tokens: int, end_id: int
+) -> Answer:
+    """Generate `new_tokens` tokens after `prompt`; as published, it never stops early, and what follows the end is cut."""
+    context, margins = list(prompt), []
+    for _ in range(new_tokens):
+        margin = Margin()
+        logits, history = run(model, context)
+        tokens, probabilities = candidates(logits, k, margin)
+        penalties = torch.tensor([penalty(model, context, token, history) for token in tokens])
+        score = (1 - alpha) * probabilities - alpha * penalties
+        margin.between_first_two(score)
+        margins.append(margin.smallest)
+        context.append(tokens[int(torch.argmax(score))])
+    said = until_end(context[len(prompt) :], end_id)
+    return Answer(said, min(margins[: len(said)]))

@@ -1,0 +1,108 @@
+"""Greedy decoding and the sampling baselines, given the noise.
+
+Top-k: Fan et al. 2018, "Hierarchical Neural Story Generation", section 5.2. Nucleus: Holtzman et al. 2020, "The Curious Case
+of Neural Text Degeneration", section 3.1. Typical: Meister et al. 2023, "Locally Typical Sampling", equation 10.
+Drawing from softmax(z) is taking the argmax of z + g with g standard Gumbel (Gumbel 1954; Maddison et al. 2014), so with the
+noise given, nothing is left to chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.reference.language import Answer, Margin, run, until_end
+
+Keep = Callable[[Tensor, Margin], list[int]]
+"""From the logits of one step, the ids of the tokens that may be drawn."""
+
+
+def all_tokens(logits: Tensor, margin: Margin) -> list[int]:
+    """No restriction."""
+    return list(range(len(logits)))
+
+
+def top_k(k: int) -> Keep:
+    """The k tokens with the highest probability."""
+
+    def keep(logits: Tensor, margin: Margin) -> list[int]:
+        margin.at_rank(logits, k)
+        return torch.topk(logits, min(k, len(logits))).indices.tolist()
+
+    return keep
+
+
+def _shortest_run(order: Sequence[int], probabilities: Sequence[float], mass: float, margin: Margin) -> list[int]:
+    """The shortest beginning of `order` that holds `mass` of the probability, the token that crosses it included."""
+    kept: list[int] = []
+    total = 0.0
+    for token in order:
+        kept.append(token)
+        total += probabilities[token]
+        margin.smallest = min(margin.smallest, abs(total - mass))
+        if total >= mass:
+            break
+    return kept
+
+
+def nucleus(p: float) -> Keep:
+    """The smallest set of the likeliest tokens whose probability reaches p."""
+
+    def keep(logits: Tensor, margin: Margin) -> list[int]:
+        probabilities = torch.softmax(logits.double(), dim=-1).tolist()
+        order = sorted(range(len(probabilities)), key=lambda token: -probabilities[token])
+        return _shortest_run(order, probabilities, p, margin)
+
+    return keep
+
+
+def typical(mass: float) -> Keep:
+    """The tokens whose information content is nearest to the entropy, until their probability reaches `mass`."""
+
+    def keep(logits: Tensor, margin: Margin) -> list[int]:
+        probabilities = torch.softmax(logits.double(), dim=-1).tolist()
+        entropy = -sum(p * math.log(p) for p in probabilities if p > 0)
+        distance = [abs(-math.log(p) - entropy) if p > 0 else math.inf for p in probabilities]
+        order = sorted(range(len(probabilities)), key=lambda token: distance[token])
+        return _shortest_run(order, probabilities, mass, margin)
+
+    return keep
+
+
+def decode(
+    model: Any,
+    prompt: Sequence[int],
+    *,
+    keep: Keep = all_tokens,
+    noise: Callable[[int], Tensor] | None = None,
+    temperature: float = 1.0,
+    new_tokens: int,
+    end_id: int,
+) -> Answer:
+    """Generate up to `new_tokens` tokens after `prompt`.
+
+    Args:
+        model: a causal language model.
+        prompt: ids to continue.
+        keep: which tokens may be drawn at a step.
+        noise: standard Gumbel noise of a step counted from 0, `[vocabulary]`; none for greedy decoding.
+        temperature: divides the logits before anything else.
+        new_tokens: the limit, end token included.
+        end_id: the token to stop at.
+    """
+    context, margin = list(prompt), Margin()
+    for step in range(new_tokens):
+        logits = run(model, context)[0] / temperature
+        kept = keep(logits, margin)
+        score = torch.log_softmax(logits, dim=-1)
+        if noise is not None:
+            score = score + noise(step)
+        margin.between_first_two(score[kept])
+        context.append(kept[int(torch.argmax(score[kept]))])
+        if context[-1] == end_id:
+            break
+    return Answer(until_end(context[len(prompt) :], end_id), margin.smallest)
