@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from decoders.clipre import CaptionIndex
-from decoders.models.image_text import ImageTextModel
 
+from decoders.models.image_text import ImageTextModel
 from harness.store import write_bytes
 
 

@@ -51,20 +51,13 @@ def run(
     What is on disk already is not decoded again, so running the same command once more goes on where it stopped.
     Exit code 2 means: finished, but some examples failed (the summary says which).
 
-    Parameters
-    ----------
-    suite
-        A packaged suite (`seetell list`) or the path of a TOML file.
-    only
-        Decoders to run, by their label in the suite; all of them by default.
-    limit
-        Only the first so many examples: a quick look. The run stays incomplete and is not ranked.
-    batch_size
-        Examples decoded together; the suite's own by default. It changes the speed, never the text.
-    device
-        auto, cpu, cuda, cuda:1, ...
-    score
-        Score each run that is complete.
+    Args:
+        suite: A packaged suite (`seetell list`) or the path of a TOML file.
+        only: Decoders to run, by their label in the suite; all of them by default.
+        limit: Only the first so many examples: a quick look. The run stays incomplete and is not ranked.
+        batch_size: Examples decoded together; the suite's own by default. It changes the speed, never the text.
+        device: auto, cpu, cuda, cuda:1, ...
+        score: Score each run that is complete.
     """
     from harness import commands
 
@@ -86,16 +79,11 @@ def score(
 
     Metrics whose configuration and data have not changed are taken from the last scoring.
 
-    Parameters
-    ----------
-    suite
-        A packaged suite or the path of a TOML file.
-    only
-        Decoders to score, by their label; all of them by default.
-    fresh
-        Compute every metric again.
-    device
-        auto, cpu, cuda, cuda:1, ...
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        only: Decoders to score, by their label; all of them by default.
+        fresh: Compute every metric again.
+        device: auto, cpu, cuda, cuda:1, ...
     """
     from harness import commands
 
@@ -116,14 +104,10 @@ def leaderboard(
 
     Without --format it writes all four files into the results folder's `leaderboard/` and shows the table.
 
-    Parameters
-    ----------
-    suites
-        Suites to show, by name; every one that has runs by default.
-    format
-        Print this format on standard output, or into --out.
-    out
-        File to write instead of standard output.
+    Args:
+        suites: Suites to show, by name; every one that has runs by default.
+        format: Print this format on standard output, or into --out.
+        out: File to write instead of standard output.
     """
     from harness import commands
 
@@ -146,6 +130,35 @@ def doctor(*, as_json: AsJson = False) -> int:
     return commands.doctor(as_json)
 
 
+@app.command
+def bench(
+    suite: str = "toybox-plain",
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    examples: int = 16,
+    batch_size: int = 16,
+    repeats: int = 3,
+    device: str = "auto",
+    as_json: AsJson = False,
+) -> int:
+    """Measure how fast each decoder of a suite is, image encoding included.
+
+    The figures of one run compare with each other and with no other run's.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        only: Decoders to measure, by their label; all of them by default.
+        examples: How many examples each decodes.
+        batch_size: Examples decoded together.
+        repeats: How often; the median counts. One more is run first to warm up.
+        device: auto, cpu, cuda, cuda:1, ...
+    """
+    from harness import commands
+
+    return commands.bench(suite, only, examples, batch_size, repeats, device, as_json)
+
+
 @train.command
 def toybox(
     *,
@@ -163,14 +176,10 @@ def toybox(
 ) -> int:
     """Train the Toybox models from nothing (about half an hour on two cores) and check them against their gates.
 
-    Parameters
-    ----------
-    out
-        Folder for the weights and their manifest.
-    parts
-        Which models.
-    seed
-        Everything random follows from it.
+    Args:
+        out: Folder for the weights and their manifest.
+        parts: Which models.
+        seed: Everything random follows from it.
     """
     from harness import commands
 

@@ -27,9 +27,7 @@ def run(
     as_json: bool,
 ) -> int:
     """`seetell run`."""
-    for flag, value in (("--limit", limit), ("--batch-size", batch_size)):
-        if value is not None and value < 1:
-            raise SuiteError(f"{flag} is {value}; expected 1 or more")
+    _check_positive({"--limit": limit, "--batch-size": batch_size})
     from harness.evaluate import Evaluator
     from harness.executor import InlineExecutor, pick_device
     from harness.run import Digests, decode, load_examples, plan
@@ -168,6 +166,51 @@ def list_(as_json: bool) -> int:
     return DONE
 
 
+def bench(
+    name: str, only: Sequence[str], examples: int, batch_size: int, repeats: int, device: str, as_json: bool
+) -> int:
+    """`seetell bench`."""
+    _check_positive({"--examples": examples, "--batch-size": batch_size, "--repeats": repeats})
+    from harness.bench import measure
+    from harness.executor import pick_device
+    from harness.run import Digests, load_examples, plan
+
+    suite = Suite.load(name)
+    data = load_examples(suite)
+    digests = Digests(suite, data)
+    plans = [plan(suite, label, data, digests=digests) for label in _chosen(suite, only)]
+    where = pick_device(device)
+    with console.progress_bar(f"{suite.name}: measuring") as progress:
+        timings = measure(
+            plans, examples=examples, batch_size=batch_size, repeats=repeats, device=where, progress=progress
+        )
+    if as_json:
+        console.emit(
+            {
+                "suite": suite.name,
+                "device": where,
+                "batch_size": batch_size,
+                "timings": [each.to_json() for each in timings],
+            }
+        )
+        return DONE
+    rows = [
+        (
+            each.decoder,
+            f"{each.per_second:.1f}",
+            f"{1000 * each.seconds / each.examples:.1f}",
+            f"{each.relative:.1f}x",
+            f"±{50 * each.spread / each.seconds:.0f} %",
+        )
+        for each in timings
+    ]
+    header = ("decoder", "examples/s", "ms an example", "times the slowest", "spread")
+    console.show_table(
+        f"{suite.name} on {where}, batch {batch_size}, median of {repeats}", header, rows, right=range(1, 5)
+    )
+    return DONE
+
+
 def doctor(as_json: bool) -> int:
     """`seetell doctor`."""
     from harness.doctor import check
@@ -194,6 +237,12 @@ def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> i
     else:
         console.say(f"wrote {out}")
     return DONE
+
+
+def _check_positive(flags: Mapping[str, int | None]) -> None:
+    for flag, value in flags.items():
+        if value is not None and value < 1:
+            raise SuiteError(f"{flag} is {value}; expected 1 or more")
 
 
 def _chosen(suite: Suite, only: Sequence[str]) -> list[str]:

@@ -7,8 +7,10 @@ from pathlib import Path
 ECHO = '''
 """A plug-in for tests: it says what it was asked, and how often."""
 import os
+import time
 from pathlib import Path
 from decoders.base import Decoder, DecoderConfig, Generation
+from decoders.errors import UnreadableImage
 
 class Config(DecoderConfig):
     word: str = "echo"
@@ -21,10 +23,14 @@ class Echo(Decoder):
     seeded = True
 
     def decode(self, prompts, seeds):
+        for prompt in prompts:
+            if "UNREADABLE" in prompt.text:
+                raise UnreadableImage(f"{prompt.id} is no image")
         log = os.environ.get("ECHO_LOG")
         if log:
             with Path(log).open("a") as file:
                 file.writelines(f"{prompt.id} {seed}\\n" for prompt, seed in zip(prompts, seeds))
+        time.sleep(float(os.environ.get("ECHO_PAUSE", "0")))
         return [Generation(f"{self.config.word} {prompt.text} {seed % 1000}", (), "eos") for prompt, seed in zip(prompts, seeds)]
 '''
 

@@ -12,7 +12,7 @@ FORMATS = {"markdown": "md", "csv": "csv", "json": "json", "html": "html"}
 """Formats `render` knows, and the suffix a file in each of them has."""
 
 
-def render(boards: Sequence[Board], format: str) -> str:  # noqa: A002  (the word users type: --format)
+def render(boards: Sequence[Board], format: str) -> str:
     """Write boards as text.
 
     Args:

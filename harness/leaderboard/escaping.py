@@ -8,7 +8,7 @@ _BREAKS = re.compile(r"[\s\x85\u2028\u2029]+")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 # Marks, embeddings, overrides and isolates reorder what stands around them (Unicode Standard Annex 9).
 _BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#|~!$^])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~!$^])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 

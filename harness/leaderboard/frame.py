@@ -168,7 +168,7 @@ class Board:
     environment: str = ""
     """One line about the machine and the packages."""
     intervals: str = ""
-    """How the intervals were made, such as `95 % BCa bootstrap over examples, 1000 draws, seed 0`."""
+    """How the intervals were made, such as `95 % intervals, BCa bootstrap over examples, seed 0`."""
 
     @property
     def order_by(self) -> Column | None:

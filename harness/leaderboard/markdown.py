@@ -35,7 +35,7 @@ def notes(board: Board) -> list[str]:
         plain = [column.label for column in board.columns if not column.percent]
         said.append(f"Values are shown times 100{', except ' + ', '.join(plain) if plain else ''}.")
     if board.intervals:
-        said.append(f"Intervals: {board.intervals}.")
+        said.append(f"{board.intervals}.")
     mixed = [column.label for column in board.columns if len(board.signatures(column)) > 1]
     if mixed:
         said.append(
@@ -83,9 +83,9 @@ def _values(board: Board) -> str:
     ranks = board.standings(order) if order else []
     lines = []
     for index, row in enumerate(board.ordered()):
-        rank = ranks[index].rank if ranks else None
+        place = ranks[index] if ranks else Standing()
         cells = [_value(row, column, each[index]) for column, each in zip(board.columns, standings, strict=True)]
-        lines.append([str(rank or "–"), _name(row), *cells, markdown(count_text(row))])
+        lines.append([f"{place.rank or '–'}{_group(place)}", _name(row), *cells, markdown(count_text(row))])
     return _table(heads, lines, left={1})
 
 
@@ -108,8 +108,11 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
     if cell is None or cell.value is None:
         return "n/a" if cell is not None and cell.unavailable else "–"
     text = column.show(cell.value)
-    group = f" <sup>{standing.group}</sup>" if standing.group else ""
-    return (f"**{text}**" if standing.best else text) + group
+    return (f"**{text}**" if standing.best else text) + _group(standing)
+
+
+def _group(standing: Standing) -> str:
+    return f" <sup>{standing.group}</sup>" if standing.group else ""
 
 
 def _interval(row: Row, column: Column) -> str:

@@ -20,10 +20,10 @@ from markupsafe import Markup
 
 from harness.leaderboard.escaping import one_line, printable
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row, Standing, letter
-from harness.leaderboard.markdown import config_text, count_text, notes
+from harness.leaderboard.markdown import config_text, notes
 
 KINDS = {"blind": "image-blind", "image-aware": "sees the image", "constant": "one constant sentence", "": ""}
-PLOT_WIDTH = 72
+PLOT_WIDTH = 64
 """Of an interval's drawing, in CSS pixels."""
 
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
@@ -62,9 +62,10 @@ class RowView:
 
     row: Row
     rank: str
+    place: Standing
+    """Where it stands in the column that orders the table."""
     kind: str
     config: str
-    count: str
     cells: tuple[CellView, ...]
 
 
@@ -145,8 +146,8 @@ def _board_view(board: Board) -> BoardView:
             _cell_view(row.cells.get(column.name), column, standing[index], known, scale)
             for column, standing, known, scale in zip(board.columns, standings, signatures, scales, strict=True)
         )
-        rank = standings[board.columns.index(order)][index].rank if order else None
-        rows.append(RowView(row, str(rank or "–"), KINDS[row.kind], config_text(row), count_text(row), cells))
+        place = standings[board.columns.index(order)][index] if order else Standing()
+        rows.append(RowView(row, str(place.rank or "–"), place, KINDS[row.kind], config_text(row), cells))
     columns = tuple(
         ColumnView(column, _head_title(column, known), tuple(known), column is order)
         for column, known in zip(board.columns, signatures, strict=True)

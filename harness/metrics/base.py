@@ -54,8 +54,10 @@ class Metric(ABC):
         self.models = models
 
     def variant(self) -> str:
-        """What else on this machine moves the value (which tokenizer was found), so that stored scores are not reused
-        across such a change. Cheap: called without models."""
+        """What else on this machine moves the value, such as which tokenizer was found.
+
+        Stored scores are not reused across a change of it. Called without models, so it must be cheap.
+        """
         return ""
 
     @property

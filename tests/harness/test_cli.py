@@ -36,11 +36,14 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
+VERBS = ("run", "score", "leaderboard", "list", "doctor", "train", "bench")
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["list"], ["list", "--json"], *([verb, "--help"] for verb in ("run", "score", "leaderboard", "list", "doctor", "train", "bench"))],
+    [["--help"], ["--version"], ["list"], ["list", "--json"], *([verb, "--help"] for verb in VERBS)],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     allowed = ("pydantic",) if arguments[0] == "list" else ()
     code = LOOK.format(arguments=arguments, heavy=[name for name in HEAVY if name not in allowed])
@@ -51,8 +54,12 @@ def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
 
 def test_list_tells_everything_that_is_installed() -> None:
     listing = json.loads(seetell("list", "--json").stdout)
-    assert {"magic", "clipre", "contrastive", "greedy", "top-k", "nucleus", "typical"} <= {each["name"] for each in listing["decoders"]}
-    assert {"cider", "bleu", "rouge-l", "clipscore", "grounding", "repetition"} <= {each["name"] for each in listing["metrics"]}
+    assert {"magic", "clipre", "contrastive", "greedy", "top-k", "nucleus", "typical"} <= {
+        each["name"] for each in listing["decoders"]
+    }
+    assert {"cider", "bleu", "rouge-l", "clipscore", "grounding", "repetition"} <= {
+        each["name"] for each in listing["metrics"]
+    }
     assert {"toybox", "jsonl", "karpathy"} <= {each["name"] for each in listing["datasets"]}
     assert {"toybox-plain", "toybox-stories"} <= {each["name"] for each in listing["suites"]}
     assert all(each["description"] for kind in ("decoders", "metrics", "datasets") for each in listing[kind])

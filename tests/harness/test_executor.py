@@ -48,7 +48,9 @@ class Moody(Decoder):
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     module = f"moody_{abs(hash(str(tmp_path)))}"
-    monkeypatch.syspath_prepend(install(tmp_path, "moody", module, SOURCE, {"seetell.decoders": {"moody": f"{module}:Moody"}}))
+    monkeypatch.syspath_prepend(
+        install(tmp_path, "moody", module, SOURCE, {"seetell.decoders": {"moody": f"{module}:Moody"}})
+    )
     wanted = spec(decoder="moody", label="moody", config={}, language_model=None, image_text=None)
     return Job(wanted, None, "cpu", tmp_path)
 
@@ -69,7 +71,14 @@ def test_a_bad_example_fails_alone(moody: Job) -> None:
     }
 
 
-@pytest.mark.parametrize(("text", "message"), [("bug", r"'moody' raised KeyError: 'oops' .*ex1"), ("short list", "0 texts for 3"), ("strings", "list of Generation")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bug", r"'moody' raised KeyError: 'oops' .*ex1"),
+        ("short list", "0 texts for 3"),
+        ("strings", "list of Generation"),
+    ],
+)
 def test_a_decoders_own_fault_stops_the_run(moody: Job, text: str, message: str) -> None:
     with pytest.raises(DecoderFailed, match=message):
         decode(moody, ["a", text, "b"])

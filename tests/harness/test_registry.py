@@ -27,13 +27,17 @@ def test_every_built_in_loads_and_is_described_in_one_line(make: object) -> None
 
 def test_a_plugin_is_listed_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = 'raise SystemExit("imported")\nclass Mine:\n    """Tells it backwards."""\n'
-    monkeypatch.syspath_prepend(install(tmp_path, "backwards", "backwards_decoder", source, {GROUP: {"backwards": "backwards_decoder:Mine"}}))
+    monkeypatch.syspath_prepend(
+        install(tmp_path, "backwards", "backwards_decoder", source, {GROUP: {"backwards": "backwards_decoder:Mine"}})
+    )
     (entry,) = registry.decoders().entries["backwards"]
     assert (entry.distribution, entry.version, entry.describe()) == ("backwards", "1.0", "Tells it backwards.")
     assert "backwards_decoder" not in sys.modules
 
 
-def test_a_description_inside_a_package_is_found_without_importing_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_description_inside_a_package_is_found_without_importing_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "deep_pkg" / "inner").mkdir(parents=True)
     (tmp_path / "deep_pkg" / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (tmp_path / "deep_pkg" / "inner" / "__init__.py").write_text('class Deep:\n    """Looks deep.\n\n    More."""\n')
@@ -64,7 +68,9 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 def test_a_broken_plugin_is_named_when_it_is_used_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, target: str, message: str
 ) -> None:
-    monkeypatch.syspath_prepend(install(tmp_path, "broken-one", target.split(":")[0], source, {GROUP: {"broken": target}}))
+    monkeypatch.syspath_prepend(
+        install(tmp_path, "broken-one", target.split(":")[0], source, {GROUP: {"broken": target}})
+    )
     plugins = registry.decoders()
     assert "broken" in plugins.entries
     assert plugins.load("greedy")
@@ -84,5 +90,7 @@ def test_two_distributions_with_one_name_are_both_named(tmp_path: Path, monkeypa
 
 def test_one_distribution_seen_twice_on_the_path_is_no_clash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for copy in ("a", "b"):
-        monkeypatch.syspath_prepend(install(tmp_path / copy, "same", "same_echo", ECHO, {GROUP: {"same": "same_echo:Echo"}}))
+        monkeypatch.syspath_prepend(
+            install(tmp_path / copy, "same", "same_echo", ECHO, {GROUP: {"same": "same_echo:Echo"}})
+        )
     assert registry.decoders().load("same")

@@ -45,14 +45,21 @@ def test_keys_of_plugins_stay_apart_from_the_suites_own() -> None:
     suite = parse(MINIMAL + '[decoders.mild]\ndecoder = "magic"\ndraws = 2\nbeta = 0.5\n')
     assert suite.data.dataset == "jsonl"
     assert suite.data.options == {"file": "a.jsonl"}
-    assert (suite.decoders["mild"].decoder, suite.decoders["mild"].draws, suite.decoders["mild"].options) == ("magic", 2, {"beta": 0.5})
+    assert (suite.decoders["mild"].decoder, suite.decoders["mild"].draws, suite.decoders["mild"].options) == (
+        "magic",
+        2,
+        {"beta": 0.5},
+    )
     assert Suite.model_validate(suite.document()) == suite
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (MINIMAL.replace("max_new_tokens", "max_new_token"), r"unknown key 'text.max_new_token' \(did you mean 'max_new_tokens'"),
+        (
+            MINIMAL.replace("max_new_tokens", "max_new_token"),
+            r"unknown key 'text.max_new_token' \(did you mean 'max_new_tokens'",
+        ),
         ('tsk = "story"\n' + MINIMAL, r"unknown key 'tsk' \(did you mean 'task'"),
         (MINIMAL.replace('name = "mine"\n', ""), "'name' is missing"),
         (MINIMAL.replace('"mine"', '"../up"'), r"name = '\.\./up'"),
@@ -86,7 +93,8 @@ def test_an_unknown_suite_is_answered_with_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"decoder": "contrastive"}, {"decoder_version": 2}, {"config": {"k": 44}}, {"language_model": ModelPin(name="local:a", digest="x")},
+        {"decoder": "contrastive"}, {"decoder_version": 2}, {"config": {"k": 44}},
+        {"language_model": ModelPin(name="local:a", digest="x")},
         {"image_text": None}, {"data_digest": "x"}, {"captions_digest": "x"}, {"prompt": "a {prompt}"}, {"max_new_tokens": 9},
         {"max_length": 9}, {"seed": 1}, {"draws": 2}, {"dtype": "bfloat16"},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -15,7 +16,15 @@ from harness.examples import Failure
 from harness.store import Record, Results, RunFolder, write_json
 from tests.harness.test_spec import spec
 
-HARD_TEXTS = ["a red boat", "", "line\nbreak\r\u2028\u0085", "caf\u00e9 \u4e2d\u6587 \U0001f984", '"quoted" \\ {json}', "\x00nul", "\udc80 lone"]
+HARD_TEXTS = [
+    "a red boat",
+    "",
+    "line\nbreak\r\u2028\u0085",
+    "caf\u00e9 \u4e2d\u6587 \U0001f984",
+    '"quoted" \\ {json}',
+    "\x00nul",
+    "\udc80 lone",
+]
 
 
 def records() -> list[Record]:
@@ -25,7 +34,9 @@ def records() -> list[Record]:
 
 def kept(record: Record) -> Record:
     """What UTF-8 can keep of it."""
-    return Record(record.example_id, record.draw, record.text.replace("\udc80", "?"), record.tokens, record.finish, record.failure)
+    return Record(
+        record.example_id, record.draw, record.text.replace("\udc80", "?"), record.tokens, record.finish, record.failure
+    )
 
 
 def open_run(root: Path) -> RunFolder:
@@ -58,7 +69,7 @@ def test_samples_have_the_same_bytes_whatever_the_order_and_the_parts(
         part.append(records())
     other = open_run(tmp_path_factory.mktemp("b"))
     edges = [0, *sorted(cuts), len(order)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         with other.part() as part:
             part.append(order[start:end])
     for folder in (wanted, other):

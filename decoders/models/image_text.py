@@ -1,0 +1,164 @@
+"""An image-text model of open_clip: unit vectors for images and for texts, and the scale of their cosine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from decoders.models.images import open_image
+
+__all__ = ["ImageTextModel", "open_image"]
+
+_IMAGE_BATCH = 32
+_TEXT_TOKENS = 16384
+"""Tokens in one pass of the text tower; enough to keep a processor busy, little enough for any memory."""
+_REMEMBERED = 4096
+"""Images whose features are kept: checking an image and then captioning it encodes it once."""
+
+
+class ImageTextModel:
+    """A CLIP-like model, frozen and in evaluation mode.
+
+    Attributes:
+        model: the open_clip model.
+        name: what it was asked for as.
+        digest: hash of its files, or the commit of a hub model.
+        dtype: name of the weights' dtype, such as `float32`.
+        logit_scale: the learned factor of the cosine (exp of the stored parameter; 100 for OpenAI's models).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        preprocess: Callable[[Image.Image], Tensor],
+        tokenizer: Callable[[list[str]], Tensor],
+        *,
+        name: str,
+        digest: str,
+        dtype: str = "float32",
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.name, self.digest, self.dtype = name, digest, dtype
+        self.device: torch.device = next(model.parameters()).device
+        self.logit_scale = float(model.logit_scale.detach().float().exp().reshape(-1)[0])
+        self._weights_dtype: torch.dtype = next(model.parameters()).dtype
+        self._preprocess, self._tokenizer = preprocess, tokenizer
+        self._tower = model.text if hasattr(model, "text") else model
+        self._images: OrderedDict[object, Tensor] = OrderedDict()
+
+    @torch.no_grad()
+    def image_features(self, images: Sequence[Path | bytes]) -> Tensor:
+        """Features of images, `[n, d]` float32 of unit length.
+
+        Images seen lately are remembered, files by path, size and time of change, bytes by content.
+
+        Raises:
+            UnreadableImage: the first image that cannot be opened.
+        """
+        keys = [_image_key(image) for image in images]
+        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in self._images}
+        found = {key: self._images[key] for key in keys if key in self._images}
+        todo = list(missing.items())
+        for start in range(0, len(todo), _IMAGE_BATCH):
+            part = todo[start : start + _IMAGE_BATCH]
+            pixels = torch.stack([self._preprocess(open_image(image)) for _, image in part])
+            features = self.model.encode_image(pixels.to(self.device, self._weights_dtype))
+            found.update(zip((key for key, _ in part), _unit(features), strict=True))
+        for key in keys:
+            self._images[key] = found[key]
+            self._images.move_to_end(key)
+        while len(self._images) > _REMEMBERED:
+            self._images.popitem(last=False)
+        return torch.stack([found[key] for key in keys]) if keys else torch.empty(0, 0, device=self.device)
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Features of texts, `[n, d]` float32 of unit length.
+
+        Texts longer than the model's context (77 tokens for CLIP) lose their end. Equal texts are encoded once. Where the
+        text tower is causal, what follows a text's end token cannot matter, so texts of like length are encoded together
+        and cropped to the longest; towers that see both ways get their full context.
+        """
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return torch.empty(0, 0, device=self.device)
+        ids = self._tokenizer(distinct)
+        ends = self._ends(ids)
+        features: list[Tensor] = []
+        if ends is None:
+            rows = max(1, _TEXT_TOKENS // ids.shape[1])
+            order = torch.arange(len(distinct))
+            for part in order.split(rows):
+                features.append(_unit(self.model.encode_text(ids[part].to(self.device))))
+        else:
+            order = torch.argsort(ends, stable=True)
+            for part in _by_length(order, ends):
+                features.append(self._encode_cropped(ids[part], ends[part]))
+        places = {text: place for place, text in enumerate(distinct)}
+        where = torch.empty(len(distinct), dtype=torch.int64)
+        where[order] = torch.arange(len(distinct))
+        return torch.cat(features)[where[[places[text] for text in texts]].to(self.device)]
+
+    def _ends(self, ids: Tensor) -> Tensor | None:
+        """Position of the token that each text is pooled at, `[n]`; None where later tokens matter."""
+        tower = self._tower
+        causal = getattr(tower, "attn_mask", None) is not None
+        plain = getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
+        if not (causal and plain and hasattr(tower, "positional_embedding")):
+            return None
+        pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", ""))
+        if pool == "argmax":
+            return ids.argmax(dim=-1)
+        if pool == "eos":
+            end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
+            return (ids == end).int().argmax(dim=-1)
+        return None
+
+    def _encode_cropped(self, ids: Tensor, ends: Tensor) -> Tensor:
+        """The causal text tower on `ids`, `[n, context]`, cropped behind the last of `ends`, `[n]`.
+
+        The same computation as open_clip's `encode_text` (Radford et al. 2021, section 2.4), which insists on full length.
+        """
+        tower, length = self._tower, int(ends.max()) + 1
+        dtype = tower.transformer.get_cast_dtype()
+        ids, ends = ids[:, :length].to(self.device), ends.to(self.device)
+        x = tower.token_embedding(ids).to(dtype) + tower.positional_embedding[:length].to(dtype)
+        x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+        pooled = tower.ln_final(x[torch.arange(len(ids), device=self.device), ends])
+        projection = tower.text_projection
+        if projection is not None:
+            pooled = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
+        return _unit(pooled)
+
+
+def _unit(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=-1)
+
+
+def _image_key(image: Path | bytes) -> object:
+    if isinstance(image, bytes):
+        return hashlib.blake2b(image, digest_size=16).digest()
+    try:
+        stat = image.stat()
+    except OSError:
+        return image, None, None  # opening it will say what is wrong
+    return image, stat.st_mtime_ns, stat.st_size
+
+
+def _by_length(order: Tensor, ends: Tensor) -> list[Tensor]:
+    """Cut `order`, sorted by length, into runs whose padded size stays within the token budget."""
+    parts, start = [], 0
+    lengths = (ends[order] + 1).tolist()
+    for stop in range(1, len(lengths) + 1):
+        if stop == len(lengths) or (stop + 1 - start) * lengths[stop] > _TEXT_TOKENS:
+            parts.append(order[start:stop])
+            start = stop
+    return parts

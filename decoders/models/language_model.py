@@ -1,0 +1,289 @@
+"""A causal language model of Hugging Face transformers with its tokenizer; the only file that touches a key/value cache.
+
+A `Context` is what a batch of texts has been conditioned on so far. Decoders see next-token logits, the final hidden
+states of every position, and `look_ahead`: the hidden states that candidate tokens would have. Committing to a candidate
+takes over what the look-ahead computed, so the chosen token costs no second forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from decoders.errors import ModelMismatch, PromptTooLong
+
+START_TOKENS = ("<-start_of_text->",)
+"""Start tokens that caption models add to a vocabulary whose declared start token is still the base model's."""
+
+_CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+             (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))  # fmt: skip
+
+
+def clean_up(text: str) -> str:
+    """Remove the spaces before punctuation that tokenised training text leaves behind.
+
+    It is the rule that transformers 4 applied to all tokenizers by default, and so part of how MAGIC's texts were made
+    (candidates shown to CLIP included); transformers 5 no longer applies it to byte-level BPE.
+    """
+    for spaced, joined in _CLEAN_UP:
+        text = text.replace(spaced, joined)
+    return text
+
+
+class LanguageModel:
+    """A causal LM and its tokenizer, frozen and in evaluation mode.
+
+    Attributes:
+        model: the transformers model.
+        tokenizer: its fast tokenizer.
+        name: what it was asked for as.
+        digest: hash of its files, or the commit of a hub model.
+        dtype: name of the weights' dtype, such as `float32`.
+        end_id: the id that ends a text.
+        vocab_size: number of columns of the logits.
+        context_length: positions the model was made for; None if it does not say.
+        pads_prompts: whether prompts of different lengths can share a batch exactly. False for models that place tokens by
+            cache slot (sliding windows, relative biases without position ids).
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, digest: str, dtype: str = "float32") -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name, self.digest, self.dtype = name, digest, dtype
+        self.device: torch.device = next(model.parameters()).device
+        config = model.config.get_text_config(decoder=True)
+        self.context_length = _context_length(config)
+        self.vocab_size = int(model.get_output_embeddings().weight.shape[0])
+        self.end_id = self._find_end()
+        self._specials = _special_ids(tokenizer)
+        self._known = max(tokenizer.get_vocab().values()) + 1
+        if self._known > self.vocab_size:
+            raise ModelMismatch(
+                f"the tokenizer of {name} has ids up to {self._known - 1}, its model only {self.vocab_size} rows; "
+                "they belong to different models: put the tokenizer files that the model was trained with into its folder"
+            )
+        layers = _empty_cache(model).layers
+        self.pads_prompts = _takes(model, "position_ids") and not any(getattr(layer, "is_sliding", False) for layer in layers)
+        if not _takes(model, "past_key_values") or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
+            raise ModelMismatch(
+                f"{name} ({type(model).__name__}) keeps a recurrent state instead of keys and values, which cannot be "
+                "branched for look-ahead; choose a transformer language model"
+            )
+
+    def _find_end(self) -> int:
+        end = self.tokenizer.eos_token_id
+        if end is None:
+            end = self.model.config.eos_token_id
+        if isinstance(end, (list, tuple)):
+            end = end[0] if end else None
+        if end is None or not 0 <= int(end) < self.vocab_size:
+            raise ModelMismatch(
+                f"{self.name} has no usable end token (found {end!r}); set eos_token in its tokenizer_config.json"
+            )
+        return int(end)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a prompt.
+
+        Special tokens that are spelled out become their ids; none is added, because a prompt says all there is to say. An
+        empty prompt becomes the start token alone: `<-start_of_text->` if the vocabulary has it (MAGIC's caption models
+        do), else the tokenizer's start token, else its end token.
+        """
+        if text:
+            return [int(i) for i in self.tokenizer(text, add_special_tokens=False).input_ids]
+        vocabulary = self.tokenizer.get_vocab()
+        start = next((vocabulary[token] for token in START_TOKENS if token in vocabulary), self.tokenizer.bos_token_id)
+        return [self.end_id if start is None else int(start)]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Text of token ids, up to the first end token, with spaces before punctuation removed.
+
+        Args:
+            ids: the tokens, without the prompt.
+            skip_special: drop special tokens; otherwise they are spelled out.
+        """
+        kept = []
+        for token in ids:
+            if token == self.end_id:
+                break
+            if not (skip_special and token in self._specials):
+                kept.append(int(token))
+        return clean_up(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def room(self, prompt_tokens: int) -> int:
+        """New tokens that the model's context still holds after a prompt of `prompt_tokens` tokens."""
+        return 2**31 if self.context_length is None else self.context_length - prompt_tokens
+
+    @torch.no_grad()
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> Context:
+        """Run the model on a batch of prompts.
+
+        Args:
+            prompts: token ids, at least one each; of one length unless `pads_prompts`.
+
+        Raises:
+            PromptTooLong: a prompt without tokens or longer than the model's context.
+            ValueError: prompts of different lengths for a model that cannot pad them.
+        """
+        lengths = [len(prompt) for prompt in prompts]
+        for length in lengths:
+            if length < 1 or self.room(length) < 0:
+                raise PromptTooLong(
+                    f"a prompt of {length} tokens does not fit {self.name}, which takes 1 to {self.context_length}; "
+                    "shorten the prompt or choose a model with a longer context"
+                )
+        longest = max(lengths)
+        if longest != min(lengths) and not self.pads_prompts:
+            raise ValueError(f"{self.name} cannot hold prompts of different lengths {sorted(set(lengths))} in one batch")
+        # Padding goes to the right: real tokens then stand where they stand without it, and no row is all padding.
+        ids = torch.tensor([[*prompt, *[self.end_id] * (longest - len(prompt))] for prompt in prompts], device=self.device)
+        positions = torch.arange(longest, device=self.device)
+        row_lengths = torch.tensor(lengths, device=self.device)
+        mask = positions < row_lengths[:, None]
+        cache = _empty_cache(self.model)
+        hidden, logits = self.forward(ids, positions.expand_as(ids), mask, cache)
+        last = logits[torch.arange(len(lengths), device=self.device), row_lengths - 1]
+        return Context(self, cache, mask, row_lengths, hidden, last)
+
+    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Tensor]:
+        """One forward pass that extends `cache`.
+
+        Args:
+            ids: `[batch, new]` int64.
+            positions: `[batch, new]` int64, each token's place in its own text.
+            mask: `[batch, cached + new]` bool, False where a cache slot is padding.
+            cache: a transformers `Cache`.
+
+        Returns:
+            The vectors that the LM head sees, `[batch, new, hidden]`, and the logits, `[batch, new, vocabulary]`, both
+            float32. Columns that no token of the tokenizer belongs to (embeddings padded to a round size) are -inf.
+        """
+        seen: list[Tensor] = []
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        extra = {"position_ids": positions} if _takes(self.model, "position_ids") else {}
+        try:
+            output = self.model(
+                input_ids=ids, attention_mask=mask.long(), past_key_values=cache, use_cache=True, return_dict=True, **extra
+            )
+        finally:
+            hook.remove()
+        logits = output.logits.float()
+        if self._known < logits.shape[-1]:
+            logits[..., self._known :] = -torch.inf
+        return seen[0].float(), logits
+
+
+class Context:
+    """A batch of texts inside the model: keys and values, final hidden states, and the next token's logits.
+
+    Attributes:
+        logits: `[batch, vocabulary]` float32, for the next token.
+        hidden: `[batch, slots, hidden]` float32, what the LM head saw at every position so far.
+        mask: `[batch, slots]` bool, False where a slot is padding.
+        lengths: `[batch]` int64, tokens of each text so far, prompt included.
+    """
+
+    def __init__(
+        self, lm: LanguageModel, cache: Any, mask: Tensor, lengths: Tensor, hidden: Tensor, logits: Tensor
+    ) -> None:
+        self._lm = lm
+        self._cache = cache
+        self._ahead: tuple[Tensor, Tensor, Tensor] | None = None
+        self.mask, self.lengths = mask, lengths
+        self.hidden, self.logits = hidden, logits
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @torch.no_grad()
+    def advance(self, tokens: Tensor) -> None:
+        """Append one token to each text.
+
+        Args:
+            tokens: `[batch]` int64.
+        """
+        if self._ahead is not None:
+            raise RuntimeError("commit to one of the candidates that were looked ahead at, or to none before looking")
+        mask = _grown(self.mask)
+        hidden, logits = self._lm.forward(tokens[:, None], self.lengths[:, None], mask, self._cache)
+        self._append(mask, hidden, logits[:, 0])
+
+    @torch.no_grad()
+    def look_ahead(self, candidates: Tensor) -> Tensor:
+        """Hidden states that candidate next tokens would have.
+
+        Args:
+            candidates: `[batch, k]` int64.
+
+        Returns:
+            `[batch, k, hidden]` float32. The next call must be `commit`.
+        """
+        if self._ahead is not None:
+            raise RuntimeError("commit to one of the candidates before looking ahead again")
+        batch, k = candidates.shape
+        if k > 1:
+            self._cache.batch_repeat_interleave(k)
+        mask = _grown(self.mask).repeat_interleave(k, dim=0)
+        positions = self.lengths.repeat_interleave(k)[:, None]
+        hidden, logits = self._lm.forward(candidates.reshape(-1, 1), positions, mask, self._cache)
+        hidden, logits = hidden.view(batch, k, -1), logits.view(batch, k, -1)
+        self._ahead = candidates, hidden, logits
+        return hidden
+
+    @torch.no_grad()
+    def commit(self, choice: Tensor) -> None:
+        """Append the candidate with index `choice`, `[batch]` int64, of the last `look_ahead` to each text."""
+        if self._ahead is None:
+            raise RuntimeError("look ahead before committing to a candidate")
+        candidates, hidden, logits = self._ahead
+        self._ahead = None
+        rows = torch.arange(len(choice), device=choice.device)
+        if candidates.shape[1] > 1:
+            self._cache.batch_select_indices(rows * candidates.shape[1] + choice)
+        self._append(_grown(self.mask), hidden[rows, choice][:, None], logits[rows, choice])
+
+    @torch.no_grad()
+    def keep(self, rows: Tensor) -> None:
+        """Drop every text but those at the indices `rows`, `[kept]` int64."""
+        self._cache.batch_select_indices(rows)
+        self.mask, self.lengths = self.mask[rows], self.lengths[rows]
+        self.hidden, self.logits = self.hidden[rows], self.logits[rows]
+
+    def _append(self, mask: Tensor, hidden: Tensor, logits: Tensor) -> None:
+        self.mask, self.logits = mask, logits
+        self.hidden = torch.cat([self.hidden, hidden], dim=1)
+        self.lengths = self.lengths + 1
+
+
+def _grown(mask: Tensor) -> Tensor:
+    return torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+
+
+def _empty_cache(model: Any) -> Any:
+    from transformers import DynamicCache
+
+    return DynamicCache(config=model.config)
+
+
+def _takes(model: Any, argument: str) -> bool:
+    code = type(model).forward
+    code = getattr(code, "__wrapped__", code)
+    return argument in code.__code__.co_varnames
+
+
+def _context_length(config: Any) -> int | None:
+    for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
+        value = getattr(config, key, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids that never belong in a text: flagged as special, or added to the vocabulary in angle brackets."""
+    added = tokenizer.added_tokens_decoder.items()
+    brackets = {i for i, token in added if token.special or (token.content[:1] == "<" and token.content[-1:] == ">")}
+    return frozenset(brackets | {int(i) for i in tokenizer.all_special_ids})

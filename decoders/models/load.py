@@ -1,0 +1,258 @@
+"""From a model's name to a loaded model, once per process.
+
+Language models: `hf:org/name@revision`, `local:folder`, `toybox:plain|ornate|stories`.
+Image-text models: `open_clip:ViT-B-32-quickgelu@openai`, `hf-hub:org/name@revision`, `local-dir:folder`, `toybox:clip`.
+
+Weights are read from safetensors only, never from a pickle, and no code that comes with a model is run. Everything is
+float32 with TF32 off unless another dtype is asked for. Relative folders are relative to the current directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from decoders.errors import ModelMismatch, ModelNotFound
+from decoders.models import torchvision_schemas
+from decoders.models.files import Files, hub_folder, local_folder
+from decoders.models.image_text import ImageTextModel
+from decoders.models.language_model import LanguageModel
+
+TOYBOX = Path(__file__).parent / "toybox"
+TOYBOX_LANGUAGE_MODELS = ("plain", "ornate", "stories")
+LANGUAGE_SCHEMES = ("hf", "local", "toybox")
+IMAGE_TEXT_SCHEMES = ("open_clip", "hf-hub", "local-dir", "toybox")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_LM_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*",
+             "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "spiece.model")  # fmt: skip
+_CLIP_FILES = ("open_clip*.safetensors", "model.safetensors", "open_clip_config.json", *_LM_FILES[4:])
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
+"""What transformers and open_clip raise for folders whose files do not fit together."""
+
+_language_models: dict[tuple[str, str, str], LanguageModel] = {}
+_image_text_models: dict[tuple[str, str, str], ImageTextModel] = {}
+
+
+def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
+    """Load a causal language model with its tokenizer; the same object for the same name, content, dtype and device.
+
+    Args:
+        name: see the module's docstring.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: a torch device, such as `cpu` or `cuda:0`.
+
+    Raises:
+        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelMismatch: the files are there but are no causal language model that SeeTell can use.
+    """
+    files = _find_language_model(name)
+    key = (files.digest, dtype, device)
+    if key not in _language_models:
+        _language_models[key] = _read_language_model(name, files, _prepare(dtype, device), dtype, device)
+    return _language_models[key]
+
+
+def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -> ImageTextModel:
+    """Load an image-text model with its image transform and tokenizer; remembered like language models.
+
+    Args:
+        name: see the module's docstring.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: a torch device, such as `cpu` or `cuda:0`.
+
+    Raises:
+        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelMismatch: the files do not fit together, or an architecture is asked for with weights that were trained with
+            another activation (`ViT-B-32` with OpenAI's weights, which need `ViT-B-32-quickgelu`).
+    """
+    files = _find_image_text(name)
+    key = (files.digest, dtype, device)
+    if key not in _image_text_models:
+        _image_text_models[key] = _read_image_text(name, files, _prepare(dtype, device), dtype, device)
+    return _image_text_models[key]
+
+
+def model_digest(name: str) -> str:
+    """What identifies a model's content: the commit of a hub model, else a SHA-256 over its files.
+
+    Nothing is loaded. A hub model without a revision is resolved to the commit that the cache or the hub holds now.
+
+    Raises:
+        ModelNotFound: as the loaders.
+        ModelMismatch: as the loaders, as far as it can be told without loading.
+    """
+    scheme, _, part = name.partition(":")
+    is_language_model = scheme in ("hf", "local") or (scheme == "toybox" and part != "clip")
+    return (_find_language_model(name) if is_language_model else _find_image_text(name)).digest
+
+
+def _find_language_model(name: str) -> Files:
+    scheme, rest = _split(name, LANGUAGE_SCHEMES, "language model", "hf:gpt2@607a30d783df")
+    if scheme == "toybox":
+        return local_folder(_toybox(rest, TOYBOX_LANGUAGE_MODELS), _LM_FILES, name, config="config.json")
+    if scheme == "local":
+        return local_folder(Path(rest).expanduser(), _LM_FILES, name, config="config.json")
+    return hub_folder(rest, _LM_FILES, name, config="config.json")
+
+
+def _find_image_text(name: str) -> Files:
+    scheme, rest = _split(name, IMAGE_TEXT_SCHEMES, "image-text model", "open_clip:ViT-B-32-quickgelu@openai")
+    if scheme == "toybox":
+        return local_folder(_toybox(rest, ("clip",)), _CLIP_FILES, name, config="open_clip_config.json")
+    if scheme == "local-dir":
+        return local_folder(Path(rest).expanduser(), _CLIP_FILES, name, config="open_clip_config.json")
+    if scheme == "hf-hub":
+        return hub_folder(rest, _CLIP_FILES, name, config="open_clip_config.json")
+    architecture, tag = _architecture(rest)
+    repository, _, file = _pretrained(architecture, tag)["hf_hub"].rpartition("/")
+    wanted = (f"{Path(file).stem}.safetensors",) if file else ("open_clip*.safetensors",)
+    files = hub_folder(repository, wanted, name, config=None)
+    return Files(files.folder, files.weights, f"{architecture}@{files.digest}")
+
+
+def _split(name: str, schemes: tuple[str, ...], kind: str, example: str) -> tuple[str, str]:
+    scheme, colon, rest = name.partition(":")
+    if colon and rest and scheme in schemes:
+        return scheme, rest
+    near = difflib.get_close_matches(scheme, schemes, n=1)
+    hint = f"did you mean {near[0]}:{rest}? " if near and colon else ""
+    known = ", ".join(f"{known}:" for known in schemes)
+    raise ModelNotFound(f"{name!r} names no {kind}; {hint}names start with one of {known} as in {example}")
+
+
+def _toybox(part: str, parts: tuple[str, ...]) -> Path:
+    if part not in parts:
+        near = difflib.get_close_matches(part, parts, n=1)
+        hint = f"; did you mean toybox:{near[0]}?" if near else ""
+        raise ModelNotFound(f"toybox:{part} does not exist here; expected one of {', '.join(parts)}{hint}")
+    return TOYBOX / part
+
+
+def _architecture(rest: str) -> tuple[str, str]:
+    """Split `architecture@tag` and check both against what open_clip knows, activation included."""
+    import open_clip
+
+    architecture, _, tag = rest.partition("@")
+    known = open_clip.list_models()
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, n=3, cutoff=0.4)
+        raise ModelNotFound(f"open_clip knows no architecture {architecture!r}; nearest: {', '.join(near) or 'none'}")
+    if not _pretrained(architecture, tag):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
+        raise ModelNotFound(f"open_clip has no weights {tag!r} for {architecture}; write {architecture}@TAG, tags: {tags}")
+    trained_with = bool(_pretrained(architecture, tag).get("quick_gelu", False))
+    if trained_with != bool((open_clip.get_model_config(architecture) or {}).get("quick_gelu", False)):
+        remedy = f"{architecture}-quickgelu" if trained_with else architecture.removesuffix("-quickgelu")
+        raise ModelMismatch(
+            f"the weights {tag!r} were trained {'with' if trained_with else 'without'} QuickGELU, the architecture "
+            f"{architecture} computes otherwise and would give wrong features; use open_clip:{remedy}@{tag}"
+        )
+    if not _pretrained(architecture, tag).get("hf_hub"):
+        raise ModelNotFound(f"{architecture}@{tag} is not on the Hugging Face hub, so there are no safetensors of it to load")
+    return architecture, tag
+
+
+def _pretrained(architecture: str, tag: str) -> dict[str, Any]:
+    torchvision_schemas.ensure()
+    import open_clip
+
+    return dict(open_clip.get_pretrained_cfg(architecture, tag)) if tag else {}
+
+
+def _prepare(dtype: str, device: str) -> torch.dtype:
+    """Check dtype and device, and turn every reduced-precision short cut off."""
+    if dtype not in DTYPES:
+        raise ModelMismatch(f"dtype {dtype!r} is not supported; expected one of {', '.join(DTYPES)}")
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise ModelMismatch(f"{device!r} is no device; expected cpu, cuda or cuda:0") from error
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ModelMismatch(f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices); use cpu")
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torchvision_schemas.ensure()
+    return DTYPES[dtype]
+
+
+def _read_language_model(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> LanguageModel:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            files.folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=weights,
+            output_loading_info=True,
+        )  # fmt: skip
+    except _UNREADABLE as error:
+        raise ModelMismatch(
+            f"{name} cannot be loaded as a causal language model ({_first_line(error)}); expected a folder written by "
+            f"save_pretrained of a model and its fast tokenizer, in {files.folder}"
+        ) from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    lacking = sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"])
+    if lacking:  # transformers would go on with random numbers in their place
+        raise ModelMismatch(
+            f"the weights of {name} lack {len(lacking)} tensors or have them in other shapes, such as {lacking[0]}; "
+            "download or save the model again"
+        )
+    return LanguageModel(model.to(device), tokenizer, name=name, digest=files.digest, dtype=dtype)
+
+
+def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> ImageTextModel:
+    import open_clip
+
+    scheme, _, rest = name.partition(":")
+    try:
+        if scheme == "open_clip":
+            architecture, tag = _architecture(rest)
+            look = _pretrained(architecture, tag)
+            model, preprocess = open_clip.create_model_from_pretrained(
+                architecture, pretrained=str(files.weights[0]), image_mean=look.get("mean"), image_std=look.get("std"),
+                image_interpolation=look.get("interpolation"), image_resize_mode=look.get("resize_mode"),
+            )  # fmt: skip
+            tokenizer = open_clip.get_tokenizer(architecture)
+        else:
+            _check_clip_folder(files, name)
+            model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{files.folder}")
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{files.folder}")
+    except _UNREADABLE as error:
+        raise ModelMismatch(
+            f"{name} cannot be loaded as an image-text model ({_first_line(error)}); expected open_clip_config.json and "
+            f"open_clip_model.safetensors that belong together, in {files.folder}"
+        ) from error
+    return ImageTextModel(
+        model.to(device, weights), preprocess, tokenizer, name=name, digest=files.digest, dtype=dtype
+    )
+
+
+def _check_clip_folder(files: Files, name: str) -> None:
+    """Refuse what open_clip would accept: pickled weights that it prefers, and configurations that ask to run code."""
+    preferred = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+    pickles = [*files.folder.glob("*.bin"), *files.folder.glob("*.pth")]
+    if pickles and not any((files.folder / file).is_file() for file in preferred):
+        raise ModelMismatch(
+            f"{name} holds {pickles[0].name}, a pickle that is never loaded, beside its safetensors; remove it, or name the "
+            f"safetensors file {preferred[0]}"
+        )
+    config = json.loads((files.folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    if "trust_remote_code" in json.dumps(config):
+        raise ModelMismatch(f"open_clip_config.json of {name} asks for trust_remote_code, which is never granted; remove it")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
