@@ -36,7 +36,7 @@ format: $(READY)
 
 # Each decoder on the same images, seconds side by side.
 bench: $(READY)
-	$(BIN)/seetell bench toybox-plain
+	$(BIN)/seetell bench decoders toybox-plain
 
 # The environment, caches and results of this folder; not the models, which are part of the source.
 clean:

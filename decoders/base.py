@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict
 from decoders.errors import NeedMissing
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from decoders.clipre import CaptionIndex
     from decoders.loop import Step
     from decoders.models.image_text import ImageTextModel
     from decoders.models.language_model import LanguageModel
-    from torch import Tensor
 
 
 class Need(StrEnum):
@@ -102,7 +103,9 @@ class Models:
     def lm(self) -> LanguageModel:
         """The language model."""
         if self.language_model is None:
-            raise NeedMissing("this decoder needs a language model; name one under [models] language_model in the suite")
+            raise NeedMissing(
+                "this decoder needs a language model; name one under [models] language_model in the suite"
+            )
         return self.language_model
 
     @property

@@ -27,6 +27,8 @@ app = App(
 )
 train = App(name="train", help="Train models: the embedded Toybox world's own, from nothing.")
 app.command(train)
+bench = App(name="bench", help="Measure speed, side by side in one process.")
+app.command(bench)
 
 ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
@@ -130,8 +132,8 @@ def doctor(*, as_json: AsJson = False) -> int:
     return commands.doctor(as_json)
 
 
-@app.command
-def bench(
+@bench.command(name="decoders")
+def bench_decoders(
     suite: str = "toybox-plain",
     /,
     *,
@@ -156,11 +158,11 @@ def bench(
     """
     from harness import commands
 
-    return commands.bench(suite, only, examples, batch_size, repeats, device, as_json)
+    return commands.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
 
 
-@train.command
-def toybox(
+@train.command(name="toybox")
+def train_toybox(
     *,
     out: Path = Path("toybox-models"),
     parts: Annotated[

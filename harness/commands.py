@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from harness import console, registry
 from harness.cli import DONE, SOME_FAILED, USER_ERROR
 from harness.errors import SuiteError
@@ -166,10 +168,10 @@ def list_(as_json: bool) -> int:
     return DONE
 
 
-def bench(
+def bench_decoders(
     name: str, only: Sequence[str], examples: int, batch_size: int, repeats: int, device: str, as_json: bool
 ) -> int:
-    """`seetell bench`."""
+    """`seetell bench decoders`."""
     _check_positive({"--examples": examples, "--batch-size": batch_size, "--repeats": repeats})
     from harness.bench import measure
     from harness.executor import pick_device
@@ -221,9 +223,9 @@ def doctor(as_json: bool) -> int:
     else:
         marks = {True: "[green]ok[/]     ", None: "[yellow]without[/]", False: "[red]MISSING[/]"}
         for each in checks:
-            console.out.print(f"{marks[each.ok]} {console.escape(each.name)}: {console.escape(each.detail)}")
+            console.out.print(f"{marks[each.ok]} {escape(each.name)}: {escape(each.detail)}")
             if each.remedy and not each.ok:
-                console.out.print(f"          {console.escape(each.remedy)}")
+                console.out.print(f"          {escape(each.remedy)}")
     return USER_ERROR if any(each.ok is False for each in checks) else DONE
 
 

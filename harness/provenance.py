@@ -60,7 +60,7 @@ def seetell_version() -> str:
 
 def environment() -> dict[str, object]:
     """What the run was made with: Python, platform, package versions. Goes into run.json, never into an identity."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in RECORDED_PACKAGES:
         try:
             packages[name] = metadata.version(name)

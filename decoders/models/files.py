@@ -60,7 +60,9 @@ def hub_folder(rest: str, patterns: Sequence[str], name: str, *, config: str | N
 
     repository, at, revision = rest.partition("@")
     if at and not revision:
-        raise ModelNotFound(f"{name!r} ends in @ without a revision; write a branch, tag or commit behind it, or drop the @")
+        raise ModelNotFound(
+            f"{name!r} ends in @ without a revision; write a branch, tag or commit behind it, or drop the @"
+        )
     allowed = [*patterns, *([config] if config else [])]
     try:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=allowed))

@@ -92,16 +92,14 @@ class ImageTextModel:
             return torch.empty(0, 0, device=self.device)
         ids = self._tokenizer(distinct)
         ends = self._ends(ids)
-        features: list[Tensor] = []
         if ends is None:
             rows = max(1, _TEXT_TOKENS // ids.shape[1])
             order = torch.arange(len(distinct))
-            for part in order.split(rows):
-                features.append(_unit(self.model.encode_text(ids[part].to(self.device))))
+            parts = [order[start : start + rows] for start in range(0, len(distinct), rows)]
+            features = [_unit(self.model.encode_text(ids[part].to(self.device))) for part in parts]
         else:
             order = torch.argsort(ends, stable=True)
-            for part in _by_length(order, ends):
-                features.append(self._encode_cropped(ids[part], ends[part]))
+            features = [self._encode_cropped(ids[part], ends[part]) for part in _by_length(order, ends)]
         places = {text: place for place, text in enumerate(distinct)}
         where = torch.empty(len(distinct), dtype=torch.int64)
         where[order] = torch.arange(len(distinct))
@@ -118,8 +116,8 @@ class ImageTextModel:
         if pool == "argmax":
             return ids.argmax(dim=-1)
         if pool == "eos":
-            end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
-            return (ids == end).int().argmax(dim=-1)
+            end = int(getattr(tower, "text_eos_id", getattr(tower, "eos_id", 2)))
+            return ids.eq(end).int().argmax(dim=-1)
         return None
 
     def _encode_cropped(self, ids: Tensor, ends: Tensor) -> Tensor:

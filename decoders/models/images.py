@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from decoders.errors import UnreadableImage
 
@@ -53,7 +53,7 @@ def open_image(source: Path | bytes) -> Image.Image:
 def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it is not an image"
     return str(error) or type(error).__name__
 

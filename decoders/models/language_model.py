@@ -59,15 +59,22 @@ class LanguageModel:
         self.vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.end_id = self._find_end()
         self._specials = _special_ids(tokenizer)
-        self._known = max(tokenizer.get_vocab().values()) + 1
+        vocabulary = tokenizer.get_vocab()
+        self._known = max(vocabulary.values()) + 1
+        start = next((vocabulary[token] for token in START_TOKENS if token in vocabulary), tokenizer.bos_token_id)
+        self._start = self.end_id if start is None else int(start)
         if self._known > self.vocab_size:
             raise ModelMismatch(
                 f"the tokenizer of {name} has ids up to {self._known - 1}, its model only {self.vocab_size} rows; "
                 "they belong to different models: put the tokenizer files that the model was trained with into its folder"
             )
         layers = _empty_cache(model).layers
-        self.pads_prompts = _takes(model, "position_ids") and not any(getattr(layer, "is_sliding", False) for layer in layers)
-        if not _takes(model, "past_key_values") or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
+        self.pads_prompts = _takes(model, "position_ids") and not any(
+            getattr(layer, "is_sliding", False) for layer in layers
+        )
+        if not _takes(model, "past_key_values") or not all(
+            hasattr(layer, "batch_repeat_interleave") for layer in layers
+        ):
             raise ModelMismatch(
                 f"{name} ({type(model).__name__}) keeps a recurrent state instead of keys and values, which cannot be "
                 "branched for look-ahead; choose a transformer language model"
@@ -92,11 +99,8 @@ class LanguageModel:
         empty prompt becomes the start token alone: `<-start_of_text->` if the vocabulary has it (MAGIC's caption models
         do), else the tokenizer's start token, else its end token.
         """
-        if text:
-            return [int(i) for i in self.tokenizer(text, add_special_tokens=False).input_ids]
-        vocabulary = self.tokenizer.get_vocab()
-        start = next((vocabulary[token] for token in START_TOKENS if token in vocabulary), self.tokenizer.bos_token_id)
-        return [self.end_id if start is None else int(start)]
+        ids = self.tokenizer(text, add_special_tokens=False).input_ids if text else [self._start]
+        return [int(i) for i in ids]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of token ids, up to the first end token, with spaces before punctuation removed.
@@ -137,9 +141,13 @@ class LanguageModel:
                 )
         longest = max(lengths)
         if longest != min(lengths) and not self.pads_prompts:
-            raise ValueError(f"{self.name} cannot hold prompts of different lengths {sorted(set(lengths))} in one batch")
+            raise ValueError(
+                f"{self.name} cannot hold prompts of different lengths {sorted(set(lengths))} in one batch"
+            )
         # Padding goes to the right: real tokens then stand where they stand without it, and no row is all padding.
-        ids = torch.tensor([[*prompt, *[self.end_id] * (longest - len(prompt))] for prompt in prompts], device=self.device)
+        ids = torch.tensor(
+            [[*prompt, *[self.end_id] * (longest - len(prompt))] for prompt in prompts], device=self.device
+        )
         positions = torch.arange(longest, device=self.device)
         row_lengths = torch.tensor(lengths, device=self.device)
         mask = positions < row_lengths[:, None]
@@ -166,7 +174,12 @@ class LanguageModel:
         extra = {"position_ids": positions} if _takes(self.model, "position_ids") else {}
         try:
             output = self.model(
-                input_ids=ids, attention_mask=mask.long(), past_key_values=cache, use_cache=True, return_dict=True, **extra
+                input_ids=ids,
+                attention_mask=mask.long(),
+                past_key_values=cache,
+                use_cache=True,
+                return_dict=True,
+                **extra,
             )
         finally:
             hook.remove()

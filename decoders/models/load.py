@@ -113,7 +113,10 @@ def _find_image_text(name: str) -> Files:
     repository, _, file = _pretrained(architecture, tag)["hf_hub"].rpartition("/")
     wanted = (f"{Path(file).stem}.safetensors",) if file else ("open_clip*.safetensors",)
     files = hub_folder(repository, wanted, name, config=None)
-    return Files(files.folder, files.weights, f"{architecture}@{files.digest}")
+    weights = tuple(path for path in files.weights if any(path.match(pattern) for pattern in wanted))
+    if not weights:
+        raise ModelNotFound(f"{name}: {repository} on the hub offers no {' or '.join(wanted)}; choose another tag")
+    return Files(files.folder, weights, f"{architecture}@{files.digest}")
 
 
 def _split(name: str, schemes: tuple[str, ...], kind: str, example: str) -> tuple[str, str]:
@@ -121,7 +124,7 @@ def _split(name: str, schemes: tuple[str, ...], kind: str, example: str) -> tupl
     if colon and rest and scheme in schemes:
         return scheme, rest
     near = difflib.get_close_matches(scheme, schemes, n=1)
-    hint = f"did you mean {near[0]}:{rest}? " if near and colon else ""
+    hint = f"did you mean {near[0]}:{rest}? " if near and colon and rest else ""
     known = ", ".join(f"{known}:" for known in schemes)
     raise ModelNotFound(f"{name!r} names no {kind}; {hint}names start with one of {known} as in {example}")
 
@@ -145,7 +148,9 @@ def _architecture(rest: str) -> tuple[str, str]:
         raise ModelNotFound(f"open_clip knows no architecture {architecture!r}; nearest: {', '.join(near) or 'none'}")
     if not _pretrained(architecture, tag):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
-        raise ModelNotFound(f"open_clip has no weights {tag!r} for {architecture}; write {architecture}@TAG, tags: {tags}")
+        raise ModelNotFound(
+            f"open_clip has no weights {tag!r} for {architecture}; write {architecture}@TAG, tags: {tags}"
+        )
     trained_with = bool(_pretrained(architecture, tag).get("quick_gelu", False))
     if trained_with != bool((open_clip.get_model_config(architecture) or {}).get("quick_gelu", False)):
         remedy = f"{architecture}-quickgelu" if trained_with else architecture.removesuffix("-quickgelu")
@@ -154,7 +159,9 @@ def _architecture(rest: str) -> tuple[str, str]:
             f"{architecture} computes otherwise and would give wrong features; use open_clip:{remedy}@{tag}"
         )
     if not _pretrained(architecture, tag).get("hf_hub"):
-        raise ModelNotFound(f"{architecture}@{tag} is not on the Hugging Face hub, so there are no safetensors of it to load")
+        raise ModelNotFound(
+            f"{architecture}@{tag} is not on the Hugging Face hub, so there are no safetensors of it to load"
+        )
     return architecture, tag
 
 
@@ -235,9 +242,7 @@ def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, 
             f"{name} cannot be loaded as an image-text model ({_first_line(error)}); expected open_clip_config.json and "
             f"open_clip_model.safetensors that belong together, in {files.folder}"
         ) from error
-    return ImageTextModel(
-        model.to(device, weights), preprocess, tokenizer, name=name, digest=files.digest, dtype=dtype
-    )
+    return ImageTextModel(model.to(device, weights), preprocess, tokenizer, name=name, digest=files.digest, dtype=dtype)
 
 
 def _check_clip_folder(files: Files, name: str) -> None:
@@ -251,7 +256,9 @@ def _check_clip_folder(files: Files, name: str) -> None:
         )
     config = json.loads((files.folder / "open_clip_config.json").read_text(encoding="utf-8"))
     if "trust_remote_code" in json.dumps(config):
-        raise ModelMismatch(f"open_clip_config.json of {name} asks for trust_remote_code, which is never granted; remove it")
+        raise ModelMismatch(
+            f"open_clip_config.json of {name} asks for trust_remote_code, which is never granted; remove it"
+        )
 
 
 def _first_line(error: BaseException) -> str:

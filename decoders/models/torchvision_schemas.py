@@ -13,6 +13,7 @@ import threading
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,8 +22,9 @@ SCHEMAS = {
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
+_Library: Any = torch.library.Library  # untyped in torch
 _lock = threading.Lock()
-_library: list[torch.library.Library] = []  # dropping the handle would drop the schemas with it
+_library: list[Any] = []  # dropping the handle would drop the schemas with it
 
 
 def ensure() -> bool:
@@ -39,7 +41,7 @@ def ensure() -> bool:
             return True
         if find_spec("torchvision") is None or _own_operators():
             return False
-        library = torch.library.Library("torchvision", "FRAGMENT")  # a fragment, so another project's may stand beside it
+        library = _Library("torchvision", "FRAGMENT")  # a fragment: another project's may stand beside it
         _library.append(library)
         for name, schema in SCHEMAS.items():
             if not hasattr(torch.ops.torchvision, name):
@@ -49,13 +51,14 @@ def ensure() -> bool:
 
 def _own_operators() -> bool:
     """Whether both operators are registered, after giving torchvision's shared library the chance to do so."""
+    load: Any = torch.ops.load_library
     if not _registered():
         spec = find_spec("torchvision")
         names = [f"_C{suffix}" for suffix in EXTENSION_SUFFIXES]
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec is not None else []
         for path in (folder / name for folder in folders for name in names if (folder / name).is_file()):
             try:
-                torch.ops.load_library(str(path))
+                load(str(path))
             except OSError:  # built for another torch: exactly what this module is for
                 continue
     return _registered()

@@ -8,8 +8,8 @@ from harness.errors import SeeTellError
 from harness.leaderboard.frame import Board
 from harness.registry import did_you_mean
 
-FORMATS = {"markdown": "md", "csv": "csv", "json": "json", "html": "html"}
-"""Formats `render` knows, and the suffix a file in each of them has."""
+FORMATS = ("html", "md", "csv", "json")
+"""Formats `render` knows, each also the suffix of its files."""
 
 
 def render(boards: Sequence[Board], format: str) -> str:
@@ -17,7 +17,7 @@ def render(boards: Sequence[Board], format: str) -> str:
 
     Args:
         boards: one a suite, in the order they are to be shown.
-        format: one of `FORMATS`, or a suffix of one (`md`).
+        format: one of `FORMATS`; `markdown` is understood too.
 
     Returns:
         The whole document, ending in a newline; encode it as UTF-8. The same boards give the same text.
@@ -25,9 +25,8 @@ def render(boards: Sequence[Board], format: str) -> str:
     Raises:
         SeeTellError: a format nobody knows.
     """
-    name = {suffix: name for name, suffix in FORMATS.items()}.get(format, format)
-    match name:
-        case "markdown":
+    match format:
+        case "md" | "markdown":
             from harness.leaderboard.markdown import to_markdown
 
             return to_markdown(boards)

@@ -9,7 +9,7 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udff
 # Marks, embeddings, overrides and isolates reorder what stands around them (Unicode Standard Annex 9).
 _BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~!$^])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def printable(text: str) -> str:
@@ -30,6 +30,9 @@ def markdown(text: str) -> str:
 
 
 def csv_text(text: str) -> str:
-    """A text field that no spreadsheet takes for a formula: such a start gets an apostrophe before it (OWASP's rule)."""
-    safe = printable(text)
+    """A text field that no spreadsheet takes for a formula: such a start gets an apostrophe before it (OWASP's rule).
+
+    Line breaks become spaces, so that a record stays one line for readers that do not know about quotes.
+    """
+    safe = printable(_BREAKS.sub(" ", text))
     return f"'{safe}" if safe.lstrip(" ").startswith(_FORMULA) else safe

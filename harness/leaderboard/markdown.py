@@ -85,7 +85,9 @@ def _values(board: Board) -> str:
     for index, row in enumerate(board.ordered()):
         place = ranks[index] if ranks else Standing()
         cells = [_value(row, column, each[index]) for column, each in zip(board.columns, standings, strict=True)]
-        lines.append([f"{place.rank or '–'}{_group(place)}", _name(row), *cells, markdown(count_text(row))])
+        lines.append(
+            [f"{place.rank}{_group(place)}" if place.rank else "–", _name(row), *cells, markdown(count_text(row))]
+        )
     return _table(heads, lines, left={1})
 
 

@@ -152,8 +152,8 @@ def _board_view(board: Board) -> BoardView:
         ColumnView(column, _head_title(column, known), tuple(known), column is order)
         for column, known in zip(board.columns, signatures, strict=True)
     )
-    place = {(row.decoder, row.identity): index for index, row in enumerate(ordered)}
-    examples = tuple((each, image_address(each.image), _by_decoder(each, place)) for each in board.examples)
+    positions = {(row.decoder, row.identity): index for index, row in enumerate(ordered)}
+    examples = tuple((each, image_address(each.image), _by_decoder(each, positions)) for each in board.examples)
     return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)))
 
 

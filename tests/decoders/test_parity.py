@@ -135,3 +135,129 @@ def test_sampling_given_the_noise(lm: Pair, decoder: type[Decoder], config: Any,
         for row, text in enumerate(PROMPTS)
     ]
     agree(lm, decode(decoder, lm, Limits(NEW), prompts(PROMPTS), **config), answers)
+
+
+def magic_answers(
+    lm: Pair, clip: ImageText, texts: Sequence[str], images: Sequence[Path], *, new_tokens: int = NEW, **config: Any
+) -> list[Answer]:
+    return [
+        magic_search(
+            lm.model,
+            lm.tokenizer,
+            clip,
+            clip.encode_image(image),
+            lm.ids(text),
+            **config,
+            new_tokens=new_tokens,
+            end_id=lm.end,
+        )
+        for text, image in zip(texts, images, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("k", "alpha", "beta"), [(45, 0.1, 2.0), (12, 0.1, 1.0), (5, 0.6, 0.15), (8, 0.0, 0.5)])
+def test_magic(
+    lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path], k: int, alpha: float, beta: float
+) -> None:
+    clip, models = clip_pair
+    images = image_files[: len(PROMPTS)]
+    answers = magic_answers(lm, clip, PROMPTS, images, k=k, alpha=alpha, beta=beta)
+    decoder = Magic(Magic.Config(k=k, alpha=alpha, beta=beta), Models(lm.ours, models.image_text), Limits(NEW))
+    agree(lm, decoder.decode(prompts(PROMPTS, images), [0] * len(PROMPTS)), answers)
+
+
+def test_magic_sees_the_image(lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
+    _, models = clip_pair
+    decoder = Magic(Magic.Config(k=12, alpha=0.1, beta=2.0), Models(lm.ours, models.image_text), Limits(NEW))
+    said = decoder.decode(prompts(["A"] * 12, image_files), [0] * 12)
+    assert len({generation.text for generation in said}) > 1
+
+
+def test_magic_window(lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
+    """The image-text model reads the last tokens only, and the prompt never."""
+    clip, models = clip_pair
+    images = image_files[: len(PROMPTS)]
+    config = {"k": 12, "alpha": 0.1, "beta": 2.0}
+    narrow = magic_answers(lm, clip, PROMPTS, images, window=3, **config)
+    wide = magic_answers(lm, clip, PROMPTS, images, **config)
+    assert [a.tokens for a in narrow] != [a.tokens for a in wide], "the window must matter here"
+    decoder = Magic(Magic.Config(clip_text_max_len=3, **config), Models(lm.ours, models.image_text), Limits(NEW))
+    agree(lm, decoder.decode(prompts(PROMPTS, images), [0] * len(PROMPTS)), narrow)
+
+
+def test_magic_scores_the_end_token_as_the_text_so_far(
+    lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every token a candidate, the end token is one at each step: as empty text first, then as the text so far."""
+    clip, models = clip_pair
+    images = image_files[: len(PROMPTS)]
+    size = len(lm.tokenizer)
+    config = {"k": size, "alpha": 0.0, "beta": 3.0}
+    answers = magic_answers(lm, clip, PROMPTS, images, new_tokens=3, **config)
+    decoder = Magic(Magic.Config(**config), Models(lm.ours, models.image_text), Limits(3))
+    agree(lm, decoder.decode(prompts(PROMPTS, images), [0] * len(PROMPTS)), answers)
+
+    scored = magic_oracle.candidate_text(lm.tokenizer, lm.ids("A red"), lm.end, lm.end)
+    assert scored == "A red"
+    assert magic_oracle.candidate_text(lm.tokenizer, [], lm.end, lm.end) == ""
+
+
+def test_beta_0_is_contrastive_search(lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
+    images = image_files[: len(PROMPTS)]
+    models = Models(lm.ours, clip_pair[1].image_text)
+    blind = decode(Contrastive, lm, Limits(NEW), prompts(PROMPTS), k=20, alpha=0.4)
+    magic = Magic(Magic.Config(k=20, alpha=0.4, beta=0.0), models, Limits(NEW))
+    assert [g.tokens for g in magic.decode(prompts(PROMPTS, images), [0] * len(PROMPTS))] == [g.tokens for g in blind]
+
+
+def test_without_penalty_or_choice_everything_is_greedy(
+    lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]
+) -> None:
+    images = image_files[: len(PROMPTS)]
+    models = Models(lm.ours, clip_pair[1].image_text)
+    greedy = [g.tokens for g in decode(Greedy, lm, Limits(NEW), prompts(PROMPTS))]
+    for config in ({"k": 20, "alpha": 0.0, "beta": 0.0}, {"k": 1, "alpha": 0.7, "beta": 2.0}):
+        magic = Magic(Magic.Config(**config), models, Limits(NEW))
+        assert [g.tokens for g in magic.decode(prompts(PROMPTS, images), [0] * len(PROMPTS))] == greedy
+    for decoder, settings in (
+        (Contrastive, {"k": 20, "alpha": 0.0}),
+        (Contrastive, {"k": 1, "alpha": 0.7}),
+        (TopK, {"k": 1}),
+        (Nucleus, {"p": 1e-9}),
+    ):
+        assert [g.tokens for g in decode(decoder, lm, Limits(NEW), prompts(PROMPTS), **settings)] == greedy
+
+
+@pytest.mark.parametrize("decoder", [Greedy, Contrastive, TopK])
+def test_limits_count_new_tokens_or_all_tokens(lm: Pair, decoder: type[Decoder]) -> None:
+    """A text under a tighter limit is the beginning of the text under a wider one."""
+    wide = decode(decoder, lm, Limits(max_new_tokens=20), prompts(PROMPTS))
+    tight = decode(decoder, lm, Limits(max_new_tokens=5), prompts(PROMPTS))
+    total = decode(decoder, lm, Limits(max_length=16), prompts(PROMPTS))
+    both = decode(decoder, lm, Limits(max_new_tokens=5, max_length=12), prompts(PROMPTS))
+    for row, text in enumerate(PROMPTS):
+        used = len(lm.ids(text))
+        assert tight[row].tokens == wide[row].tokens[:5]
+        assert total[row].tokens == wide[row].tokens[: 16 - used]
+        assert both[row].tokens == wide[row].tokens[: min(5, 12 - used)]
+        for generation, room in ((tight[row], 5), (total[row], 16 - used)):
+            ended = generation.tokens[-1] == lm.end
+            assert generation.finish == ("eos" if ended else "length")
+            assert ended or len(generation.tokens) == room
+
+
+def test_clipre(clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
+    clip, models = clip_pair
+    captions = [*CORPUS, *(text for number in range(30) for text in captions_of(number))]
+    features = models.clip.text_features(captions).numpy()
+    for first128 in (False, True):
+        decoder = ClipRe(
+            ClipRe.Config(first128=first128),
+            Models(image_text=models.image_text, caption_index=CaptionIndex(captions, features)),
+            Limits(),
+        )
+        said = decoder.decode(prompts([""] * 12, image_files), [0] * 12)
+        for generation, image in zip(said, image_files, strict=True):
+            best, lead = retrieve(clip, clip.encode_image(image), captions, first128=first128)
+            assert lead > NOISE
+            assert (generation.text, generation.tokens, generation.finish) == (best, (), "retrieved")

@@ -75,7 +75,9 @@ def board() -> Board:
     answers = tuple(Answer(each.decoder, each.identity, f"{each.decoder} saw a red kite.") for each in rows[1:])
     failure = Answer(rows[0].decoder, rows[0].identity, failure=Failure("UnreadableImage", "b.png is truncated"))
     examples = (
-        ExampleView("scene-1", "", png(), ("A red kite.", "One kite, red."), (*answers, replace(failure, failure=None))),
+        ExampleView(
+            "scene-1", "", png(), ("A red kite.", "One kite, red."), (*answers, replace(failure, failure=None))
+        ),
         ExampleView("scene-2", "The park", None, ("A blue ball.",), (failure,)),
     )
     return Board(
@@ -121,6 +123,4 @@ def hostile_board() -> Board:
     svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='window.pwned = 1'/>"
     examples = tuple(ExampleView(text, text, svg, HOSTILE, (*answers, *failures)) for text in HOSTILE)
     models = {text: text for text in HOSTILE}
-    return Board(
-        evil, "caption", columns, rows, examples, "", evil, models, 99, evil, evil, evil, evil
-    )
+    return Board(evil, "caption", columns, rows, examples, "", evil, models, 99, evil, evil, evil, evil)

@@ -1,0 +1,116 @@
+"""CLIPRe: say of an image the caption, written about some other image, that lies nearest to it (Su et al. 2022, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
+from decoders.errors import NeedMissing
+
+_SHORTLIST = 16
+PUBLISHED_INDEX = 128
+"""Captions in the index behind the published results, whose builder encoded its first batch over and over."""
+
+
+class CaptionIndex:
+    """Captions and their text features, searched exhaustively by inner product.
+
+    Attributes:
+        captions: the texts.
+    """
+
+    def __init__(self, captions: Sequence[str], features: NDArray[np.float32]) -> None:
+        """Build the index.
+
+        Args:
+            captions: n texts.
+            features: `[n, d]` float32 of unit length, row by row those of the captions; may be memory-mapped.
+
+        Raises:
+            ValueError: no captions, or features that do not belong to them.
+        """
+        if len(captions) == 0 or features.ndim != 2 or len(features) != len(captions):
+            raise ValueError(
+                f"{len(captions)} captions with features of shape {features.shape}; expected one row a caption"
+            )
+        if features.dtype != np.float32:
+            raise ValueError(f"features are {features.dtype}; expected float32")
+        self.captions = tuple(captions)
+        self._features = features
+        self._index = faiss.IndexFlatIP(features.shape[1])
+        self._index.add(np.ascontiguousarray(features))
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def first(self, n: int) -> CaptionIndex:
+        """An index over the first `n` captions alone."""
+        return CaptionIndex(self.captions[:n], self._features[:n])
+
+    def nearest(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The best caption of each query.
+
+        A shortlist is scored again in double precision one row at a time, so neither the batch nor the order decides among
+        captions whose features are equal: the lowest row does.
+
+        Args:
+            queries: `[m, d]` float32 of unit length.
+
+        Returns:
+            Row numbers, `[m]` int64, and cosines, `[m]` float64.
+        """
+        found = [self._nearest_one(query) for query in np.ascontiguousarray(queries, dtype=np.float32)]
+        rows, cosines = zip(*found, strict=True) if found else ((), ())
+        return np.asarray(rows, dtype=np.int64), np.asarray(cosines, dtype=np.float64)
+
+    def _nearest_one(self, query: NDArray[np.float32]) -> tuple[int, float]:
+        size = min(_SHORTLIST, len(self))
+        while True:
+            scores, rows = self._index.search(query[None], size)
+            # Equal captions at the end of the shortlist may hide an equal one with a lower row behind it.
+            if size == len(self) or scores[0, -1] < scores[0, 0] - 1e-5:
+                break
+            size = min(size * 8, len(self))
+        shortlist = np.sort(rows[0])
+        cosines = (self._features[shortlist].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        best = int(cosines.argmax())
+        return int(shortlist[best]), float(cosines[best])
+
+
+class ClipReConfig(DecoderConfig):
+    """Settings of CLIPRe."""
+
+    first128: bool = Field(default=False)
+    """Choose among the first 128 captions only, which is what the published results did by mistake."""
+
+
+class ClipRe(Decoder):
+    """Retrieves the caption whose text feature has the highest cosine to the image's feature, and repeats it unedited."""
+
+    Config: ClassVar[type[DecoderConfig]] = ClipReConfig
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.CLIP, Need.IMAGE, Need.INDEX})
+    config: ClipReConfig
+
+    def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
+        """See `Decoder.decode`; the prompts' words are not looked at, `trace` holds the cosine."""
+        index = self.models.index
+        if self.config.first128:
+            index = index.first(PUBLISHED_INDEX)
+        images: list[Path | bytes] = []
+        for prompt in prompts:
+            if prompt.image is None:
+                raise NeedMissing(f"{prompt.id!r} has no image; clipre needs one, so use it on a data set with images")
+            images.append(prompt.image)
+        queries = self.models.clip.image_features(images).cpu().numpy()
+        rows, cosines = index.nearest(queries)
+        return [
+            Generation(text=index.captions[row], tokens=(), finish="retrieved", trace={"cosine": float(cosine)})
+            for row, cosine in zip(rows, cosines, strict=True)
+        ]

@@ -1,0 +1,44 @@
+"""The one sentence that a captioner says who never looks: a floor under every captioning table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt
+from decoders.contrastive import Contrastive, ContrastiveConfig
+
+
+class ConstantConfig(DecoderConfig):
+    """Settings of the constant row."""
+
+    text: str = ""
+    """What to say; empty means: what contrastive search says to the prompt alone."""
+    k: int = ContrastiveConfig.model_fields["k"].default
+    """`k` of that contrastive search."""
+    alpha: float = ContrastiveConfig.model_fields["alpha"].default
+    """`alpha` of that contrastive search."""
+
+
+class Constant(Decoder):
+    """Answers every image with the same sentence: a given one, or the one of contrastive search, found once a prompt."""
+
+    Config: ClassVar[type[DecoderConfig]] = ConstantConfig
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
+    config: ConstantConfig
+
+    def __init__(self, config: DecoderConfig, models: Models, limits: Limits) -> None:
+        super().__init__(config, models, limits)
+        self._said: dict[str, Generation] = {}
+
+    def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
+        """See `Decoder.decode`; images are not looked at."""
+        config = self.config
+        if config.text:
+            return [Generation(text=" ".join(config.text.split()), tokens=(), finish="retrieved") for _ in prompts]
+        search = Contrastive(ContrastiveConfig(k=config.k, alpha=config.alpha), self.models, self.limits)
+        for prompt in prompts:
+            if prompt.text not in self._said:
+                self._said[prompt.text] = search.decode([replace(prompt, image=None)], [0])[0]
+        return [self._said[prompt.text] for prompt in prompts]

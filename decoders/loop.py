@@ -1,0 +1,288 @@
+"""The one token loop: it batches, asks the decoder for the next token of every row, and retires rows that are done.
+
+A decoder sees a `Step` and answers with one token a row. What it looks at is computed when it is asked for: a decoder that
+never asks for candidates pays for no look-ahead, and one that never asks about images loads no image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from decoders.base import Generation, Limits, Models, Prompt, StepDecoder
+from decoders.errors import NeedMissing, PromptTooLong
+from decoders.models.language_model import Context, LanguageModel
+
+
+@dataclass(slots=True)
+class _Row:
+    """One text being written."""
+
+    place: int
+    """Index in the batch that the decoder was given."""
+    prompt: Prompt
+    seed: int
+    room: int
+    """New tokens it may have."""
+    tokens: list[int]
+    """Its new tokens so far."""
+    log_probability: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The likeliest next tokens of each row, likeliest first; among equals, the lower id."""
+
+    ids: Tensor
+    """`[batch, k]` int64."""
+    probs: Tensor
+    """`[batch, k]` float32: their probabilities under the whole vocabulary."""
+
+
+class Step:
+    """What a decoder may look at when it chooses the next token of each row.
+
+    Attributes:
+        index: how many new tokens each row already has; the same for all rows of a batch.
+        prompts: what each row started from.
+        generated: ids of the new tokens of each row, prompt excluded.
+        lm: the language model.
+    """
+
+    def __init__(self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models) -> None:
+        self.index = len(rows[0].tokens)
+        self.prompts = tuple(row.prompt for row in rows)
+        self.generated = tuple(tuple(row.tokens) for row in rows)
+        self.lm = lm
+        self._seeds = tuple(row.seed for row in rows)
+        self._context = context
+        self._models = models
+        self._ahead: Tensor | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The language model's tokenizer."""
+        return self.lm.tokenizer
+
+    @property
+    def logits(self) -> Tensor:
+        """`[batch, vocabulary]` float32."""
+        return self._context.logits
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """`[batch, vocabulary]` float32, at temperature 1."""
+        return torch.log_softmax(self.logits, dim=-1)
+
+    @cached_property
+    def probs(self) -> Tensor:
+        """`[batch, vocabulary]` float32, at temperature 1."""
+        return torch.softmax(self.logits, dim=-1)
+
+    @property
+    def history(self) -> Tensor:
+        """Final hidden states of all tokens so far, prompt included, `[batch, slots, hidden]` float32."""
+        return self._context.hidden
+
+    @property
+    def history_mask(self) -> Tensor:
+        """`[batch, slots]` bool, False where `history` holds padding."""
+        return self._context.mask
+
+    def candidates(self, k: int) -> Candidates:
+        """The `k` likeliest next tokens; fewer if the vocabulary is smaller."""
+        ids = _top(self.logits, min(k, self.logits.shape[-1]))
+        return Candidates(ids, self.probs.gather(1, ids))
+
+    def look_ahead(self, ids: Tensor) -> Tensor:
+        """Final hidden states that candidate tokens would have, `[batch, k, hidden]` float32.
+
+        After it, `select` must answer with one of these candidates in each row; what was computed for them is taken over.
+
+        Args:
+            ids: `[batch, k]` int64.
+
+        Raises:
+            RuntimeError: it was called twice in one step.
+        """
+        if self._ahead is not None:
+            raise RuntimeError("look ahead once a step, at all candidates together")
+        hidden = self._context.look_ahead(ids)
+        self._ahead = ids
+        return hidden
+
+    def texts(self, ids: Tensor, last: int) -> list[list[str]]:
+        """What each row would read with each candidate token appended, prompt excluded.
+
+        Special tokens are spelled out, except that a text is cut at the end token, so the candidate "end" reads as the text
+        so far. (CLIP as transformers has it pools at a spelled-out `<|endoftext|>`, to the same effect; open_clip's tokenizer
+        does not know it.)
+
+        Args:
+            ids: `[batch, k]` int64.
+            last: keep this many tokens at the end, the candidate included.
+        """
+        return [
+            [self.lm.decode((*generated, token)[-last:], skip_special=False) for token in tokens]
+            for generated, tokens in zip(self.generated, ids.tolist(), strict=True)
+        ]
+
+    def image_text_logits(self, texts: Sequence[Sequence[str]]) -> Tensor:
+        """Scaled cosines of each row's image and texts: `logit_scale * cos`, `[batch, k]` float32.
+
+        Args:
+            texts: `k` texts a row.
+
+        Raises:
+            NeedMissing: no image-text model, or a prompt without an image.
+            UnreadableImage: an image that cannot be opened.
+        """
+        clip = self._models.clip
+        images = clip.image_features(_images(self.prompts))
+        flat = clip.text_features([text for row in texts for text in row])
+        cosines = torch.einsum("bd,bkd->bk", images, flat.view(len(texts), -1, flat.shape[-1]))
+        return (clip.logit_scale * cosines).to(self.logits.device)
+
+    @cached_property
+    def uniform(self) -> Tensor:
+        """Noise in (0, 1), `[batch, vocabulary]` float64; a row's depends on its seed and the step, and on nothing else."""
+        noise = np.stack([counter_noise(seed, self.index, self.logits.shape[-1]) for seed in self._seeds])
+        return torch.from_numpy(noise).to(self.logits.device)
+
+    @property
+    def gumbel(self) -> Tensor:
+        """Standard Gumbel noise, `[batch, vocabulary]` float64: `argmax(log p + gumbel)` is a draw from p."""
+        return -torch.log(-torch.log(self.uniform))
+
+
+def counter_noise(seed: int, step: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Uniform numbers in the open interval (0, 1) from the counter-based generator Philox 4x64-10 (Salmon et al. 2011).
+
+    Args:
+        seed: the key.
+        step: the high word of the counter, so that steps never overlap.
+        size: how many.
+    """
+    raw = np.random.Philox(key=seed, counter=[0, 0, 0, step]).random_raw(size)
+    return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+@torch.no_grad()
+def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
+    """Decode a batch token by token.
+
+    A row stops at the language model's end token, or when the decoder's limits or the model's context leave no room, and
+    then leaves the batch. Prompts of different lengths share a batch where the model can pad exactly.
+
+    Args:
+        decoder: chooses the tokens.
+        prompts: any number.
+        seeds: one a prompt.
+
+    Returns:
+        One generation a prompt, in order; `trace` holds the sum of the tokens' log-probabilities.
+
+    Raises:
+        PromptTooLong: a prompt that leaves no room for a token, named by its id.
+    """
+    if len(prompts) != len(seeds):
+        raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds; give one seed a prompt")
+    lm = decoder.models.lm
+    work: list[tuple[list[int], _Row]] = []
+    for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+        ids = lm.encode(prompt.text)
+        work.append((ids, _Row(place, prompt, seed, _room(lm, decoder.limits, prompt, len(ids)), [])))
+    generations: dict[int, Generation] = {}
+    key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
+    for _, group in groupby(sorted(work, key=key), key=key):
+        part = list(group)
+        context = lm.prefill([ids for ids, _ in part])
+        for row in _decode(decoder, [row for _, row in part], context, lm):
+            generations[row.place] = _generation(row, lm)
+    return [generations[place] for place in range(len(prompts))]
+
+
+def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: LanguageModel) -> list[_Row]:
+    """Let the decoder write until every row is done."""
+    done: list[_Row] = []
+    while rows:
+        step = Step(rows, context, lm, decoder.models)
+        chosen = decoder.select(step)
+        choice = None if step._ahead is None else _index_of(chosen, step._ahead)
+        gained = step.log_probs.gather(1, chosen[:, None])[:, 0].tolist()
+        for row, token, log_probability in zip(rows, chosen.tolist(), gained, strict=True):
+            row.tokens.append(token)
+            row.log_probability += log_probability
+        live = [i for i, row in enumerate(rows) if row.tokens[-1] != lm.end_id and len(row.tokens) < row.room]
+        done += [row for i, row in enumerate(rows) if i not in set(live)]
+        retiring = len(live) < len(rows)
+        rows = [rows[i] for i in live]
+        if not rows:
+            break
+        kept = torch.tensor(live, device=chosen.device)
+        if choice is not None:
+            context.commit(choice)
+        if retiring:
+            context.keep(kept)
+        if choice is None:
+            context.advance(chosen[kept])
+    return done
+
+
+def _room(lm: LanguageModel, limits: Limits, prompt: Prompt, length: int) -> int:
+    room = min(limits.room_after(length), lm.room(length))
+    if room < 1:
+        raise PromptTooLong(
+            f"the prompt of {prompt.id!r} has {length} tokens, which leaves no room for a new one (limits: max_new_tokens "
+            f"{limits.max_new_tokens}, max_length {limits.max_length}, context of {lm.name} {lm.context_length}); "
+            "shorten the prompt or raise the limit"
+        )
+    return room
+
+
+def _generation(row: _Row, lm: LanguageModel) -> Generation:
+    return Generation(
+        text=" ".join(lm.decode(row.tokens).split()),
+        tokens=tuple(row.tokens),
+        finish="eos" if row.tokens[-1] == lm.end_id else "length",
+        trace={"log_probability": row.log_probability},
+    )
+
+
+def _index_of(chosen: Tensor, candidates: Tensor) -> Tensor:
+    """Where each row's chosen token stands among its candidates."""
+    hits = candidates == chosen[:, None]
+    if not bool(hits.any(dim=1).all()):
+        raise ValueError("a decoder that looks ahead must choose among the candidates it looked at")
+    return hits.int().argmax(dim=1)
+
+
+def _images(prompts: Sequence[Prompt]) -> list[Any]:
+    for prompt in prompts:
+        if prompt.image is None:
+            raise NeedMissing(
+                f"{prompt.id!r} has no image; this decoder needs one, so use it on a data set with images"
+            )
+    return [prompt.image for prompt in prompts]
+
+
+def _top(logits: Tensor, k: int) -> Tensor:
+    """Ids of the k largest logits of each row, in descending order and among equals by ascending id, `[batch, k]`.
+
+    `torch.topk` alone breaks ties as it likes, differently from one batch size to another.
+    """
+    values, ids = torch.topk(logits, k, dim=-1)
+    tied = (logits >= values[:, -1:]).sum(dim=-1) > k
+    ids, order = ids.sort(dim=-1)
+    values = values.gather(1, order)
+    ids = ids.gather(1, values.sort(dim=-1, descending=True, stable=True).indices)
+    for row in tied.nonzero()[:, 0].tolist():
+        ids[row] = logits[row].sort(descending=True, stable=True).indices[:k]
+    return ids

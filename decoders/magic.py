@@ -1,0 +1,44 @@
+"""MAGIC search: contrastive search that an image-text model steers towards the image (Su et al. 2022, arXiv 2205.02655)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from decoders.base import DecoderConfig, Need, StepDecoder
+from decoders.contrastive import ContrastiveConfig, best, contrastive_score
+from decoders.loop import Step
+
+
+class MagicConfig(ContrastiveConfig):
+    """Settings of MAGIC search; the defaults are those published for MS-COCO captions."""
+
+    beta: float = Field(default=2.0, ge=0, allow_inf_nan=False)
+    """Weight of the image; 0 is contrastive search (published: 2.0 for captions, 0.15 for stories)."""
+    clip_text_max_len: int = Field(default=60, ge=1)
+    """The image-text model sees this many of the last new tokens; 60 as published."""
+
+
+class Magic(StepDecoder):
+    """Adds the magic score to contrastive search.
+
+    `score(v) = (1 - alpha) * p(v) - alpha * max_j cos(h_v, h_j) + beta * f(v)`, where f is a softmax over the k candidates of
+    the image-text model's scaled cosine between the image and the new text with v appended (section 3.2, equation 4, with
+    the learned logit scale as in the published code).
+    """
+
+    Config: ClassVar[type[DecoderConfig]] = MagicConfig
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LM, Need.CLIP, Need.IMAGE})
+    config: MagicConfig
+
+    def select(self, step: Step) -> Tensor:
+        """The best-scoring candidate, the likelier among equals, `[batch]`."""
+        config = self.config
+        candidates = step.candidates(config.k)
+        scores = contrastive_score(step, candidates, config.alpha)
+        if config.beta > 0:
+            texts = step.texts(candidates.ids, config.clip_text_max_len)
+            scores = scores + config.beta * step.image_text_logits(texts).softmax(dim=-1)
+        return best(candidates, scores)

@@ -1,0 +1,139 @@
+"""Outputs of other people's systems as runs: scored by the same metrics, stored, compared and ranked like our own.
+
+Systems that answered the same examples with the same references form one suite, named after its content, so that tables
+never mix image sets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.evaluate import Evaluator
+from harness.examples import Example, Sample
+from harness.outputs import Outputs
+from harness.provenance import environment
+from harness.run import Digests, data_digest
+from harness.score import Score
+from harness.spec import DataRef, DecoderRef, MetricRef, RunSpec, Suite, TextRules
+from harness.store import Record, Results, RunFolder, write_bytes
+
+IMPORTED = "imported"
+"""Stands where a decoder's name would; no decoder has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One system's outputs in the store."""
+
+    name: str
+    suite: Suite
+    examples: Sequence[Example]
+    folder: RunFolder
+
+
+def store_outputs(systems: Sequence[Outputs], results: Results, metrics: Mapping[str, MetricRef]) -> list[Imported]:
+    """Write each system as a complete run.
+
+    Args:
+        systems: from `harness.outputs.read_outputs`; names are made distinct where they clash.
+        results: where to.
+        metrics: what the runs are to be scored with; kept with them.
+    """
+    return [
+        _store(name, system, results, metrics) for name, system in zip(_distinct_names(systems), systems, strict=True)
+    ]
+
+
+def score_imported(
+    imported: Sequence[Imported],
+    *,
+    fresh: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, list[Score]]:
+    """Score runs from `store_outputs`; references of a suite are tokenised once for all its systems."""
+    scores: dict[str, list[Score]] = {}
+    for done, each in enumerate(imported):
+        progress(done, len(imported))
+        evaluator = Evaluator(each.suite, each.examples, Digests(each.suite, each.examples), "cpu")
+        scores[each.name] = evaluator.score(each.folder, fresh=fresh)
+    progress(len(imported), len(imported))
+    return scores
+
+
+def _store(name: str, system: Outputs, results: Results, metrics: Mapping[str, MetricRef]) -> Imported:
+    examples = sorted(system.examples, key=lambda example: example.id)
+    digest = data_digest(examples)
+    title = f"imported: {len(examples)} examples"
+    suite_name = f"imported-{digest[:8]}"
+    folder = results.root / "runs" / suite_name
+    write_bytes(folder / "examples.jsonl", b"".join(_line(example) for example in examples))
+    draws = 1 + max(sample.draw for sample in system.samples)
+    answers = [_record(sample) for sample in system.samples]
+    content = hashlib.sha256(b"".join(record.to_line() for record in answers)).hexdigest()
+    story = system.format.startswith("stories")
+    suite = Suite(
+        name=suite_name,
+        title=title,
+        task="story" if story else "caption",
+        data=DataRef(dataset="jsonl", options={"file": "examples.jsonl"}),
+        text=TextRules(max_new_tokens=1),
+        decoders={name: DecoderRef(decoder=IMPORTED)},
+        metrics=dict(metrics),
+        folder=folder.resolve(),
+    )
+    spec = RunSpec(
+        suite=suite_name,
+        label=name,
+        task=suite.task,
+        decoder=IMPORTED,
+        decoder_version=1,
+        config={"format": system.format, "content": content},
+        language_model=None,
+        image_text=None,
+        data_digest=digest,
+        captions_digest=None,
+        prompt="{prompt}",
+        max_new_tokens=1,
+        max_length=None,
+        seed=0,
+        draws=draws,
+        dtype="float32",
+    )
+    run = results.run(spec)
+    with run.lock():
+        run.open(spec, len(answers), suite.document(), environment())
+        if not run.complete:
+            with run.part() as part:
+                part.append(answers)
+            run.finish([record.key for record in answers])
+    return Imported(name, suite, examples, run)
+
+
+def _record(sample: Sample) -> Record:
+    return Record(sample.example.id, sample.draw, sample.text, finish="imported")
+
+
+def _line(example: Example) -> bytes:
+    fields: dict[str, Any] = {"id": example.id, "prompt": example.prompt, "references": list(example.references)}
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _distinct_names(systems: Sequence[Outputs]) -> list[str]:
+    """File names as labels: what a folder name cannot hold becomes a hyphen, and the second `magic` is `magic-2`."""
+    names: list[str] = []
+    for system in systems:
+        plain = "".join(
+            letter if letter.isascii() and letter.isalnum() else "-" for letter in system.name.lower()
+        ).strip("-")
+        wanted = plain[:48] or "system"
+        number = 1
+        name = wanted
+        while name in names:
+            number += 1
+            name = f"{wanted}-{number}"
+        names.append(name)
+    return names

@@ -1,0 +1,290 @@
+"""Read what other people's systems said, in the formats they publish it in, with the references it came with.
+
+Answers are joined with references by id, never by position, because files with missing images are shorter than others.
+The format is guessed from the content, and the guess is told.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.examples import Example, Sample
+
+ID_KEYS = ("id", "image_name", "image_id", "image", "filename", "file_name", "cocoid", "imgid")
+TEXT_KEYS = ("prediction", "caption", "text", "output", "generated")
+REFERENCE_KEYS = ("references", "captions", "refs", "gts")
+SHOWN = 5
+"""How many ids a message lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """One system's answers."""
+
+    name: str
+    """The file's name without its endings."""
+    format: str
+    """What the file was taken for, in words."""
+    samples: Sequence[Sample]
+    """Sorted by example id and draw."""
+    notes: Sequence[str] = field(default_factory=tuple)
+    """What a reader should know: empty predictions, ranks left out, references nobody answered."""
+
+    @property
+    def examples(self) -> list[Example]:
+        """The examples that were answered, each once."""
+        return list({sample.example.id: sample.example for sample in self.samples}.values())
+
+
+def read_outputs(path: Path, references: Path | None = None) -> Outputs:
+    """Read one file of outputs, plain or gzipped.
+
+    Args:
+        path: MAGIC's captions (JSON array) or stories (JSON object), COCO results, Karpathy-style JSON with predictions,
+            JSON Lines or CSV.
+        references: where the references are, if not in the file itself: COCO annotations or any of the formats above.
+
+    Raises:
+        DataError: the file is unreadable, of no known format, answers an example twice, or lacks references.
+    """
+    kind, rows = _rows(path)
+    if not rows:
+        raise DataError(f"{path} holds no outputs")
+    if kind == "stories":
+        return _stories(path, rows)
+    known = _reference_table(references) if references is not None else _References()
+    notes: list[str] = []
+    samples: dict[tuple[str, int], Sample] = {}
+    for place, row in rows:
+        example_id = _first(row, ID_KEYS, f"{place} of {path}", "an id")
+        text = _first(row, TEXT_KEYS, f"{place} of {path}", "a text")
+        draw = int(row.get("draw") or 0)
+        texts = known.of(example_id) if references is not None else _references(row)
+        if not texts:
+            where = (
+                f"in {references}" if references is not None else "with it; name a file that has them with --references"
+            )
+            raise DataError(f"{place} of {path} ({example_id}) has no references {where}")
+        if (example_id, draw) in samples:
+            raise DataError(
+                f"{path} answers {example_id!r} twice; keep one answer each (or tell draws apart by a `draw` field)"
+            )
+        samples[example_id, draw] = Sample(Example(example_id, references=texts), draw, text)
+    empty = [example_id for (example_id, _), sample in samples.items() if not sample.text.strip()]
+    if empty:
+        notes.append(f"{len(empty)} empty predictions, scored as they are: {_some(empty)}")
+    unanswered = known.unanswered(example_id for example_id, _ in samples)
+    if unanswered:
+        notes.append(f"{len(unanswered)} of {len(known.texts)} references have no answer: {_some(unanswered)}")
+    return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes))
+
+
+def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
+    """The same systems on the examples that all of them answered."""
+    shared = set.intersection(*({sample.example.id for sample in each.samples} for each in systems))
+    if not shared:
+        raise DataError("the files have no example in common; are their ids of the same kind?")
+    return [
+        Outputs(each.name, each.format, [sample for sample in each.samples if sample.example.id in shared], each.notes)
+        for each in systems
+    ]
+
+
+def differing_sets(systems: Sequence[Outputs]) -> list[str]:
+    """One sentence for each system that lacks examples which another has; none when all answered the same."""
+    union = set().union(*({sample.example.id for sample in each.samples} for each in systems))
+    sentences = []
+    for each in systems:
+        lacks = sorted(union - {sample.example.id for sample in each.samples})
+        if lacks:
+            sentences.append(f"{each.name} lacks {len(lacks)} of {len(union)} examples: {_some(lacks)}")
+    return sentences
+
+
+def stem(path: Path) -> str:
+    """The file name without `.json`, `.jsonl`, `.csv` and `.gz`."""
+    name = path.name
+    for ending in (".gz", ".jsonl", ".json", ".csv"):
+        name = name.removesuffix(ending)
+    return name
+
+
+Rows = list[tuple[str, dict[str, Any]]]
+
+
+def _rows(path: Path) -> tuple[str, Rows]:
+    """The format in words, and each record with its place in words."""
+    text = _text(path)
+    bare = path.name.removesuffix(".gz")
+    if bare.endswith(".csv"):
+        return "CSV", _csv_rows(path, text)
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        if not bare.endswith(".jsonl") and not text.lstrip().startswith("{"):
+            raise DataError(f"{path} is neither JSON, JSON Lines nor CSV: {error}") from error
+        return "JSON Lines", _jsonl_rows(path, text)
+    if bare.endswith(".jsonl"):
+        return "JSON Lines", _jsonl_rows(path, text)
+    if isinstance(content, dict) and isinstance(content.get("evaluation_result"), list):
+        return "stories", _numbered("story", content["evaluation_result"], path)
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        return "Karpathy-style JSON", _numbered("image", content["images"], path)
+    if isinstance(content, list):
+        rows = _numbered("record", content, path)
+        coco = all(set(row) <= {"image_id", "caption", "id"} for _, row in rows)
+        return ("COCO results" if coco else "captions as MAGIC publishes them (JSON array)"), rows
+    raise DataError(
+        f"{path} is JSON of no known format; expected an array of records, or an object with evaluation_result or images"
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz" or content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}; expected UTF-8 text, plain or gzipped") from error
+
+
+def _numbered(noun: str, records: Sequence[Any], path: Path) -> Rows:
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise DataError(f"{noun} {index} of {path} is {type(record).__name__}; expected an object")
+    return [(f"{noun} {index}", record) for index, record in enumerate(records)]
+
+
+def _jsonl_rows(path: Path, text: str) -> Rows:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"line {number} of {path} is no JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise DataError(f"line {number} of {path} is {type(record).__name__}; expected an object")
+        rows.append((f"line {number}", record))
+    return rows
+
+
+def _csv_rows(path: Path, text: str) -> Rows:
+    """Rows of a CSV file; the columns `reference`, `reference_1`, ... are gathered, or `references` is a JSON list."""
+    rows: Rows = []
+    try:
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), start=2):
+            if None in row or None in row.values():
+                raise DataError(
+                    f"row {number} of {path} has {'more' if None in row else 'fewer'} cells than the header"
+                )
+            record: dict[str, Any] = dict(row)
+            single = [record[key] for key in row if key.startswith("reference") and key != "references" and record[key]]
+            if single:
+                record["references"] = single
+            elif isinstance(record.get("references"), str):
+                record["references"] = _json_list(record["references"], f"row {number} of {path}")
+            rows.append((f"row {number}", record))
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV: {error}") from error
+    return rows
+
+
+def _json_list(cell: str, place: str) -> list[str]:
+    try:
+        value = json.loads(cell)
+    except ValueError as error:
+        raise DataError(
+            f"{place}: references are {cell[:60]!r}; expected a JSON list, or columns reference_1, reference_2, ..."
+        ) from error
+    return value if isinstance(value, list) else [str(value)]
+
+
+def _first(row: Mapping[str, Any], keys: Iterable[str], place: str, what: str) -> str:
+    for key in keys:
+        if row.get(key) is not None:
+            value = row[key]
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                return str(value)
+            raise DataError(f"{place}: {key} is {str(value)[:60]!r}; expected a text or a whole number")
+    raise DataError(f"{place} has no {what}; expected one of the keys {', '.join(keys)}")
+
+
+def _references(row: Mapping[str, Any]) -> tuple[str, ...]:
+    for key in REFERENCE_KEYS:
+        if isinstance(row.get(key), list):
+            return tuple(str(text) for text in row[key])
+    sentences = row.get("sentences")
+    if isinstance(sentences, list):
+        return tuple(str(each["raw"]) for each in sentences if isinstance(each, dict) and "raw" in each)
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _References:
+    """References by id. COCO results may name an image by its number or by its file, so there are other names too."""
+
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    other_names: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, example_id: str) -> tuple[str, ...]:
+        return self.texts.get(self.other_names.get(example_id, example_id), ())
+
+    def unanswered(self, answered: Iterable[str]) -> list[str]:
+        return sorted(set(self.texts) - {self.other_names.get(each, each) for each in answered})
+
+
+def _reference_table(path: Path) -> _References:
+    """Read COCO annotations, or any format that holds its own references."""
+    try:
+        content = json.loads(_text(path))
+    except ValueError:
+        content = None
+    if not (isinstance(content, dict) and isinstance(content.get("annotations"), list)):
+        _, rows = _rows(path)
+        return _References(
+            {_first(row, ID_KEYS, f"{place} of {path}", "an id"): _references(row) for place, row in rows}
+        )
+    found: dict[str, list[str]] = {}
+    for place, row in _numbered("annotation", content["annotations"], path):
+        if "image_id" not in row or not isinstance(row.get("caption"), str):
+            raise DataError(f"{place} of {path} lacks image_id or caption; these are not caption annotations")
+        found.setdefault(str(row["image_id"]), []).append(row["caption"])
+    images = [each for each in content.get("images", []) if isinstance(each, dict)]
+    names = {str(each["file_name"]): str(each.get("id")) for each in images if "file_name" in each}
+    return _References({key: tuple(texts) for key, texts in found.items()}, names)
+
+
+def _stories(path: Path, rows: Rows) -> Outputs:
+    """MAGIC's stories. Titles repeat, so the position is the id; "0", "1", "2" are ranks of retrieved images, or draws."""
+    samples = []
+    ranks = 0
+    for index, (place, row) in enumerate(rows):
+        try:
+            results = row["generated_result"]
+            prompt, reference = str(row["prefix_text"]), str(row["reference_continuation_text"])
+            texts = {int(rank): str(result["generated_continuation_text"]) for rank, result in results.items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{place} of {path} is no story record: {error!r}") from error
+        ranks = max(ranks, len(texts))
+        example = Example(f"{index:06d}", prompt=prompt, references=(reference,))
+        if 0 not in texts:
+            raise DataError(f'{place} of {path} has no result "0"')
+        samples.append(Sample(example, 0, texts[0]))
+    notes = [f"{ranks} stories a title (image ranks); rank 0 is scored"] if ranks > 1 else []
+    return Outputs(stem(path), "stories as MAGIC publishes them (JSON object)", samples, tuple(notes))
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
