@@ -1,1 +1,92 @@
-"""Ways of turning an image and a prompt into text."""
+"""Ways of turning an image and a prompt into text.
+
+The names below are the public face. Each is imported when it is first used, so `import decoders` costs nothing and loads no
+torch; anything that is not listed may change without notice.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt, StepDecoder
+    from decoders.clipre import CaptionIndex, ClipRe
+    from decoders.constant import Constant
+    from decoders.contrastive import Contrastive
+    from decoders.errors import (
+        ModelMismatch,
+        ModelNotFound,
+        NeedMissing,
+        PromptTooLong,
+        SeeTellError,
+        UnreadableImage,
+    )
+    from decoders.loop import Candidates, Step
+    from decoders.magic import Magic
+    from decoders.models.image_text import ImageTextModel
+    from decoders.models.images import open_image
+    from decoders.models.language_model import LanguageModel
+    from decoders.models.load import load_image_text, load_language_model, model_digest
+    from decoders.sampling import Greedy, Nucleus, TopK, Typical
+
+__all__ = [
+    "Candidates",
+    "CaptionIndex",
+    "ClipRe",
+    "Constant",
+    "Contrastive",
+    "Decoder",
+    "DecoderConfig",
+    "Generation",
+    "Greedy",
+    "ImageTextModel",
+    "LanguageModel",
+    "Limits",
+    "Magic",
+    "ModelMismatch",
+    "ModelNotFound",
+    "Models",
+    "Need",
+    "NeedMissing",
+    "Nucleus",
+    "Prompt",
+    "PromptTooLong",
+    "SeeTellError",
+    "Step",
+    "StepDecoder",
+    "TopK",
+    "Typical",
+    "UnreadableImage",
+    "load_image_text",
+    "load_language_model",
+    "model_digest",
+    "open_image",
+]
+
+_HOMES = {
+    "decoders.base": ("Decoder", "DecoderConfig", "Generation", "Limits", "Models", "Need", "Prompt", "StepDecoder"),
+    "decoders.clipre": ("CaptionIndex", "ClipRe"),
+    "decoders.constant": ("Constant",),
+    "decoders.contrastive": ("Contrastive",),
+    "decoders.errors": ("ModelMismatch", "ModelNotFound", "NeedMissing", "PromptTooLong", "SeeTellError",
+                        "UnreadableImage"),
+    "decoders.loop": ("Candidates", "Step"),
+    "decoders.magic": ("Magic",),
+    "decoders.models.image_text": ("ImageTextModel",),
+    "decoders.models.images": ("open_image",),
+    "decoders.models.language_model": ("LanguageModel",),
+    "decoders.models.load": ("load_image_text", "load_language_model", "model_digest"),
+    "decoders.sampling": ("Greedy", "Nucleus", "TopK", "Typical"),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'decoders' has no public name {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

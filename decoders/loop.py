@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoders.base import Generation, Limits, Models, Prompt, StepDecoder
@@ -54,6 +55,9 @@ class Step:
         prompts: what each row started from.
         generated: ids of the new tokens of each row, prompt excluded.
         lm: the language model.
+        logits: `[batch, vocabulary]` float32.
+        history: final hidden states of all tokens so far, prompt included, `[batch, slots, hidden]` float32.
+        history_mask: `[batch, slots]` bool, False where `history` holds padding.
     """
 
     def __init__(self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models) -> None:
@@ -62,6 +66,7 @@ class Step:
         self.generated = tuple(tuple(row.tokens) for row in rows)
         self.lm = lm
         self._seeds = tuple(row.seed for row in rows)
+        self.logits, self.history, self.history_mask = context.logits, context.hidden, context.mask
         self._context = context
         self._models = models
         self._ahead: Tensor | None = None
@@ -70,11 +75,6 @@ class Step:
     def tokenizer(self) -> Any:
         """The language model's tokenizer."""
         return self.lm.tokenizer
-
-    @property
-    def logits(self) -> Tensor:
-        """`[batch, vocabulary]` float32."""
-        return self._context.logits
 
     @cached_property
     def log_probs(self) -> Tensor:
@@ -85,16 +85,6 @@ class Step:
     def probs(self) -> Tensor:
         """`[batch, vocabulary]` float32, at temperature 1."""
         return torch.softmax(self.logits, dim=-1)
-
-    @property
-    def history(self) -> Tensor:
-        """Final hidden states of all tokens so far, prompt included, `[batch, slots, hidden]` float32."""
-        return self._context.hidden
-
-    @property
-    def history_mask(self) -> Tensor:
-        """`[batch, slots]` bool, False where `history` holds padding."""
-        return self._context.mask
 
     def candidates(self, k: int) -> Candidates:
         """The `k` likeliest next tokens; fewer if the vocabulary is smaller."""
@@ -151,24 +141,32 @@ class Step:
         return (clip.logit_scale * cosines).to(self.logits.device)
 
     @cached_property
-    def uniform(self) -> Tensor:
-        """Noise in (0, 1), `[batch, vocabulary]` float64; a row's depends on its seed and the step, and on nothing else."""
-        noise = np.stack([counter_noise(seed, self.index, self.logits.shape[-1]) for seed in self._seeds])
+    def gumbel(self) -> Tensor:
+        """Standard Gumbel noise, `[batch, vocabulary]` float64: `argmax(log p + gumbel)` is a draw from p.
+
+        A row's noise depends on its seed and the step, and on nothing else.
+        """
+        noise = np.stack([gumbel_noise(seed, self.index, self.logits.shape[-1]) for seed in self._seeds])
         return torch.from_numpy(noise).to(self.logits.device)
 
-    @property
-    def gumbel(self) -> Tensor:
-        """Standard Gumbel noise, `[batch, vocabulary]` float64: `argmax(log p + gumbel)` is a draw from p."""
-        return -torch.log(-torch.log(self.uniform))
 
-
-def counter_noise(seed: int, step: int, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Uniform numbers in the open interval (0, 1) from the counter-based generator Philox 4x64-10 (Salmon et al. 2011).
+def gumbel_noise(seed: int, step: int, size: int) -> NDArray[np.float64]:
+    """Standard Gumbel noise, `-log(-log u)` of uniform numbers (Gumbel 1954).
 
     Args:
-        seed: the key.
-        step: the high word of the counter, so that steps never overlap.
+        seed: 64 bits.
+        step: number of the token that is chosen with it, from 0.
         size: how many.
+    """
+    noise: NDArray[np.float64] = -np.log(-np.log(counter_noise(seed, step, size)))
+    return noise
+
+
+def counter_noise(seed: int, step: int, size: int) -> NDArray[np.float64]:
+    """Uniform numbers in the open interval (0, 1) from the counter-based generator Philox 4x64-10 (Salmon et al. 2011).
+
+    The seed is the key and the step the high word of the counter, so steps never overlap. Bits become numbers here, not in
+    numpy's `Generator`, whose streams may change from one release to the next.
     """
     raw = np.random.Philox(key=seed, counter=[0, 0, 0, step]).random_raw(size)
     return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -30,7 +30,6 @@ def run(
 ) -> int:
     """`seetell run`."""
     _check_positive({"--limit": limit, "--batch-size": batch_size})
-    from harness.evaluate import Evaluator
     from harness.executor import InlineExecutor, pick_device
     from harness.run import Digests, decode, load_examples, plan
 
@@ -40,7 +39,11 @@ def run(
         examples = load_examples(suite)
         digests = Digests(suite, examples)
         plans = [plan(suite, label, examples, digests=digests) for label in chosen]  # all, before any hour is spent
-    evaluator = Evaluator(suite, examples, digests, pick_device(device)) if with_scores else None
+    evaluator = None
+    if with_scores:
+        from harness.evaluate import Evaluator
+
+        evaluator = Evaluator(suite, examples, digests, pick_device(device))
     store = Results(results)
     report: list[dict[str, Any]] = []
     failed = False

@@ -89,17 +89,24 @@ def check(cache: Path | None = None) -> list[Check]:
         probing = pool.submit(probe_torch)
         finding = pool.submit(find_java)
         hub = hub_models(hub_folder())
-        plain = [_toybox(toybox_folder()), _hub(hub), _cache(folder), _disk(folder)]
+        plain = [check_toybox(toybox_folder()), check_hub(hub), check_cache(folder), check_disk(folder)]
         java, torch = finding.result(), probing.result()
     jars = coco_folder()
-    scoring = [_java(java), _tokenizer(java, jars), _meteor(java, jars), _spice(java, jars, folder), _mauve(hub)]
-    return [_python(), _libraries(), _torchvision(torch), _cuda(torch), *scoring, *plain]
+    scoring = [
+        check_java(java),
+        check_tokenizer(java, jars),
+        check_meteor(java, jars),
+        check_spice(java, jars, folder),
+        check_mauve(hub),
+    ]
+    return [check_python(), check_libraries(), check_torchvision(torch), check_cuda(torch), *scoring, *plain]
 
 
 # Python and its libraries
 
 
-def _python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Whether this Python is new enough."""
     text = ".".join(map(str, version))
     if version >= OLDEST_PYTHON:
         return Check("Python", True, f"{text} at {sys.executable}")
@@ -107,7 +114,7 @@ def _python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
     return Check("Python", False, f"{text}, but SeeTell needs {needed} or newer", f"make PYTHON=python{needed} demo")
 
 
-def _libraries() -> Check:
+def check_libraries() -> Check:
     """Whether everything that SeeTell's own metadata requires is installed."""
     required = [line for line in metadata.requires("seetell") or [] if "extra ==" not in line]
     names = [match.group() for line in required if (match := re.match(r"[\w.-]+", line))]
@@ -179,7 +186,8 @@ def probe_torch() -> dict[str, Any]:
     return found
 
 
-def _torchvision(found: Mapping[str, Any]) -> Check:
+def check_torchvision(found: Mapping[str, Any]) -> Check:
+    """Whether torch and torchvision load together; `found` is what `probe_torch` found."""
     name = "torch and torchvision"
     pair = f"torch {found.get('torch') or _version('torch')}, torchvision {found.get('torchvision') or _version('torchvision')}"
     if "error" in found:
@@ -195,7 +203,8 @@ def _torchvision(found: Mapping[str, Any]) -> Check:
     return Check(name, True, pair)
 
 
-def _cuda(found: Mapping[str, Any]) -> Check:
+def check_cuda(found: Mapping[str, Any]) -> Check:
+    """Which GPUs torch sees and which dtypes they compute in; `found` is what `probe_torch` found."""
     devices = found.get("devices") or []
     if devices:
         kinds = [[kind for kind in ("bfloat16", "float16") if device.get(kind)] for device in devices]
@@ -232,7 +241,8 @@ def find_java() -> Java | None:
     return Java(path, match.group(1))
 
 
-def _java(java: Java | None) -> Check:
+def check_java(java: Java | None) -> Check:
+    """Whether Java is there and runs."""
     if java is None:
         return Check("Java", None, "not found; the COCO tokenizer, METEOR and SPICE need it", INSTALL_JAVA)
     if not java.works:
@@ -260,17 +270,19 @@ def _jar_check(name: str, java: Java | None, folder: Path | None, files: tuple[s
     return Check(name, True, f"pycocoevalcap {_version('pycocoevalcap')}, Java {java.version}")
 
 
-def _tokenizer(java: Java | None, folder: Path | None) -> Check:
+def check_tokenizer(java: Java | None, folder: Path | None) -> Check:
+    """Whether captions can be tokenised as the COCO evaluation does."""
     without = "captions are tokenised in Python, and such scores are never ranked with COCO's"
     return _jar_check("COCO tokenizer", java, folder, ("tokenizer/stanford-corenlp-3.4.1.jar",), without)
 
 
-def _meteor(java: Java | None, folder: Path | None) -> Check:
+def check_meteor(java: Java | None, folder: Path | None) -> Check:
+    """Whether METEOR (Denkowski and Lavie 2014) has its jar, its paraphrases and a Java."""
     files = ("meteor/meteor-1.5.jar", "meteor/data/paraphrase-en.gz")
     return _jar_check("METEOR", java, folder, files, "METEOR is reported as unavailable")
 
 
-def _spice(java: Java | None, folder: Path | None, cache: Path) -> Check:
+def check_spice(java: Java | None, folder: Path | None, cache: Path) -> Check:
     """SPICE (Anderson et al. 2016) also needs Stanford's parser, which pycocoevalcap does not bring along."""
     found = _jar_check("SPICE", java, folder, ("spice/spice-1.0.jar",), "SPICE is reported as unavailable")
     if not found.ok or folder is None or java is None:
@@ -282,13 +294,15 @@ def _spice(java: Java | None, folder: Path | None, cache: Path) -> Check:
         return Check(
             "SPICE", None, f"Stanford's parser is missing: {', '.join(missing)}", f"{unpack}  (from Stanford NLP)"
         )
-    if java.major >= 16:
+    options = os.environ.get("JDK_JAVA_OPTIONS", "") + os.environ.get("JAVA_TOOL_OPTIONS", "")
+    if java.major >= 16 and "java.base/java.lang=" not in options:
         detail = f"complete, but Java {java.version} refuses its serialiser; Java 8 to 15 does not"
         return Check("SPICE", None, detail, "export JDK_JAVA_OPTIONS=--add-opens=java.base/java.lang=ALL-UNNAMED")
     return found
 
 
-def _mauve(hub: list[str]) -> Check:
+def check_mauve(hub: list[str]) -> Check:
+    """Whether MAUVE and the model behind its features are here; `hub` is what `hub_models` found."""
     if find_spec("mauve") is None:
         return Check("MAUVE", None, "mauve-text is not installed; MAUVE is reported as unavailable", INSTALL_METRICS)
     version = f"mauve-text {_version('mauve-text')}"
@@ -306,10 +320,10 @@ def toybox_folder() -> Path:
     return Path(str(resources.files("decoders"))) / "models" / "toybox"
 
 
-def _toybox(folder: Path) -> Check:
+def check_toybox(folder: Path) -> Check:
     """Whether the embedded models are there, byte for byte as their manifest says."""
     name = "Toybox models"
-    again = "pip install --force-reinstall seetell  (or train them again: seetell train toybox)"
+    again = f"pip install --force-reinstall seetell  (or train them again: seetell train toybox --out '{folder}')"
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         expected = {str(file): _digest_of(entry) for file, entry in manifest["files"].items()}
@@ -352,7 +366,8 @@ def hub_models(folder: Path) -> list[str]:
     return sorted(path.name.removeprefix("models--").replace("--", "/") for path in kept)
 
 
-def _hub(models: list[str]) -> Check:
+def check_hub(models: list[str]) -> Check:
+    """Which models can be used without a network; `models` is what `hub_models` found."""
     if not models:
         detail = f"none in {hub_folder()}; suites that name hf: or open_clip: models need the network once"
         return Check("models from the hub", None, detail, "hf download openai-community/gpt2")
@@ -365,7 +380,7 @@ def _nearest(folder: Path) -> Path:
     return next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path.cwd())
 
 
-def _cache(folder: Path) -> Check:
+def check_cache(folder: Path) -> Check:
     """Whether the cache can be written, tried without leaving anything behind."""
     elsewhere = 'export SEETELL_CACHE="$HOME/seetell-cache"  (any folder that you may write)'
     try:
@@ -376,7 +391,7 @@ def _cache(folder: Path) -> Check:
     return Check("cache", True, f"{folder}, writable")
 
 
-def _disk(cache: Path) -> Check:
+def check_disk(cache: Path) -> Check:
     """Free space where the cache is and where a run started here would write its results."""
     places = {"cache": _nearest(cache), "this folder": Path.cwd()}
     free = {name: shutil.disk_usage(path).free for name, path in places.items()}

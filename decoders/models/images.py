@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -40,9 +41,11 @@ def open_image(source: Path | bytes) -> Image.Image:
         UnreadableImage: missing, truncated, not an image, or so large that it may be a decompression bomb.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            image.load()
-            return _to_rgb(_upright(image))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on damaged metadata
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                image.load()
+                return _to_rgb(_upright(image))
     except _BROKEN as error:
         name = f"an image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
         raise UnreadableImage(

@@ -7,8 +7,7 @@ along with the search.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +15,25 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from decoders.base import Decoder, Generation, Limits, Models, Prompt
+from decoders.base import Decoder, Limits, Models, Prompt
 from decoders.clipre import CaptionIndex, ClipRe
 from decoders.contrastive import Contrastive
 from decoders.magic import Magic
-from decoders.models.language_model import LanguageModel
+from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text, load_language_model
-from decoders.sampling import Greedy, Nucleus, TopK, Typical, gumbel_noise
+from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from tests.checkpoints import CORPUS, START, captions_of
+from tests.decoders.parity import NOISE, Pair, agree, decode, magic_answers, noise_of, prompts
 from tests.reference import magic as magic_oracle
 from tests.reference import sampling
 from tests.reference.clipre import retrieve
 from tests.reference.contrastive import contrastive_search
 from tests.reference.image_text import ImageText
-from tests.reference.language import Answer, caption, run
-from tests.reference.magic import magic_search
-
-NOISE = 1e-5
-"""Larger than any difference between two correct float32 programs here; measured ones stay below 3e-6."""
+from tests.reference.language import run, words
+from tests.reference.magic import candidate_text
 
 PROMPTS = ("A red boat", "The", "", "Two dogs, one brown and one black, are", "A woman isn't looking", "There is")
 NEW = 12
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One checkpoint, loaded twice: by transformers for the oracle, by SeeTell for the decoders."""
-
-    model: Any
-    tokenizer: Any
-    ours: LanguageModel
-    start: int
-    """What an empty prompt becomes."""
-
-    @property
-    def end(self) -> int:
-        """The end token, as the tokenizer's own files have it."""
-        return int(self.tokenizer.eos_token_id)
-
-    def ids(self, text: str) -> list[int]:
-        """Prompt ids by transformers alone."""
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids) or [self.start]
 
 
 @pytest.fixture(params=["gpt2", "llama", "qwen"])
@@ -72,28 +49,22 @@ def lm(request: pytest.FixtureRequest) -> Pair:
     return Pair(model, tokenizer, load_language_model(f"local:{folder}"), start)
 
 
-@pytest.fixture(params=["clip", "siglip"])
-def clip_pair(request: pytest.FixtureRequest) -> tuple[ImageText, Models]:
-    folder: Path = request.getfixturevalue(f"{request.param}_folder")
-    return ImageText.load(folder), Models(image_text=load_image_text(f"local-dir:{folder}"))
+@pytest.fixture
+def clips(clip_folder: Path) -> tuple[ImageText, ImageTextModel]:
+    """One image-text checkpoint in both hands."""
+    return ImageText.load(clip_folder), load_image_text(f"local-dir:{clip_folder}")
 
 
-def prompts(texts: Sequence[str], images: Sequence[Path | None] = ()) -> list[Prompt]:
-    pictures = list(images) or [None] * len(texts)
-    return [Prompt(str(number), text, pictures[number]) for number, text in enumerate(texts)]
+@pytest.fixture
+def siglips(siglip_folder: Path) -> tuple[ImageText, ImageTextModel]:
+    """Another, whose text tower sees both ways."""
+    return ImageText.load(siglip_folder), load_image_text(f"local-dir:{siglip_folder}")
 
 
-def agree(lm: Pair, said: Sequence[Generation], answers: Sequence[Answer]) -> None:
-    """Same tokens, same text after the published post-processing, and the right reason for stopping."""
-    for generation, answer in zip(said, answers, strict=True):
-        assert answer.margin > NOISE, "too close a call to compare; choose another prompt"
-        assert generation.tokens == answer.tokens
-        assert generation.text == caption(lm.tokenizer, answer.tokens, lm.end)
-        assert generation.finish == ("eos" if answer.tokens[-1] == lm.end else "length")
-
-
-def decode(decoder: type[Decoder], lm: Pair, limits: Limits, batch: list[Prompt], **config: Any) -> list[Generation]:
-    return decoder(decoder.Config(**config), Models(lm.ours), limits).decode(batch, range(100, 100 + len(batch)))
+@pytest.fixture
+def batch(image_files: list[Path]) -> list[Prompt]:
+    """Six prompts of different lengths, each with its own image."""
+    return prompts(PROMPTS, image_files[: len(PROMPTS)])
 
 
 def test_greedy(lm: Pair) -> None:
@@ -121,111 +92,97 @@ def test_contrastive(lm: Pair, k: int, alpha: float) -> None:
     ],
 )
 def test_sampling_given_the_noise(lm: Pair, decoder: type[Decoder], config: Any, keep: sampling.Keep) -> None:
-    size = lm.ours.vocab_size
+    temperature = config.get("temperature", 1.0)
+    fixed: dict[str, Any] = {"keep": keep, "temperature": temperature, "new_tokens": NEW, "end_id": lm.end}
     answers = [
-        sampling.decode(
-            lm.model,
-            lm.ids(text),
-            keep=keep,
-            noise=lambda step, seed=100 + row: torch.as_tensor(gumbel_noise(seed, step, size)),  # type: ignore[misc]
-            temperature=config.get("temperature", 1.0),
-            new_tokens=NEW,
-            end_id=lm.end,
-        )
-        for row, text in enumerate(PROMPTS)
+        sampling.decode(lm.model, lm.ids(text), noise=noise_of(lm, row), **fixed) for row, text in enumerate(PROMPTS)
     ]
     agree(lm, decode(decoder, lm, Limits(NEW), prompts(PROMPTS), **config), answers)
 
 
-def magic_answers(
-    lm: Pair, clip: ImageText, texts: Sequence[str], images: Sequence[Path], *, new_tokens: int = NEW, **config: Any
-) -> list[Answer]:
-    return [
-        magic_search(
-            lm.model,
-            lm.tokenizer,
-            clip,
-            clip.encode_image(image),
-            lm.ids(text),
-            **config,
-            new_tokens=new_tokens,
-            end_id=lm.end,
-        )
-        for text, image in zip(texts, images, strict=True)
-    ]
-
-
 @pytest.mark.parametrize(("k", "alpha", "beta"), [(45, 0.1, 2.0), (12, 0.1, 1.0), (5, 0.6, 0.15), (8, 0.0, 0.5)])
 def test_magic(
-    lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path], k: int, alpha: float, beta: float
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt], k: int, alpha: float, beta: float
 ) -> None:
-    clip, models = clip_pair
-    images = image_files[: len(PROMPTS)]
-    answers = magic_answers(lm, clip, PROMPTS, images, k=k, alpha=alpha, beta=beta)
-    decoder = Magic(Magic.Config(k=k, alpha=alpha, beta=beta), Models(lm.ours, models.image_text), Limits(NEW))
-    agree(lm, decoder.decode(prompts(PROMPTS, images), [0] * len(PROMPTS)), answers)
+    config = {"k": k, "alpha": alpha, "beta": beta}
+    answers = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
+    agree(lm, decode(Magic, lm, Limits(NEW), batch, clips[1], **config), answers)
 
 
-def test_magic_sees_the_image(lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
-    _, models = clip_pair
-    decoder = Magic(Magic.Config(k=12, alpha=0.1, beta=2.0), Models(lm.ours, models.image_text), Limits(NEW))
-    said = decoder.decode(prompts(["A"] * 12, image_files), [0] * 12)
+def test_magic_with_a_text_tower_that_sees_both_ways(
+    lm: Pair, siglips: tuple[ImageText, ImageTextModel], batch: list[Prompt]
+) -> None:
+    config = {"k": 12, "alpha": 0.1, "beta": 1.0}
+    answers = magic_answers(lm, siglips[0], batch, new_tokens=NEW, **config)
+    agree(lm, decode(Magic, lm, Limits(NEW), batch, siglips[1], **config), answers)
+
+
+def test_magic_sees_the_image(lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
+    batch = prompts(["A"] * len(image_files), image_files)
+    said = decode(Magic, lm, Limits(NEW), batch, clips[1], k=12, alpha=0.1, beta=2.0)
     assert len({generation.text for generation in said}) > 1
 
 
-def test_magic_window(lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
+def test_magic_window(lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt]) -> None:
     """The image-text model reads the last tokens only, and the prompt never."""
-    clip, models = clip_pair
-    images = image_files[: len(PROMPTS)]
     config = {"k": 12, "alpha": 0.1, "beta": 2.0}
-    narrow = magic_answers(lm, clip, PROMPTS, images, window=3, **config)
-    wide = magic_answers(lm, clip, PROMPTS, images, **config)
+    narrow = magic_answers(lm, clips[0], batch, new_tokens=NEW, window=3, **config)
+    wide = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
     assert [a.tokens for a in narrow] != [a.tokens for a in wide], "the window must matter here"
-    decoder = Magic(Magic.Config(clip_text_max_len=3, **config), Models(lm.ours, models.image_text), Limits(NEW))
-    agree(lm, decoder.decode(prompts(PROMPTS, images), [0] * len(PROMPTS)), narrow)
+    agree(lm, decode(Magic, lm, Limits(NEW), batch, clips[1], clip_text_max_len=3, **config), narrow)
 
 
+def end_candidate_is_empty(tokenizer: Any, said: Sequence[int], candidate: int, end_id: int, window: int = 60) -> str:
+    """A wrong rule: the end token reads as nothing."""
+    return "" if candidate == end_id else candidate_text(tokenizer, said, candidate, end_id, window)
+
+
+def end_candidate_is_spelled_out(
+    tokenizer: Any, said: Sequence[int], candidate: int, end_id: int, window: int = 60
+) -> str:
+    """Another wrong rule: open_clip's tokenizer does not know the language model's end token."""
+    return words(tokenizer, [*said, candidate][-window:], skip_special=False)
+
+
+@pytest.mark.parametrize("wrong", [end_candidate_is_empty, end_candidate_is_spelled_out])
 def test_magic_scores_the_end_token_as_the_text_so_far(
-    lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path], monkeypatch: pytest.MonkeyPatch
+    lm: Pair, clip_folder: Path, batch: list[Prompt], monkeypatch: pytest.MonkeyPatch, wrong: Callable[..., str]
 ) -> None:
-    """With every token a candidate, the end token is one at each step: as empty text first, then as the text so far."""
-    clip, models = clip_pair
-    images = image_files[: len(PROMPTS)]
-    size = len(lm.tokenizer)
-    config = {"k": size, "alpha": 0.0, "beta": 3.0}
-    answers = magic_answers(lm, clip, PROMPTS, images, new_tokens=3, **config)
-    decoder = Magic(Magic.Config(**config), Models(lm.ours, models.image_text), Limits(3))
-    agree(lm, decoder.decode(prompts(PROMPTS, images), [0] * len(PROMPTS)), answers)
-
-    scored = magic_oracle.candidate_text(lm.tokenizer, lm.ids("A red"), lm.end, lm.end)
-    assert scored == "A red"
-    assert magic_oracle.candidate_text(lm.tokenizer, [], lm.end, lm.end) == ""
+    """The first step has the end token among its candidates, as the empty text; wrong rules would give other texts."""
+    clip, ours = ImageText.load(clip_folder), load_image_text(f"local-dir:{clip_folder}")
+    config = {"k": 25, "alpha": 0.0, "beta": 4.0}
+    firsts = [torch.topk(run(lm.model, lm.ids(text))[0], 25).indices.tolist() for text in PROMPTS]
+    assert any(lm.end in first for first in firsts)
+    answers = magic_answers(lm, clip, batch, new_tokens=NEW, **config)
+    agree(lm, decode(Magic, lm, Limits(NEW), batch, ours, **config), answers)
+    monkeypatch.setattr(magic_oracle, "candidate_text", wrong)
+    otherwise = magic_answers(lm, clip, batch, new_tokens=NEW, **config)
+    assert [a.tokens for a in otherwise] != [a.tokens for a in answers]
 
 
-def test_beta_0_is_contrastive_search(lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
-    images = image_files[: len(PROMPTS)]
-    models = Models(lm.ours, clip_pair[1].image_text)
-    blind = decode(Contrastive, lm, Limits(NEW), prompts(PROMPTS), k=20, alpha=0.4)
-    magic = Magic(Magic.Config(k=20, alpha=0.4, beta=0.0), models, Limits(NEW))
-    assert [g.tokens for g in magic.decode(prompts(PROMPTS, images), [0] * len(PROMPTS))] == [g.tokens for g in blind]
+def test_beta_0_is_contrastive_search(lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt]) -> None:
+    blind = decode(Contrastive, lm, Limits(NEW), batch, k=20, alpha=0.4)
+    magic = decode(Magic, lm, Limits(NEW), batch, clips[1], k=20, alpha=0.4, beta=0.0)
+    assert [g.tokens for g in magic] == [g.tokens for g in blind]
 
 
-def test_without_penalty_or_choice_everything_is_greedy(
-    lm: Pair, clip_pair: tuple[ImageText, Models], image_files: list[Path]
-) -> None:
-    images = image_files[: len(PROMPTS)]
-    models = Models(lm.ours, clip_pair[1].image_text)
-    greedy = [g.tokens for g in decode(Greedy, lm, Limits(NEW), prompts(PROMPTS))]
-    for config in ({"k": 20, "alpha": 0.0, "beta": 0.0}, {"k": 1, "alpha": 0.7, "beta": 2.0}):
-        magic = Magic(Magic.Config(**config), models, Limits(NEW))
-        assert [g.tokens for g in magic.decode(prompts(PROMPTS, images), [0] * len(PROMPTS))] == greedy
-    for decoder, settings in (
+@pytest.mark.parametrize(
+    ("decoder", "config"),
+    [
+        (Magic, {"k": 20, "alpha": 0.0, "beta": 0.0}),
+        (Magic, {"k": 1, "alpha": 0.7, "beta": 2.0}),
         (Contrastive, {"k": 20, "alpha": 0.0}),
         (Contrastive, {"k": 1, "alpha": 0.7}),
         (TopK, {"k": 1}),
         (Nucleus, {"p": 1e-9}),
-    ):
-        assert [g.tokens for g in decode(decoder, lm, Limits(NEW), prompts(PROMPTS), **settings)] == greedy
+    ],
+)
+def test_without_penalty_or_choice_it_is_greedy(
+    lm: Pair, clip_folder: Path, batch: list[Prompt], decoder: type[Decoder], config: Any
+) -> None:
+    greedy = decode(Greedy, lm, Limits(NEW), batch)
+    said = decode(decoder, lm, Limits(NEW), batch, load_image_text(f"local-dir:{clip_folder}"), **config)
+    assert [g.tokens for g in said] == [g.tokens for g in greedy]
 
 
 @pytest.mark.parametrize("decoder", [Greedy, Contrastive, TopK])
@@ -233,31 +190,52 @@ def test_limits_count_new_tokens_or_all_tokens(lm: Pair, decoder: type[Decoder])
     """A text under a tighter limit is the beginning of the text under a wider one."""
     wide = decode(decoder, lm, Limits(max_new_tokens=20), prompts(PROMPTS))
     tight = decode(decoder, lm, Limits(max_new_tokens=5), prompts(PROMPTS))
-    total = decode(decoder, lm, Limits(max_length=16), prompts(PROMPTS))
-    both = decode(decoder, lm, Limits(max_new_tokens=5, max_length=12), prompts(PROMPTS))
+    total = decode(decoder, lm, Limits(max_length=24), prompts(PROMPTS))
+    both = decode(decoder, lm, Limits(max_new_tokens=5, max_length=20), prompts(PROMPTS))
     for row, text in enumerate(PROMPTS):
         used = len(lm.ids(text))
-        assert tight[row].tokens == wide[row].tokens[:5]
-        assert total[row].tokens == wide[row].tokens[: 16 - used]
-        assert both[row].tokens == wide[row].tokens[: min(5, 12 - used)]
-        for generation, room in ((tight[row], 5), (total[row], 16 - used)):
-            ended = generation.tokens[-1] == lm.end
-            assert generation.finish == ("eos" if ended else "length")
-            assert ended or len(generation.tokens) == room
+        for said, room in ((tight, 5), (total, 24 - used), (both, min(5, 20 - used))):
+            tokens = said[row].tokens
+            assert tokens == wide[row].tokens[: min(room, 20)] or room > 20
+            ended = tokens[-1] == lm.end
+            assert said[row].finish == ("eos" if ended else "length")
+            assert ended or len(tokens) == room
 
 
-def test_clipre(clip_pair: tuple[ImageText, Models], image_files: list[Path]) -> None:
-    clip, models = clip_pair
+def test_the_context_of_the_model_is_a_limit_too(lm: Pair) -> None:
+    """The checkpoints have 64 positions; a text that does not end fills them all and no more."""
+    said = decode(Greedy, lm, Limits(), prompts(PROMPTS))
+    rooms = [64 - len(lm.ids(text)) for text in PROMPTS]
+    assert all(g.finish == "eos" or len(g.tokens) == room for g, room in zip(said, rooms, strict=True))
+    assert any(len(g.tokens) == room for g, room in zip(said, rooms, strict=True))
+
+
+@pytest.mark.parametrize("checkpoint", ["clips", "siglips"])
+def test_clipre(request: pytest.FixtureRequest, checkpoint: str, image_files: list[Path]) -> None:
+    clips: tuple[ImageText, ImageTextModel] = request.getfixturevalue(checkpoint)
     captions = [*CORPUS, *(text for number in range(30) for text in captions_of(number))]
-    features = models.clip.text_features(captions).numpy()
+    index = CaptionIndex(captions, clips[1].text_features(captions).numpy())
+    models = Models(image_text=clips[1], caption_index=index)
     for first128 in (False, True):
-        decoder = ClipRe(
-            ClipRe.Config(first128=first128),
-            Models(image_text=models.image_text, caption_index=CaptionIndex(captions, features)),
-            Limits(),
-        )
-        said = decoder.decode(prompts([""] * 12, image_files), [0] * 12)
+        decoder = ClipRe(ClipRe.Config.model_validate({"first128": first128}), models, Limits())
+        said = decoder.decode(prompts([""] * len(image_files), image_files), [0] * len(image_files))
         for generation, image in zip(said, image_files, strict=True):
-            best, lead = retrieve(clip, clip.encode_image(image), captions, first128=first128)
+            best, lead = retrieve(clips[0], clips[0].encode_image(image), captions, first128=first128)
             assert lead > NOISE
             assert (generation.text, generation.tokens, generation.finish) == (best, (), "retrieved")
+
+
+def test_clipre_first128_and_the_full_index_differ(
+    clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
+) -> None:
+    """Only a caption behind the first 128 fits; equal captions do not disturb."""
+    picture = prompts([""], image_files[:1])
+    ranked = [retrieve(clips[0], clips[0].encode_image(image_files[0]), CORPUS)[0]]
+    others = [text for text in CORPUS if text not in ranked]
+    captions = [*(others[number % len(others)] for number in range(128)), ranked[0], ranked[0]]
+    index = CaptionIndex(captions, clips[1].text_features(captions).numpy())
+    models = Models(image_text=clips[1], caption_index=index)
+    full = ClipRe(ClipRe.Config(), models, Limits()).decode(picture, [0])[0]
+    first = ClipRe(ClipRe.Config.model_validate({"first128": True}), models, Limits()).decode(picture, [0])[0]
+    assert full.text == ranked[0]
+    assert first.text in others

@@ -25,7 +25,7 @@ def retrieve(clip: ImageText, image: object, captions: Sequence[str], *, first12
     """
     pool = list(captions[:128] if first128 else captions)
     query = np.asarray(image, dtype=np.float64)
-    cosine = np.array([np.asarray(clip.encode_text(text), dtype=np.float64) @ query for text in pool])
+    cosine = np.asarray(clip.encode_texts(pool), dtype=np.float64) @ query
     best = int(np.argmax(cosine))
     others = [score for text, score in zip(pool, cosine, strict=True) if text != pool[best]]
     margin = Margin()

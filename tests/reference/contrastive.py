@@ -25,10 +25,12 @@ def candidates(logits: Tensor, k: int, margin: Margin) -> tuple[list[int], Tenso
     return top.indices.tolist(), top.values
 
 
-def penalty(model: Any, context: Sequence[int], candidate: int, history: Tensor) -> float:
-    """The degeneration penalty of one candidate: its largest cosine to any position of the context."""
-    own = run(model, [*context, candidate])[1][-1]
-    return float(max(cosine_similarity(own, past, dim=0) for past in history))
+def penalties(model: Any, context: Sequence[int], tokens: Sequence[int], history: Tensor) -> Tensor:
+    """The degeneration penalty of each candidate: its largest cosine to any position of the context, `[k]`."""
+    with torch.no_grad():
+        appended = torch.tensor([[*context, token] for token in tokens])
+        own = model(appended, output_hidden_states=True, use_cache=False).hidden_states[-1][:, -1]
+    return torch.stack([cosine_similarity(candidate, history, dim=-1).max() for candidate in own])
 
 
 def contrastive_search(
@@ -40,8 +42,7 @@ def contrastive_search(
         margin = Margin()
         logits, history = run(model, context)
         tokens, probabilities = candidates(logits, k, margin)
-        penalties = torch.tensor([penalty(model, context, token, history) for token in tokens])
-        score = (1 - alpha) * probabilities - alpha * penalties
+        score = (1 - alpha) * probabilities - alpha * penalties(model, context, tokens, history)
         margin.between_first_two(score)
         margins.append(margin.smallest)
         context.append(tokens[int(torch.argmax(score))])

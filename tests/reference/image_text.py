@@ -6,6 +6,7 @@ Radford et al. 2021, "Learning Transferable Visual Models From Natural Language 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,5 +49,9 @@ class ImageText:
 
     def encode_text(self, text: str) -> Tensor:
         """Normalised features of a text, `[d]`."""
+        return self.encode_texts([text])[0]
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Normalised features of some texts, `[n, d]`, every one padded to the full context."""
         with torch.no_grad():
-            return normalize(self.model.encode_text(self.tokenizer([text]))[0], dim=0)
+            return normalize(self.model.encode_text(self.tokenizer(list(texts))), dim=-1)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.reference.contrastive import candidates, penalty
+from tests.reference.contrastive import candidates, penalties
 from tests.reference.image_text import ImageText
 from tests.reference.language import Answer, Margin, run, until_end, words
 
@@ -34,7 +34,7 @@ def candidate_text(tokenizer: Any, said: Sequence[int], candidate: int, end_id: 
 
 def magic_score(clip: ImageText, image: Tensor, texts: Sequence[str]) -> Tensor:
     """f: the softmax over the candidates of the scaled cosine between `image`, `[d]`, and each text; `[k]`."""
-    cosine = torch.stack([clip.encode_text(text) @ image for text in texts])
+    cosine = clip.encode_texts(texts) @ image
     return torch.softmax(clip.scale * cosine, dim=0)
 
 
@@ -61,10 +61,10 @@ def magic_search(
         margin = Margin()
         logits, history = run(model, context)
         tokens, probabilities = candidates(logits, k, margin)
-        penalties = torch.tensor([penalty(model, context, token, history) for token in tokens])
+        contrastive = (1 - alpha) * probabilities - alpha * penalties(model, context, tokens, history)
         said = context[len(prompt) :]
         texts = [candidate_text(tokenizer, said, token, end_id, window) for token in tokens]
-        score = (1 - alpha) * probabilities - alpha * penalties + beta * magic_score(clip, image, texts)
+        score = contrastive + beta * magic_score(clip, image, texts)
         margin.between_first_two(score)
         margins.append(margin.smallest)
         context.append(tokens[int(torch.argmax(score))])

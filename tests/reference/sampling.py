@@ -1,7 +1,9 @@
 """Greedy decoding and the sampling baselines, given the noise.
 
-Top-k: Fan et al. 2018, "Hierarchical Neural Story Generation", section 5.2. Nucleus: Holtzman et al. 2020, "The Curious Case
-of Neural Text Degeneration", section 3.1. Typical: Meister et al. 2023, "Locally Typical Sampling", equation 10.
+Top-k: Fan et al. 2018, "Hierarchical Neural Story Generation": draw from the k likeliest tokens. Nucleus: Holtzman et al.
+2020, "The Curious Case of Neural Text Degeneration", equations 2 and 3: from the smallest V with sum over V of p >= p_0.
+Typical: Meister et al. 2023, "Locally Typical Sampling": from the tokens with the smallest |-log p - H|, H the entropy, that
+hold the mass tau.
 Drawing from softmax(z) is taking the argmax of z + g with g standard Gumbel (Gumbel 1954; Maddison et al. 2014), so with the
 noise given, nothing is left to chance.
 """
@@ -17,33 +19,38 @@ from torch import Tensor
 
 from tests.reference.language import Answer, Margin, run, until_end
 
-Keep = Callable[[Tensor, Margin], list[int]]
-"""From the logits of one step, the ids of the tokens that may be drawn."""
+Keep = Callable[[Tensor, float], list[int]]
+"""From the logits of one step, the ids of the tokens that may be drawn, with the threshold moved by some slack: above 0 more
+tokens may come in, below 0 some may drop out."""
+
+SLACK = 1e-5
+"""A draw that changes when the threshold moves by this much is too close a call to compare."""
 
 
-def all_tokens(logits: Tensor, margin: Margin) -> list[int]:
+def all_tokens(logits: Tensor, slack: float) -> list[int]:
     """No restriction."""
     return list(range(len(logits)))
 
 
 def top_k(k: int) -> Keep:
-    """The k tokens with the highest probability."""
+    """The k tokens with the highest probability, and those that equal the k-th."""
 
-    def keep(logits: Tensor, margin: Margin) -> list[int]:
-        margin.at_rank(logits, k)
-        return torch.topk(logits, min(k, len(logits))).indices.tolist()
+    def keep(logits: Tensor, slack: float) -> list[int]:
+        ranked = [*sorted(logits.tolist(), reverse=True), -math.inf]
+        last, next_one = ranked[min(k, len(logits)) - 1], ranked[min(k, len(logits))]
+        threshold = next_one - slack if slack < 0 else last - slack
+        return [token for token, logit in enumerate(logits.tolist()) if logit >= threshold]
 
     return keep
 
 
-def _shortest_run(order: Sequence[int], probabilities: Sequence[float], mass: float, margin: Margin) -> list[int]:
+def _shortest_run(order: Sequence[int], probabilities: Sequence[float], mass: float) -> list[int]:
     """The shortest beginning of `order` that holds `mass` of the probability, the token that crosses it included."""
     kept: list[int] = []
     total = 0.0
     for token in order:
         kept.append(token)
         total += probabilities[token]
-        margin.smallest = min(margin.smallest, abs(total - mass))
         if total >= mass:
             break
     return kept
@@ -52,10 +59,10 @@ def _shortest_run(order: Sequence[int], probabilities: Sequence[float], mass: fl
 def nucleus(p: float) -> Keep:
     """The smallest set of the likeliest tokens whose probability reaches p."""
 
-    def keep(logits: Tensor, margin: Margin) -> list[int]:
+    def keep(logits: Tensor, slack: float) -> list[int]:
         probabilities = torch.softmax(logits.double(), dim=-1).tolist()
         order = sorted(range(len(probabilities)), key=lambda token: -probabilities[token])
-        return _shortest_run(order, probabilities, p, margin)
+        return _shortest_run(order, probabilities, p + slack)
 
     return keep
 
@@ -63,12 +70,12 @@ def nucleus(p: float) -> Keep:
 def typical(mass: float) -> Keep:
     """The tokens whose information content is nearest to the entropy, until their probability reaches `mass`."""
 
-    def keep(logits: Tensor, margin: Margin) -> list[int]:
+    def keep(logits: Tensor, slack: float) -> list[int]:
         probabilities = torch.softmax(logits.double(), dim=-1).tolist()
         entropy = -sum(p * math.log(p) for p in probabilities if p > 0)
         distance = [abs(-math.log(p) - entropy) if p > 0 else math.inf for p in probabilities]
         order = sorted(range(len(probabilities)), key=lambda token: distance[token])
-        return _shortest_run(order, probabilities, mass, margin)
+        return _shortest_run(order, probabilities, mass + slack)
 
     return keep
 
@@ -97,12 +104,19 @@ def decode(
     context, margin = list(prompt), Margin()
     for step in range(new_tokens):
         logits = run(model, context)[0] / temperature
-        kept = keep(logits, margin)
         score = torch.log_softmax(logits, dim=-1)
         if noise is not None:
             score = score + noise(step)
-        margin.between_first_two(score[kept])
-        context.append(kept[int(torch.argmax(score[kept]))])
-        if context[-1] == end_id:
+        chosen = _best(score, keep(logits, 0.0))
+        margin.between_first_two(score[keep(logits, 0.0)])
+        if any(_best(score, keep(logits, slack)) != chosen for slack in (-SLACK, SLACK)):
+            margin.smallest = 0.0
+        context.append(chosen)
+        if chosen == end_id:
             break
     return Answer(until_end(context[len(prompt) :], end_id), margin.smallest)
+
+
+def _best(score: Tensor, kept: Sequence[int]) -> int:
+    """The kept token with the highest score; -1 where none is left."""
+    return max(kept, key=lambda token: float(score[token]), default=-1)

@@ -16,12 +16,15 @@ COLUMNS = (
     Column("length", "Length", higher_is_better=None, percent=False),
 )
 
+PAYLOAD = "document.documentElement.id='pwned'"
+"""What hostile text tries to run; a browser test sees whether it did."""
+
 HOSTILE = (
-    "<script>window.pwned = 1</script>",
-    "</script><script>window.pwned = 1</script>",
-    '"><img src=x onerror="window.pwned = 1">',
-    "</bdi></style></title><svg onload=window.pwned=1>",
-    "'; window.pwned = 1; //{{ 7 * 7 }}{% raw %}",
+    f"<script>{PAYLOAD}</script>",
+    f"</script><script>{PAYLOAD}</script>",
+    f'"><img src=x onerror="{PAYLOAD}">',
+    f"</bdi></style></title><svg onload={PAYLOAD}>",
+    f"'; {PAYLOAD}; //" + "{{ 7 * 7 }}{% raw %}",
     "line\u2028separator\u2029paragraph\x00nul\x1b[31m",
     "\u202egnp.exe\u2066 override \ud800 lone",
     "a | b `code` **bold** [link](javascript:alert(1)) <b>\n\n# heading &lt;i&gt;",
@@ -120,7 +123,7 @@ def hostile_board() -> Board:
     )
     answers = tuple(Answer(text, f"{index:08x}", text) for index, text in enumerate(HOSTILE))
     failures = tuple(Answer(text, "f" * 8, failure=Failure(text, text)) for text in HOSTILE)
-    svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='window.pwned = 1'/>"
+    svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
     examples = tuple(ExampleView(text, text, svg, HOSTILE, (*answers, *failures)) for text in HOSTILE)
     models = {text: text for text in HOSTILE}
     return Board(evil, "caption", columns, rows, examples, "", evil, models, 99, evil, evil, evil, evil)

@@ -1,0 +1,222 @@
+"""What one metric says about two runs on the same examples: the difference, how sure it is, and what could be seen at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decoders.base import Models
+from harness.errors import SeeTellError
+from harness.evaluate import due_metrics
+from harness.metrics.base import Metric
+from harness.paired import (
+    PERMUTATIONS,
+    Aligned,
+    Clusters,
+    align,
+    detectable_effect,
+    differences,
+    permutation_test,
+    standard_error,
+)
+from harness.provenance import Signature
+from harness.score import Score
+from harness.scored import ScoredMetric, ScoredRun
+from harness.spec import Suite
+from harness.stats import interval
+
+NOT_HOW_BUT_HOW_MANY = frozenset({"n"})
+"""Signature fields that may differ between two runs: examples are paired and counted here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One number of a metric in two runs. Values are plain fractions; NaN where there is none."""
+
+    metric: str
+    """The metric's label in the suite."""
+    output: str
+    higher_is_better: bool | None = None
+    percent: bool = True
+    first: float = math.nan
+    second: float = math.nan
+    difference: float = math.nan
+    """Second minus first."""
+    low: float = math.nan
+    high: float = math.nan
+    """Interval of the difference: bootstrap over examples, both runs resampled together."""
+    error: float = math.nan
+    """Jackknife standard error of the difference."""
+    p: float = math.nan
+    """Two-sided, paired permutation."""
+    p_adjusted: float = math.nan
+    """Corrected over the table."""
+    detectable: float = math.nan
+    """Smallest true difference seen with 80 % power at these examples, at 5 %, two-sided."""
+    n: int = 0
+    """Examples compared."""
+    left_out: int = 0
+    """Examples without a score in one of the runs."""
+    signature: str = ""
+    reason: str = ""
+    """Why it was not compared, or not tested; empty where it was."""
+
+    @property
+    def compared(self) -> bool:
+        """Whether there is a difference at all."""
+        return math.isfinite(self.difference)
+
+
+def measure(
+    first: ScoredRun,
+    second: ScoredRun,
+    *,
+    level: float = 0.95,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> list[Difference]:
+    """Every number that either run has, in the order of the second run's suite; p-values are not corrected yet.
+
+    Args:
+        first: the baseline.
+        second: the candidate, on the same examples.
+        level: of the interval.
+        permutations: exchanges a test; 0 for no test.
+        seed: of the bootstrap and the exchanges.
+    """
+    found: list[Difference] = []
+    for label in dict.fromkeys([*second.metrics, *first.metrics]):
+        before, after = first.metrics.get(label), second.metrics.get(label)
+        if before is None or after is None:
+            known = after or before
+            lacking = first.name if before is None else second.name
+            reason = f"{lacking} has no such score; add [metrics.{label}] to its suite and run `seetell score`"
+            found += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
+            continue
+        pair = (first.example_ids, before), (second.example_ids, after)
+        found += _measure_metric(label, second.suite, pair, level, permutations, seed)
+    return found
+
+
+def signature_changes(first: str, second: str) -> list[str]:
+    """The fields in which two signatures differ, such as `tok ptb-3.4.1 against python`; none if they may be compared."""
+    try:
+        one, other = Signature.parse(first), Signature.parse(second)
+    except ValueError:
+        return [] if first == second else [f"signature {first!r} against {second!r}"]
+    changes = [] if one.metric == other.metric else [f"metric {one.metric} against {other.metric}"]
+    before, after = dict(one.fields), dict(other.fields)
+    for key in dict.fromkeys([*before, *after]):
+        if key not in NOT_HOW_BUT_HOW_MANY and before.get(key) != after.get(key):
+            changes.append(f"{key} {before.get(key, 'absent')} against {after.get(key, 'absent')}")
+    return changes
+
+
+def load_metric(suite: Suite, label: str) -> Metric:
+    """A metric of a suite without its models: enough to finalise rows.
+
+    Raises:
+        SeeTellError: the suite does not name it, or its plug-in does not load.
+    """
+    if label not in suite.metrics:
+        raise SeeTellError(
+            f"the suite {suite.name!r} kept with the run does not name the metric {label!r}; run the suite again"
+        )
+    [due] = due_metrics(suite.model_copy(update={"metrics": {label: suite.metrics[label]}}))
+    return due.plugin(due.config, Models())
+
+
+Half = tuple[Sequence[str], ScoredMetric]
+"""One run's side: the example of each row, and the metric's scores and rows."""
+
+
+def _measure_metric(
+    label: str, suite: Suite, pair: tuple[Half, Half], level: float, permutations: int, seed: int
+) -> list[Difference]:
+    (first_ids, before), (second_ids, after) = pair
+    blanks = [_blank(label, score) for score in after.scores]
+    if before.rows is None or after.rows is None:
+        reasons = [score.unavailable for side in (before, after) for score in side.scores if score.unavailable]
+        return [replace(blank, reason=next(iter(reasons), "it has no rows")) for blank in blanks]
+    try:
+        metric = load_metric(suite, label)
+    except SeeTellError as error:
+        return [replace(blank, reason=str(error)) for blank in blanks]
+    if before.rows.shape[1] != after.rows.shape[1]:
+        return [replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks]
+    aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
+    measured = _tested(metric, aligned, blanks, level, permutations, seed)
+    was = {score.output: score for score in before.scores}
+    return [
+        replace(blank, reason=reason) if (reason := _objection(was.get(score.output), score, metric, pair, place)) else each
+        for place, (blank, score, each) in enumerate(zip(blanks, after.scores, measured, strict=True))
+    ]
+
+
+def _blank(label: str, score: Score) -> Difference:
+    return Difference(label, score.output, score.higher_is_better, score.percent, signature=score.signature)
+
+
+def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[Half, Half], place: int) -> str:
+    """Why two values of an output must not be subtracted; empty if they may."""
+    if before is None:
+        return "only one of the runs has it"
+    for score in (before, after):
+        if score.unavailable:
+            return score.unavailable
+    if changes := signature_changes(before.signature, after.signature):
+        return f"made differently: {', '.join(changes)}"
+    for score, (_, scored) in zip((before, after), pair, strict=True):
+        if not _gives_back(score, scored, metric, place):
+            return "the stored rows do not give the stored value (another version, or other options); `seetell score --fresh`"
+    return ""
+
+
+def _gives_back(score: Score, scored: ScoredMetric, metric: Metric, place: int) -> bool:
+    """Whether today's finaliser turns the stored rows into the stored value: the guard against a metric that changed."""
+    rows = scored.rows
+    if rows is None or math.isnan(score.value):
+        return True
+    usable = rows[~np.isnan(rows).any(axis=1)]
+    values = metric.finalise(usable.sum(axis=0))
+    return place < len(values) and math.isclose(values[place], score.value, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _tested(
+    metric: Metric, aligned: Aligned, blanks: Sequence[Difference], level: float, permutations: int, seed: int
+) -> list[Difference]:
+    """The numbers of `blanks`, in the order of the metric's outputs."""
+    values = metric.finalise(aligned.rows.sum(axis=1))
+    count = values.shape[1]
+    rows, difference = differences(aligned.rows, metric.finalise)
+    nothing = np.full(count, np.nan)
+    columns: Mapping[str, np.ndarray] = {name: nothing for name in ("p", "low", "high", "error")}
+    reason = "" if aligned.n else "no example has a score in both runs"
+    if aligned.n and metric.resampling == "none":
+        reason = "not tested: its rows cannot be resampled"
+    elif aligned.n:
+        p = permutation_test(aligned.rows, metric.finalise, [(0, 1)], draws=permutations, seed=seed)[0]
+        columns = {**columns, "p": p if permutations else nothing}
+        if metric.resampling == "bootstrap":
+            found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
+            columns = {**columns, "low": found.low, "high": found.high, "error": standard_error(rows, difference)}
+    measured = []
+    for place, blank in enumerate(blanks):
+        numbers = {name: float(column[place]) for name, column in columns.items()}
+        measured.append(
+            replace(
+                blank,
+                first=float(values[0, place]),
+                second=float(values[1, place]),
+                difference=float(values[1, place] - values[0, place]),
+                detectable=float(detectable_effect(np.asarray(numbers["error"]))),
+                n=aligned.n,
+                left_out=aligned.left_out,
+                reason=reason,
+                **numbers,
+            )
+        )
+    return measured

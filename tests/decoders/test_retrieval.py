@@ -1,0 +1,101 @@
+"""CLIPRe's index and the constant row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from decoders.base import Limits, Models, Prompt
+from decoders.clipre import CaptionIndex, ClipRe
+from decoders.constant import Constant
+from decoders.contrastive import Contrastive
+from decoders.errors import NeedMissing
+from decoders.models.load import load_image_text, load_language_model
+
+
+def unit(rows: int, width: int, seed: int) -> NDArray[np.float32]:
+    values = np.random.default_rng(seed).normal(size=(rows, width))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_nearest_is_the_largest_inner_product() -> None:
+    features, queries = unit(3000, 32, 0), unit(200, 32, 1)
+    index = CaptionIndex([f"caption {n}" for n in range(3000)], features)
+    rows, cosines = index.nearest(queries)
+    products = queries.astype(np.float64) @ features.astype(np.float64).T
+    assert np.array_equal(rows, products.argmax(axis=1))
+    assert np.allclose(cosines, products.max(axis=1), atol=1e-12)
+    assert len(index) == 3000
+
+
+@pytest.mark.parametrize("copies", [2, 15, 16, 17, 300])
+def test_among_equal_captions_the_first_wins(copies: int) -> None:
+    features, queries = unit(1000, 16, 2), unit(5, 16, 3)
+    nearest = (queries @ features.T).argmax(axis=1)
+    places = np.random.default_rng(4).permutation(1000)[:copies]
+    for query, best in zip(queries, nearest, strict=True):
+        repeated = features.copy()
+        repeated[places] = features[best]
+        first = min(int(best), int(places.min()))
+        index = CaptionIndex([str(n) for n in range(1000)], repeated)
+        assert index.nearest(query[None])[0].tolist() == [first]
+
+
+def test_a_memory_mapped_array_is_fine(tmp_path: Path) -> None:
+    np.save(tmp_path / "features.npy", unit(50, 8, 5))
+    features = np.load(tmp_path / "features.npy", mmap_mode="r")
+    assert CaptionIndex([str(n) for n in range(50)], features).nearest(unit(50, 8, 5))[0].tolist() == list(range(50))
+
+
+def test_features_must_fit_the_captions() -> None:
+    for captions, features in ((["a"], unit(2, 4, 0)), ([], unit(0, 4, 0)), (["a", "b"], unit(1, 4, 0)[0])):
+        with pytest.raises(ValueError, match="captions"):
+            CaptionIndex(captions, features)
+    with pytest.raises(ValueError, match="float64"):
+        CaptionIndex(["a"], unit(1, 4, 0).astype(np.float64))  # type: ignore[arg-type]
+
+
+def test_clipre_repeats_the_nearest_caption(clip_folder: Path, image_files: list[Path]) -> None:
+    clip = load_image_text(f"local-dir:{clip_folder}")
+    queries = clip.image_features(image_files).numpy()
+    features = np.concatenate([-queries[:1].repeat(200, axis=0), queries])
+    captions = [f"A  <b>caption</b> , number {n} !" for n in range(len(features))]
+    models = Models(image_text=clip, caption_index=CaptionIndex(captions, features))
+    prompts = [Prompt(path.name, "ignored", path) for path in image_files]
+    said = ClipRe(ClipRe.Config(), models, Limits()).decode(prompts, [0] * 12)
+    assert [generation.text for generation in said] == captions[200:]  # unedited
+    assert all(generation.finish == "retrieved" and generation.tokens == () for generation in said)
+    assert all(generation.trace["cosine"] == pytest.approx(1, abs=1e-5) for generation in said)
+    published = ClipRe(ClipRe.Config(first128=True), models, Limits()).decode(prompts, [0] * 12)
+    assert {generation.text for generation in published} <= set(captions[:128])
+
+
+def test_clipre_says_what_it_lacks(clip_folder: Path, image_files: list[Path]) -> None:
+    clip = load_image_text(f"local-dir:{clip_folder}")
+    with pytest.raises(NeedMissing, match="captions"):
+        ClipRe(ClipRe.Config(), Models(image_text=clip), Limits()).decode([Prompt("a", "", image_files[0])], [0])
+    models = Models(image_text=clip, caption_index=CaptionIndex(["x"], unit(1, 24, 0)))
+    with pytest.raises(NeedMissing, match="'a' has no image"):
+        ClipRe(ClipRe.Config(), models, Limits()).decode([Prompt("a", "")], [0])
+
+
+def test_the_constant_row_is_what_contrastive_search_says_blindly(gpt2_folder: Path, image_files: list[Path]) -> None:
+    models = Models(load_language_model(f"local:{gpt2_folder}"))
+    constant = Constant(Constant.Config(k=5, alpha=0.4), models, Limits(10))
+    prompts = [Prompt(path.name, text, path) for path in image_files[:4] for text in ("", "A red")]
+    search = Contrastive(Contrastive.Config(k=5, alpha=0.4), models, Limits(10))
+    expected = {text: search.decode([Prompt("x", text)], [0])[0] for text in ("", "A red")}
+    for _ in range(2):
+        said = constant.decode(prompts, range(8))
+        assert said == [expected[prompt.text] for prompt in prompts]
+
+
+def test_the_constant_row_says_what_it_is_told(gpt2_folder: Path) -> None:
+    models = Models(load_language_model(f"local:{gpt2_folder}"))
+    constant = Constant(Constant.Config(text="A man  on a\nhorse."), models, Limits(10))
+    assert [generation.text for generation in constant.decode([Prompt("a", "")] * 3, [0] * 3)] == [
+        "A man on a horse."
+    ] * 3
