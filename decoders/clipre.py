@@ -15,6 +15,8 @@ from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
 from decoders.errors import NeedMissing
 
 _SHORTLIST = 16
+_ROUNDING = 1e-5
+"""More than float32 rounding can move a cosine."""
 PUBLISHED_INDEX = 128
 """Captions in the index behind the published results, whose builder encoded its first batch over and over."""
 
@@ -66,22 +68,29 @@ class CaptionIndex:
         Returns:
             Row numbers, `[m]` int64, and cosines, `[m]` float64.
         """
-        found = [self._nearest_one(query) for query in np.ascontiguousarray(queries, dtype=np.float32)]
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        found = [self._best(query, *near) for query, *near in zip(queries, *self._shortlist(queries), strict=True)]
         rows, cosines = zip(*found, strict=True) if found else ((), ())
         return np.asarray(rows, dtype=np.int64), np.asarray(cosines, dtype=np.float64)
 
-    def _nearest_one(self, query: NDArray[np.float32]) -> tuple[int, float]:
-        size = min(_SHORTLIST, len(self))
-        while True:
-            scores, rows = self._index.search(query[None], size)
-            # Equal captions at the end of the shortlist may hide an equal one with a lower row behind it.
-            if size == len(self) or scores[0, -1] < scores[0, 0] - 1e-5:
-                break
-            size = min(size * 8, len(self))
-        shortlist = np.sort(rows[0])
-        cosines = (self._features[shortlist].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    def _shortlist(
+        self, queries: NDArray[np.float32], size: int = _SHORTLIST
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scores and rows of the best captions of each query, `[m, size]`, best first."""
+        scores, rows = self._index.search(queries, min(size, len(self)))
+        return scores, rows
+
+    def _best(
+        self, query: NDArray[np.float32], scores: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> tuple[int, float]:
+        # Where even the last of the shortlist is as good as the first, a better one may stand behind it.
+        while len(rows) < len(self) and scores[-1] > scores[0] - _ROUNDING:
+            longer = self._shortlist(query[None], 8 * len(rows))
+            scores, rows = longer[0][0], longer[1][0]
+        rows = np.sort(rows)
+        cosines = (self._features[rows].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
         best = int(cosines.argmax())
-        return int(shortlist[best]), float(cosines[best])
+        return int(rows[best]), float(cosines[best])
 
 
 class ClipReConfig(DecoderConfig):

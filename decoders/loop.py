@@ -141,10 +141,19 @@ class Step:
         return (clip.logit_scale * cosines).to(self.logits.device)
 
     @cached_property
+    def noise(self) -> Tensor:
+        """Uniform random numbers in (0, 1), `[batch, vocabulary]` float64.
+
+        A row's noise depends on its seed and the step, and on nothing else.
+        """
+        noise = np.stack([counter_noise(seed, self.index, self.logits.shape[-1]) for seed in self._seeds])
+        return torch.from_numpy(noise).to(self.logits.device)
+
+    @cached_property
     def gumbel(self) -> Tensor:
         """Standard Gumbel noise, `[batch, vocabulary]` float64: `argmax(log p + gumbel)` is a draw from p.
 
-        A row's noise depends on its seed and the step, and on nothing else.
+        It is `-log(-log(noise))`.
         """
         noise = np.stack([gumbel_noise(seed, self.index, self.logits.shape[-1]) for seed in self._seeds])
         return torch.from_numpy(noise).to(self.logits.device)
@@ -218,16 +227,16 @@ def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: Langua
         for row, token, log_probability in zip(rows, chosen.tolist(), gained, strict=True):
             row.tokens.append(token)
             row.log_probability += log_probability
-        live = [i for i, row in enumerate(rows) if row.tokens[-1] != lm.end_id and len(row.tokens) < row.room]
-        done += [row for i, row in enumerate(rows) if i not in set(live)]
-        retiring = len(live) < len(rows)
+        goes_on = [row.tokens[-1] != lm.end_id and len(row.tokens) < row.room for row in rows]
+        live = [i for i, going in enumerate(goes_on) if going]
+        done += [row for row, going in zip(rows, goes_on, strict=True) if not going]
         rows = [rows[i] for i in live]
         if not rows:
             break
         kept = torch.tensor(live, device=chosen.device)
         if choice is not None:
             context.commit(choice)
-        if retiring:
+        if not all(goes_on):
             context.keep(kept)
         if choice is None:
             context.advance(chosen[kept])

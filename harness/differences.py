@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,12 +107,14 @@ def signature_changes(first: str, second: str) -> list[str]:
         one, other = Signature.parse(first), Signature.parse(second)
     except ValueError:
         return [] if first == second else [f"signature {first!r} against {second!r}"]
-    changes = [] if one.metric == other.metric else [f"metric {one.metric} against {other.metric}"]
     before, after = dict(one.fields), dict(other.fields)
-    for key in dict.fromkeys([*before, *after]):
-        if key not in NOT_HOW_BUT_HOW_MANY and before.get(key) != after.get(key):
-            changes.append(f"{key} {before.get(key, 'absent')} against {after.get(key, 'absent')}")
-    return changes
+    keys = [key for key in dict.fromkeys([*before, *after]) if key not in NOT_HOW_BUT_HOW_MANY]
+    metric = [] if one.metric == other.metric else [f"metric {one.metric} against {other.metric}"]
+    return metric + [
+        f"{key} {before.get(key, 'absent')} against {after.get(key, 'absent')}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
 
 
 def load_metric(suite: Suite, label: str) -> Metric:
@@ -146,12 +148,16 @@ def _measure_metric(
     except SeeTellError as error:
         return [replace(blank, reason=str(error)) for blank in blanks]
     if before.rows.shape[1] != after.rows.shape[1]:
-        return [replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks]
+        return [
+            replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks
+        ]
     aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
     measured = _tested(metric, aligned, blanks, level, permutations, seed)
     was = {score.output: score for score in before.scores}
     return [
-        replace(blank, reason=reason) if (reason := _objection(was.get(score.output), score, metric, pair, place)) else each
+        replace(blank, reason=reason)
+        if (reason := _objection(was.get(score.output), score, metric, pair, place))
+        else each
         for place, (blank, score, each) in enumerate(zip(blanks, after.scores, measured, strict=True))
     ]
 
@@ -164,9 +170,8 @@ def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[H
     """Why two values of an output must not be subtracted; empty if they may."""
     if before is None:
         return "only one of the runs has it"
-    for score in (before, after):
-        if score.unavailable:
-            return score.unavailable
+    if unavailable := before.unavailable or after.unavailable:
+        return unavailable
     if changes := signature_changes(before.signature, after.signature):
         return f"made differently: {', '.join(changes)}"
     for score, (_, scored) in zip((before, after), pair, strict=True):
@@ -189,20 +194,19 @@ def _tested(
     metric: Metric, aligned: Aligned, blanks: Sequence[Difference], level: float, permutations: int, seed: int
 ) -> list[Difference]:
     """The numbers of `blanks`, in the order of the metric's outputs."""
+    if not aligned.n:
+        reason = "no example has a score in both runs"
+        return [replace(blank, left_out=aligned.left_out, reason=reason) for blank in blanks]
     values = metric.finalise(aligned.rows.sum(axis=1))
-    count = values.shape[1]
     rows, difference = differences(aligned.rows, metric.finalise)
-    nothing = np.full(count, np.nan)
-    columns: Mapping[str, np.ndarray] = {name: nothing for name in ("p", "low", "high", "error")}
-    reason = "" if aligned.n else "no example has a score in both runs"
-    if aligned.n and metric.resampling == "none":
-        reason = "not tested: its rows cannot be resampled"
-    elif aligned.n:
-        p = permutation_test(aligned.rows, metric.finalise, [(0, 1)], draws=permutations, seed=seed)[0]
-        columns = {**columns, "p": p if permutations else nothing}
-        if metric.resampling == "bootstrap":
-            found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
-            columns = {**columns, "low": found.low, "high": found.high, "error": standard_error(rows, difference)}
+    nothing = np.full(values.shape[1], np.nan)
+    columns = {"p": nothing, "low": nothing, "high": nothing, "error": nothing}
+    reason = "not tested: its rows cannot be resampled" if metric.resampling == "none" else ""
+    if metric.resampling != "none" and permutations:
+        columns["p"] = permutation_test(aligned.rows, metric.finalise, [(0, 1)], draws=permutations, seed=seed)[0]
+    if metric.resampling == "bootstrap":
+        found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
+        columns |= {"low": found.low, "high": found.high, "error": standard_error(rows, difference)}
     measured = []
     for place, blank in enumerate(blanks):
         numbers = {name: float(column[place]) for name, column in columns.items()}

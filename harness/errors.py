@@ -11,6 +11,7 @@ decoders.errors.SeeTellError
 ├── StoreError               a results folder that is locked, incomplete or does not belong to the run
 │   ├── RunLocked            another process writes to it
 │   └── RunIncomplete        not every example is decoded
+├── IncomparableRuns         two runs of different examples, or scored in different ways
 ├── MetricError              a metric that cannot be computed at all
 │   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
 │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
@@ -26,6 +27,7 @@ __all__ = [
     "ClashingPlugins",
     "DataError",
     "DecoderFailed",
+    "IncomparableRuns",
     "Interrupted",
     "JavaError",
     "MetricError",
@@ -80,6 +82,10 @@ class RunLocked(StoreError):
 
 class RunIncomplete(StoreError):
     """A run that was asked for its samples before it had all of them."""
+
+
+class IncomparableRuns(SeeTellError):
+    """Two runs whose numbers must not be subtracted from each other."""
 
 
 class MetricError(SeeTellError):

@@ -66,7 +66,9 @@ class ScoredRun:
         if scores is None:
             raise StoreError(f"{folder.path} is not scored yet; run `seetell score {spec.suite}`")
         if scores["samples"] != hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest():
-            raise StoreError(f"the scores in {folder.path} are of other samples; run `seetell score {spec.suite} --fresh`")
+            raise StoreError(
+                f"the scores in {folder.path} are of other samples; run `seetell score {spec.suite} --fresh`"
+            )
         answers = tuple(folder.records())
         metrics = {
             label: ScoredMetric(

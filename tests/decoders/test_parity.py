@@ -7,7 +7,7 @@ along with the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ PROMPTS = ("A red boat", "The", "", "Two dogs, one brown and one black, are", "A
 NEW = 12
 
 
-@pytest.fixture(params=["gpt2", "llama", "qwen"])
+@pytest.fixture(scope="module", params=["gpt2", "llama", "qwen"])
 def lm(request: pytest.FixtureRequest) -> Pair:
     folder: Path = request.getfixturevalue(f"{request.param}_folder")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -49,13 +49,13 @@ def lm(request: pytest.FixtureRequest) -> Pair:
     return Pair(model, tokenizer, load_language_model(f"local:{folder}"), start)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clips(clip_folder: Path) -> tuple[ImageText, ImageTextModel]:
     """One image-text checkpoint in both hands."""
     return ImageText.load(clip_folder), load_image_text(f"local-dir:{clip_folder}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def siglips(siglip_folder: Path) -> tuple[ImageText, ImageTextModel]:
     """Another, whose text tower sees both ways."""
     return ImageText.load(siglip_folder), load_image_text(f"local-dir:{siglip_folder}")
@@ -144,20 +144,19 @@ def end_candidate_is_spelled_out(
     return words(tokenizer, [*said, candidate][-window:], skip_special=False)
 
 
-@pytest.mark.parametrize("wrong", [end_candidate_is_empty, end_candidate_is_spelled_out])
 def test_magic_scores_the_end_token_as_the_text_so_far(
-    lm: Pair, clip_folder: Path, batch: list[Prompt], monkeypatch: pytest.MonkeyPatch, wrong: Callable[..., str]
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first step has the end token among its candidates, as the empty text; wrong rules would give other texts."""
-    clip, ours = ImageText.load(clip_folder), load_image_text(f"local-dir:{clip_folder}")
     config = {"k": 25, "alpha": 0.0, "beta": 4.0}
     firsts = [torch.topk(run(lm.model, lm.ids(text))[0], 25).indices.tolist() for text in PROMPTS]
     assert any(lm.end in first for first in firsts)
-    answers = magic_answers(lm, clip, batch, new_tokens=NEW, **config)
-    agree(lm, decode(Magic, lm, Limits(NEW), batch, ours, **config), answers)
-    monkeypatch.setattr(magic_oracle, "candidate_text", wrong)
-    otherwise = magic_answers(lm, clip, batch, new_tokens=NEW, **config)
-    assert [a.tokens for a in otherwise] != [a.tokens for a in answers]
+    answers = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
+    agree(lm, decode(Magic, lm, Limits(NEW), batch, clips[1], **config), answers)
+    for wrong in (end_candidate_is_empty, end_candidate_is_spelled_out):
+        monkeypatch.setattr(magic_oracle, "candidate_text", wrong)
+        otherwise = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
+        assert [a.tokens for a in otherwise] != [a.tokens for a in answers]
 
 
 def test_beta_0_is_contrastive_search(lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt]) -> None:
@@ -178,10 +177,10 @@ def test_beta_0_is_contrastive_search(lm: Pair, clips: tuple[ImageText, ImageTex
     ],
 )
 def test_without_penalty_or_choice_it_is_greedy(
-    lm: Pair, clip_folder: Path, batch: list[Prompt], decoder: type[Decoder], config: Any
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt], decoder: type[Decoder], config: Any
 ) -> None:
     greedy = decode(Greedy, lm, Limits(NEW), batch)
-    said = decode(decoder, lm, Limits(NEW), batch, load_image_text(f"local-dir:{clip_folder}"), **config)
+    said = decode(decoder, lm, Limits(NEW), batch, clips[1], **config)
     assert [g.tokens for g in said] == [g.tokens for g in greedy]
 
 

@@ -44,6 +44,17 @@ def test_among_equal_captions_the_first_wins(copies: int) -> None:
         assert index.nearest(query[None])[0].tolist() == [first]
 
 
+def test_captions_that_differ_by_rounding_are_told_apart() -> None:
+    """Five hundred features so near to each other that single precision shuffles them."""
+    queries = unit(20, 64, 6)
+    for query in queries:
+        noise = np.random.default_rng(8).normal(size=(500, 64)) * 2e-8
+        features = (query + noise).astype(np.float32)
+        products = features.astype(np.float64) @ query.astype(np.float64)
+        index = CaptionIndex([str(n) for n in range(500)], features)
+        assert index.nearest(query[None])[0].tolist() == [int(products.argmax())]
+
+
 def test_a_memory_mapped_array_is_fine(tmp_path: Path) -> None:
     np.save(tmp_path / "features.npy", unit(50, 8, 5))
     features = np.load(tmp_path / "features.npy", mmap_mode="r")

@@ -67,14 +67,18 @@ def test_rows_stop_at_the_end_token_and_leave(lm: LanguageModel) -> None:
         assert generation.trace["log_probability"] < 0
 
 
-def test_history_holds_the_prompt_and_every_token(lm: LanguageModel) -> None:
+def test_a_step_shows_each_row_its_own(lm: LanguageModel) -> None:
     decoder = build(Recorder, Models(lm), Limits(max_new_tokens=5))
-    decoder.decode(prompts(TEXTS[:3]), range(3))
+    decoder.decode(prompts(TEXTS[:3]), range(10, 13))
     for step in decoder.steps:
         expected = [len(lm.encode(prompt.text)) + step.index for prompt in step.prompts]
         assert step.history_mask.sum(dim=1).tolist() == expected
         assert step.history.shape[:2] == step.history_mask.shape
         torch.testing.assert_close(step.log_probs.exp(), step.probs)
+        for row, prompt in enumerate(step.prompts):
+            seed = 10 + int(prompt.id[1:])
+            assert step.noise[row].tolist() == counter_noise(seed, step.index, lm.vocab_size).tolist()
+            torch.testing.assert_close(step.gumbel[row], -torch.log(-torch.log(step.noise[row])))
 
 
 def test_limits(lm: LanguageModel) -> None:

@@ -119,4 +119,5 @@ def decode(
 
 def _best(score: Tensor, kept: Sequence[int]) -> int:
     """The kept token with the highest score; -1 where none is left."""
-    return max(kept, key=lambda token: float(score[token]), default=-1)
+    scores = score.tolist()
+    return max(kept, key=scores.__getitem__, default=-1)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 REFERENCES = 5
 """Captions an image has."""
 
-PLURALS: Mapping[str, str] = {"butterfly": "butterflies", "bus": "buses"}
+PLURALS: Mapping[str, str] = {"butterfly": "butterflies", "bus": "buses", "coach": "coaches"}
 NUMBERS = ("", "a", "two", "three")
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
@@ -79,8 +79,10 @@ ORNATE_ALONE = (
 VERBS = (("waits", "wait"), ("rests", "rest"), ("lingers", "linger"))
 
 WORDS: Mapping[str, str] = {
-    **{form: kind for kind in KINDS for each in (kind, *SYNONYMS.get(kind, ())) for form in (each, PLURALS.get(each, each + "s"))},
-    "coaches": "bus",
+    form: kind
+    for kind in KINDS
+    for word in (kind, *SYNONYMS.get(kind, ()))
+    for form in (word, PLURALS.get(word, word + "s"))
 }
 """Every word for a kind of thing, singular and plural, to the kind."""
 COLOUR_WORDS: Mapping[str, str] = {
@@ -90,8 +92,11 @@ COLOUR_WORDS: Mapping[str, str] = {
 
 
 def caption(scene: Scene, style: Style, rng: random.Random) -> str:
-    """One caption. The random draws do not depend on what the scene shows, so that the same draws on a scene with one thing
-    exchanged give the same caption with one word exchanged."""
+    """One caption.
+
+    The random draws do not depend on what the scene shows, so that the same draws on a scene with one thing exchanged give
+    the same caption with one word exchanged.
+    """
     plain = style == "plain"
     template, first, second, place, relation, verb = (rng.random() for _ in range(6))
     forms = (PLAIN_TEMPLATES, PLAIN_ALONE) if plain else (ORNATE_TEMPLATES, ORNATE_ALONE)
@@ -129,7 +134,7 @@ def phrase(thing: Thing, count: int, style: Style, draw: float) -> str:
             colour = choice.choice(COLOUR_SYNONYMS[colour])
         if choice.random() < 0.4:
             adjective = choice.choice(ADJECTIVES) + " "
-    words = f"{adjective}{colour} {kind if count == 1 else PLURALS.get(kind, 'coaches' if kind == 'coach' else kind + 's')}"
+    words = f"{adjective}{colour} {kind if count == 1 else PLURALS.get(kind, kind + 's')}"
     if count > 1:
         return f"{NUMBERS[count]} {words}"
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

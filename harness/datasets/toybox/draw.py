@@ -87,7 +87,10 @@ def layout(scene: Scene, jitter: random.Random) -> list[Box]:
         return [lower, *_row(first, scene.count, middle - half, middle + half, lower.top + 0.012, height, jitter)]
     height = jitter.uniform(0.3, 0.36)
     lower = _row(second, 1, 0.15, 0.85, floor, height, jitter)[0]
-    return [lower, *_row(first, scene.count, 0.06, 0.94, jitter.uniform(0.38, 0.42), jitter.uniform(0.28, 0.34), jitter)]
+    return [
+        lower,
+        *_row(first, scene.count, 0.06, 0.94, jitter.uniform(0.38, 0.42), jitter.uniform(0.28, 0.34), jitter),
+    ]
 
 
 def _stand(thing: Thing, floor: float, height: float, jitter: random.Random) -> float:
@@ -95,7 +98,9 @@ def _stand(thing: Thing, floor: float, height: float, jitter: random.Random) -> 
     return floor - jitter.uniform(0.12, 0.25) if thing.kind in FLYERS else floor
 
 
-def _row(thing: Thing, count: int, left: float, right: float, bottom: float, height: float, jitter: random.Random) -> list[Box]:
+def _row(
+    thing: Thing, count: int, left: float, right: float, bottom: float, height: float, jitter: random.Random
+) -> list[Box]:
     """`count` of a thing side by side between two edges, as high as wished or as the room allows."""
     cell = (right - left) / count
     aspect = WIDTHS.get(thing.kind, 1.0)
@@ -196,19 +201,30 @@ class Brush:
 
     def polygon(self, *points: tuple[float, float], fill: str | RGB | None = None) -> None:
         """A closed shape with an outline."""
-        self.canvas.polygon([self.at(*point) for point in points], fill=fill or self.colour, outline=self.dark, width=self.line)
+        self.canvas.polygon(
+            [self.at(*point) for point in points], fill=fill or self.colour, outline=self.dark, width=self.line
+        )
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, fill: str | RGB | None = None) -> None:
         """An upright rectangle with an outline."""
-        self.canvas.rectangle((*self.at(left, top), *self.at(right, bottom)), fill=fill or self.colour, outline=self.dark, width=self.line)
+        self.canvas.rectangle(
+            (*self.at(left, top), *self.at(right, bottom)), fill=fill or self.colour, outline=self.dark, width=self.line
+        )
 
     def ellipse(self, left: float, top: float, right: float, bottom: float, fill: str | RGB | None = None) -> None:
         """An ellipse with an outline."""
-        self.canvas.ellipse((*self.at(left, top), *self.at(right, bottom)), fill=fill or self.colour, outline=self.dark, width=self.line)
+        self.canvas.ellipse(
+            (*self.at(left, top), *self.at(right, bottom)), fill=fill or self.colour, outline=self.dark, width=self.line
+        )
 
     def stroke(self, *points: tuple[float, float], fill: str | RGB | None = None, width: float = 1.0) -> None:
         """An open line."""
-        self.canvas.line([self.at(*point) for point in points], fill=fill or self.dark, width=max(1, round(self.line * width)), joint="curve")
+        self.canvas.line(
+            [self.at(*point) for point in points],
+            fill=fill or self.dark,
+            width=max(1, round(self.line * width)),
+            joint="curve",
+        )
 
 
 def _ball(b: Brush) -> None:
@@ -263,7 +279,17 @@ def _cake(b: Brush) -> None:
     b.ellipse(0.45, 0, 0.55, 0.17, "#ffcf40")
     b.rectangle(0.16, 0.3, 0.84, 0.6)
     b.rectangle(0.04, 0.6, 0.96, 1)
-    b.stroke((0.06, 0.72), (0.2, 0.82), (0.35, 0.72), (0.5, 0.82), (0.65, 0.72), (0.8, 0.82), (0.94, 0.72), fill="#ffffff", width=1.5)
+    b.stroke(
+        (0.06, 0.72),
+        (0.2, 0.82),
+        (0.35, 0.72),
+        (0.5, 0.82),
+        (0.65, 0.72),
+        (0.8, 0.82),
+        (0.94, 0.72),
+        fill="#ffffff",
+        width=1.5,
+    )
 
 
 def _car(b: Brush) -> None:

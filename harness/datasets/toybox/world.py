@@ -46,7 +46,7 @@ Style = Literal["plain", "ornate"]
 Split = Literal["lm", "index", "clip", "dev", "test"]
 
 SHARES: Mapping[Split, range] = {
-    "lm": range(0, 40), "index": range(40, 65), "clip": range(65, 85), "dev": range(85, 91), "test": range(91, 100),
+    "lm": range(40), "index": range(40, 65), "clip": range(65, 85), "dev": range(85, 91), "test": range(91, 100),
 }  # fmt: skip
 """Each scene key falls into one of a hundred buckets, and each bucket belongs to one split, whatever the domain or seed."""
 
