@@ -1,0 +1,85 @@
+"""CLIPScore: how well a text fits its image in the eyes of an image-text model (Hessel et al. 2021, arXiv 2104.08718)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decoders.base import Need
+from harness.errors import MetricUnavailable, UnreadableImage
+from harness.examples import Sample
+from harness.metrics.base import Metric, MetricConfig, Output
+from harness.provenance import Signature
+
+_BATCH = 256
+
+
+class ClipScoreConfig(MetricConfig):
+    """The constants of the definition."""
+
+    w: float = 2.5
+    """Scale; 2.5 as published, so that values fill 0 to 1."""
+    prefix: str = "A photo depicts "
+    """What is said before the text; as published, trailing space included."""
+
+
+class ClipScore(Metric):
+    """CLIPScore, w * max(cos, 0), with the raw cosine under its own name.
+
+    Where the same model chose the text (MAGIC, CLIPRe, ZeroCap), it judges its own work: read it with that in mind.
+    """
+
+    Config = ClipScoreConfig
+    config: ClipScoreConfig
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.CLIP, Need.IMAGE})
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """CLIPScore and the cosine behind it."""
+        return (Output("clipscore", higher_is_better=True), Output("clip-cosine", higher_is_better=True))
+
+    def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        """w * max(cos, 0), cos, 1: `[n, 3]`; NaN for a failed sample or an image that cannot be read.
+
+        Raises:
+            NeedMissing: the suite names no image-text model.
+            MetricUnavailable: no example has an image.
+        """
+        model = self.models.clip
+        if all(sample.example.image is None for sample in samples):
+            raise MetricUnavailable("CLIPScore compares texts with images, and no example has an image")
+        rows = np.full((len(samples), 3), np.nan)
+        wanted = [i for i, sample in enumerate(samples) if sample.failure is None and sample.example.image is not None]
+        for start in range(0, len(wanted), _BATCH):
+            part = wanted[start : start + _BATCH]
+            images = {}
+            for i in part:
+                image = samples[i].example.image
+                try:
+                    images[i] = model.image_features([image])[0] if image is not None else None
+                except UnreadableImage:
+                    continue
+            texts = model.text_features([self.config.prefix + samples[i].text for i in part])
+            for i, text in zip(part, texts, strict=True):
+                if images.get(i) is not None:
+                    cosine = float(images[i] @ text)
+                    rows[i] = self.config.w * max(cosine, 0.0), cosine, 1.0
+        return rows
+
+    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means over texts."""
+        return sums[..., :2] / np.maximum(sums[..., 2:], 1)
+
+    def signature(self) -> Signature:
+        """Scale, prefix, model and precision."""
+        model = self.models.clip
+        fields = {
+            "w": self.config.w,
+            "prefix": self.config.prefix,
+            "clip": f"{model.name.split('/')[-1]}+{model.digest[:8]}",
+            "dt": model.dtype,
+        }
+        return Signature.of("clipscore", fields)
