@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import StoreError
+from harness.errors import SeeTellError, StoreError, SuiteError
 from harness.provenance import seetell_version
+from harness.registry import did_you_mean
 from harness.score import Score
 from harness.scored import ScoredMetric, ScoredRun
 from harness.spec import RunSpec, Suite
@@ -159,6 +160,49 @@ class Baseline(_Section):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"the baseline {path} cannot be read ({error}); {REMEDY}") from error
         return baseline
+
+    @classmethod
+    def accept(
+        cls,
+        path: Path,
+        runs: Mapping[str, ScoredRun | SeeTellError],
+        margins: Mapping[str, float | None],
+        *,
+        keep_others: bool,
+    ) -> Baseline:
+        """Write a baseline; margins agreed before stay unless new ones are given.
+
+        Args:
+            path: the file.
+            runs: by decoder label.
+            margins: by output.
+            keep_others: whether runs of the old file that are not among `runs` stay in it.
+
+        Raises:
+            SeeTellError: a run that cannot be had; nothing is written then.
+        """
+        ready = []
+        for run in runs.values():
+            if isinstance(run, SeeTellError):
+                raise run
+            ready.append(run)
+        before = cls.read(path) if path.exists() else None
+        baseline = cls.of(ready, {**(before.margins if before else {}), **margins})
+        if before and keep_others:
+            baseline = baseline.model_copy(update={"runs": {**before.runs, **baseline.runs}})
+        baseline.write(path)
+        return baseline
+
+    def limited_to(self, labels: Sequence[str]) -> Baseline:
+        """Only these decoders; all of them if none is named.
+
+        Raises:
+            SuiteError: one that the baseline does not have.
+        """
+        for label in labels:
+            if label not in self.runs:
+                raise SuiteError(f"the baseline has no decoder {label!r}{did_you_mean(label, self.runs)}")
+        return self.model_copy(update={"runs": {label: self.runs[label] for label in labels}}) if labels else self
 
     def write(self, path: Path) -> None:
         """Put the file in place, whole."""

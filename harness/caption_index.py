@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from decoders.clipre import CaptionIndex
 
+from decoders.clipre import CaptionIndex
 from decoders.models.image_text import ImageTextModel
 from harness.store import write_bytes
 

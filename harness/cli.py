@@ -14,6 +14,8 @@ from harness.errors import Interrupted
 
 DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all well; something to put right; finished, but some examples failed; Ctrl-C."""
+COULD_NOT_JUDGE = 2
+"""Exit code of `gate` where 1 would say that something is worse."""
 
 app = App(
     name="seetell",
@@ -116,6 +118,81 @@ def leaderboard(
     return commands.leaderboard(suites, "json" if as_json else format, out, results)
 
 
+@app.command
+def compare(
+    first: str,
+    second: str,
+    /,
+    *,
+    correction: Literal["benjamini-hochberg", "holm", "none"] = "benjamini-hochberg",
+    by: str | None = None,
+    common: Annotated[bool, Parameter(negative="")] = False,
+    permutations: int = 10_000,
+    seed: int = 0,
+    format: Annotated[Literal["table", "md", "html", "json"], Parameter(name=["--format", "-f"])] = "table",
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    device: str = "auto",
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Compare two scored runs example by example: differences, intervals, p-values, and what moved most.
+
+    Only numbers that were made in the same way are compared; for the others the table says what differs.
+
+    Args:
+        first: A run's folder, or suite/label as in toybox-plain/magic.
+        second: The run to compare with it; differences are second minus first.
+        correction: Of the p-values, over all numbers of the table.
+        by: The number whose largest moves are shown, such as cider; the first one by default.
+        common: Compare only the examples that both runs have, scored anew.
+        permutations: Exchanges a test.
+        seed: Of the test and the intervals.
+        format: How to show it.
+        out: File to write instead of standard output.
+        device: For --common, where metrics use a model: auto, cpu, cuda, ...
+    """
+    from harness import commands
+
+    format = "json" if as_json else format
+    return commands.compare(first, second, correction, by, common, permutations, seed, format, out, device, results)
+
+
+@app.command
+def gate(
+    suite: str,
+    /,
+    *,
+    baseline: Path | None = None,
+    margin: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    accept: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+    markdown: Annotated[bool, Parameter(negative="")] = False,
+    junit: Path | None = None,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Is every decoder of a suite still as good as the accepted baseline? The exit code says it.
+
+    0: yes, within the margins. 1: something is worse. 2: it could not be judged (not run, made differently, too few examples:
+    it says how many would do). Run the suite first, into a results folder of its own, so that nothing old is reused.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        baseline: The baseline's file; results/baselines/SUITE.json by default.
+        margin: The largest loss put up with, as in clipscore=0.005 (a fraction), or clipscore=off; 0.01 where nothing is said.
+        only: Decoders to judge (or accept), by their label; all of the baseline's by default.
+        accept: Write the runs as they are now into the baseline instead of judging them, with the margins given.
+        seed: Of the intervals.
+        markdown: Print Markdown on standard output, for a pull request.
+        junit: Also write JUnit XML into this file.
+    """
+    from harness import commands
+
+    format = "json" if as_json else "md" if markdown else "table"
+    return commands.gate(suite, baseline, margin, only, accept, seed, format, junit, results)
+
+
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> int:
     """Show the suites, decoders, metrics and data sets that are installed, plug-ins included."""
@@ -193,7 +270,7 @@ def main() -> None:
     try:
         code = app(result_action="return_value", exit_on_error=False)
     except CycloptsError:  # its text is printed already
-        code = USER_ERROR
+        code = COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else USER_ERROR
     except Interrupted as stop:
         _complain(stop)
         code = INTERRUPTED

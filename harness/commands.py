@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from harness import console, registry
 from harness.cli import DONE, SOME_FAILED, USER_ERROR
-from harness.errors import SuiteError
+from harness.errors import SeeTellError, SuiteError
 from harness.leaderboard.frame import Board
 from harness.registry import Registry, did_you_mean
 from harness.spec import Suite, packaged_suites
 from harness.store import Results
+
+if TYPE_CHECKING:  # NumPy would make `seetell list` slow
+    from harness.compare import Comparison
+    from harness.corrections import Correction
 
 
 def run(
@@ -138,6 +142,109 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
             write_bytes(out, text.encode("utf-8", "replace"))
             console.say(f"wrote {out}")
     return DONE
+
+
+def compare(
+    first: str,
+    second: str,
+    correction: Correction,
+    by: str | None,
+    common: bool,
+    permutations: int,
+    seed: int,
+    format: str,
+    out: Path | None,
+    device: str,
+    results: Path,
+) -> int:
+    """`seetell compare`."""
+    _check_positive({"--permutations": permutations})
+    from harness import compare_views as views
+    from harness.compare import compare_runs, find_run, on_common_examples
+    from harness.executor import pick_device
+    from harness.scored import ScoredRun
+    from harness.store import write_bytes
+
+    store = Results(results)
+    pair = ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second))
+    if common:
+        pair = on_common_examples(*pair, device=pick_device(device))
+    found = compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed)
+    if out is None and format == "table":
+        _show_comparison(found)
+        return DONE
+    writers = {"json": views.to_json_text, "html": views.to_html}
+    text = writers.get(format, views.to_markdown)(found)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_bytes(out, text.encode("utf-8", "replace"))
+        console.say(f"wrote {out}")
+    return DONE
+
+
+def gate(
+    name: str,
+    baseline: Path | None,
+    margins: Sequence[str],
+    only: Sequence[str],
+    accept: bool,
+    seed: int,
+    format: str,
+    junit: Path | None,
+    results: Path,
+) -> int:
+    """`seetell gate`. Whatever goes wrong here means that nothing was judged, so it must not look like `worse`."""
+    from harness.gate import COULD_NOT_JUDGE
+
+    try:
+        return _gate(name, baseline, margins, only, accept, seed, format, junit, Results(results))
+    except SeeTellError as error:
+        console.complain(str(error))
+        return COULD_NOT_JUDGE
+
+
+def _gate(
+    name: str,
+    path: Path | None,
+    margins: Sequence[str],
+    only: Sequence[str],
+    accept: bool,
+    seed: int,
+    format: str,
+    junit: Path | None,
+    store: Results,
+) -> int:
+    from harness import gate_reports as reports
+    from harness.baseline import Baseline
+    from harness.gate import gate as judge
+    from harness.gate import parse_margins
+    from harness.scored import current_runs
+    from harness.store import write_bytes
+
+    chosen = [label for each in only for label in each.split(",") if label]
+    given = parse_margins(margins)
+    suite = name if not Path(name).is_file() else Suite.load(name).name
+    path = path or store.baseline(suite)
+    if accept:
+        accepted = Baseline.accept(path, current_runs(store, name, chosen), given, keep_others=bool(chosen))
+        console.say(f"accepted {', '.join(accepted.runs)} of {suite} in {path}")
+        return DONE
+    baseline = Baseline.read(path).limited_to(chosen)
+    report = judge(current_runs(store, name, chosen), baseline, given, seed=seed)
+    if junit is not None:
+        write_bytes(junit, reports.to_junit(report).encode("utf-8", "replace"))
+    if format == "json":
+        console.emit(reports.to_json(report))
+    elif format == "md":
+        sys.stdout.write(reports.to_markdown(report))
+    else:
+        rows = reports.table(report)
+        right = [index for index in range(len(reports.HEADER)) if index not in reports.LEFT]
+        console.show_table(reports.headline(report), reports.HEADER, rows, right=right)
+        for note in reports.notes(report):
+            console.say(note)
+    return report.exit_code
 
 
 def list_(as_json: bool) -> int:
@@ -294,3 +401,23 @@ def _show_board(board: Board) -> None:
             cells.append(text + ("*" if standing.best else "") + standing.group)
         rows.append([name, *cells])
     console.show_table(board.description or board.suite, header, rows, right=range(1, len(header)))
+
+
+def _show_comparison(found: Comparison) -> None:
+    from harness import compare_views as views
+
+    right = [index for index in range(len(views.HEADER)) if index not in views.LEFT]
+    console.show_table(f"{found.second} against {found.first}", views.HEADER, views.table(found), right=right)
+    for title, changes in (("Settings that differ", found.changes), ("Environment", found.environment)):
+        if changes:
+            rows = [(each.field, views.plain(each.first), views.plain(each.second)) for each in changes]
+            console.show_table(title, ("field", "first", "second"), rows)
+    if found.moved:
+        moved = [
+            (each.example_id, f"{each.first:.4g}", f"{each.second:.4g}", each.first_text, each.second_text)
+            for each in found.moved
+        ]
+        header = ("example", "first", "second", "first said", "second said")
+        console.show_table(f"Examples that moved most, by {found.moved_by}", header, moved, right=(1, 2))
+    for note in views.notes(found):
+        console.say(note)

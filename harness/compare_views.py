@@ -129,6 +129,11 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return content
 
 
+def to_json_text(comparison: Comparison) -> str:
+    """`to_json` as a document."""
+    return json.dumps(to_json(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -15,11 +15,11 @@ from typing import Any
 from decoders.base import Models, Need
 from harness import registry
 from harness.errors import RunIncomplete
-from harness.examples import Example
+from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
 from harness.run import Digests, samples
-from harness.score import Score, score_samples
+from harness.score import Score, ScoreSheet, score_samples
 from harness.spec import Suite, checked
 from harness.store import RunFolder
 
@@ -99,6 +99,11 @@ class Evaluator:
         if missing or set(before) != set(ordered):
             folder.write_scores({"samples": content, "metrics": ordered}, rows)
         return stored_scores({"metrics": ordered})
+
+    def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
+        """Score samples with each metric, by its label, and keep nothing: for subsets that are no run of their own."""
+        seed = self.suite.run.seed
+        return {due.label: score_samples(answers, {due.label: self._metric(due)}, seed=seed) for due in self.due}
 
     def _metric(self, due: Due) -> Metric:
         from decoders.models import load

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import RunIncomplete, StoreError
+from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError
+from harness.registry import did_you_mean
 from harness.score import Score
-from harness.spec import RunSpec, Suite
-from harness.store import Record, RunFolder
+from harness.spec import RunSpec, Suite, packaged_suites
+from harness.store import Record, Results, RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,59 @@ class ScoredRun:
         }
         ids = tuple(record.example_id for record in answers)
         return cls(spec, suite, content["environment"], ids, digest_answers(answers), metrics, answers)
+
+
+def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[str, ScoredRun | SeeTellError]:
+    """The runs of a suite as it is now, by decoder label; an error says why one cannot be had.
+
+    The suite decides which run is meant, not the age of a folder: after a setting was changed and changed back, the run of
+    the old setting counts again. Suites that live in the store alone (imported outputs) are taken from there.
+
+    Args:
+        results: where the runs are.
+        name: a packaged suite, a TOML file, or a suite of the store.
+        only: labels; all by default.
+
+    Raises:
+        SeeTellError: no such suite or label, or its data is not there.
+    """
+    from harness.run import Digests, labels, load_examples, plan
+
+    if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
+        return _stored_runs(results.runs(name), only)
+    suite = Suite.load(name)
+    for label in only:
+        if label not in labels(suite):
+            raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, labels(suite))}")
+    examples = load_examples(suite)
+    digests = Digests(suite, examples)
+    found: dict[str, ScoredRun | SeeTellError] = {}
+    for label in only or labels(suite):
+        try:
+            folder = results.run(plan(suite, label, examples, digests=digests).spec)
+            if not folder.path.exists():
+                raise StoreError(f"{suite.name}/{label} was not run with these settings; `seetell run {name}` does it")
+            found[label] = ScoredRun.load(folder)
+        except SeeTellError as error:
+            found[label] = error
+    return found
+
+
+def _stored_runs(folders: Sequence[RunFolder], only: Sequence[str]) -> dict[str, ScoredRun | SeeTellError]:
+    found: dict[str, ScoredRun | SeeTellError] = {}
+    for folder in folders:
+        label = RunSpec.model_validate(folder.describe()["spec"]).label
+        if only and label not in only:
+            continue
+        if label in found:
+            raise StoreError(
+                f"{folder.path.parent} holds several runs of {label!r}, and nothing says which is meant; move the others away"
+            )
+        try:
+            found[label] = ScoredRun.load(folder)
+        except SeeTellError as error:
+            found[label] = error
+    return found
 
 
 def digest_answers(answers: Iterable[Record]) -> str:

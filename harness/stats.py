@@ -67,8 +67,8 @@ def cluster_sums(rows: Floats, clusters: Sequence[Hashable]) -> Floats:
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or len(rows) != len(clusters):
         raise ValueError(f"rows of shape {rows.shape} came with {len(clusters)} clusters; expected one cluster a row")
-    scored = ~np.isnan(rows).any(axis=1)
-    names = [str(cluster) for cluster, each in zip(clusters, scored, strict=True) if each]
+    scored: NDArray[np.bool_] = ~np.isnan(rows).any(axis=1)
+    names = [str(cluster) for cluster, each in zip(clusters, scored.tolist(), strict=True) if each]
     if not names:
         return np.zeros((0, rows.shape[1]))
     unique, inverse = np.unique(np.array(names), return_inverse=True)

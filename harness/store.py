@@ -87,6 +87,10 @@ class Results:
         pattern = f"{suite or '*'}/*/run.json"
         return [RunFolder(file.parent) for file in sorted((self.root / "runs").glob(pattern))]
 
+    def baseline(self, suite: str) -> Path:
+        """Where the accepted baseline of a suite is kept."""
+        return self.root / "baselines" / f"{suite}.json"
+
     @property
     def leaderboard(self) -> Path:
         """Where leaderboards are written."""

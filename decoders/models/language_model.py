@@ -69,8 +69,10 @@ class LanguageModel:
                 "they belong to different models: put the tokenizer files that the model was trained with into its folder"
             )
         layers = _empty_cache(model).layers
-        self.pads_prompts = _takes(model, "position_ids") and not any(
-            getattr(layer, "is_sliding", False) for layer in layers
+        self.pads_prompts = (
+            _takes(model, "position_ids")
+            and not any(getattr(layer, "is_sliding", False) for layer in layers)
+            and "local" not in (getattr(config, "attention_layers", None) or ())  # GPT-Neo's window counts cache slots
         )
         if not _takes(model, "past_key_values") or not all(
             hasattr(layer, "batch_repeat_interleave") for layer in layers
@@ -78,6 +80,19 @@ class LanguageModel:
             raise ModelMismatch(
                 f"{name} ({type(model).__name__}) keeps a recurrent state instead of keys and values, which cannot be "
                 "branched for look-ahead; choose a transformer language model"
+            )
+
+        self._check_causal()
+
+    @torch.no_grad()
+    def _check_causal(self) -> None:
+        """Refuse models that see both ways, such as BERT, which transformers loads as a causal model with a warning."""
+        twins = torch.tensor([[self.end_id, 0], [self.end_id, self._known - 1]], device=self.device)
+        first = self.model(input_ids=twins).logits[:, 0].float()
+        if not torch.allclose(first[0], first[1], rtol=1e-3, atol=1e-3):
+            raise ModelMismatch(
+                f"{self.name} ({type(self.model).__name__}) sees the tokens that follow, so it cannot continue a text; choose a "
+                "causal language model"
             )
 
     def _find_end(self) -> int:

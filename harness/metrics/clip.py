@@ -42,7 +42,7 @@ class ClipScore(Metric):
         return (Output("clipscore", higher_is_better=True), Output("clip-cosine", higher_is_better=True))
 
     def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
-        """w * max(cos, 0), cos, 1: `[n, 3]`; NaN for a failed sample or an image that cannot be read.
+        """W * max(cos, 0), cos, 1: `[n, 3]`; NaN for a failed sample or an image that cannot be read.
 
         Raises:
             NeedMissing: the suite names no image-text model.

@@ -13,6 +13,7 @@ from decoders.base import Limits, Models, Prompt
 from decoders.clipre import CaptionIndex, ClipRe
 from decoders.contrastive import Contrastive
 from decoders.magic import Magic
+from decoders.models import torchvision_schemas
 from decoders.models.load import TOYBOX, load_image_text, load_language_model
 from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from tests.checkpoints import START
@@ -33,6 +34,7 @@ ENOUGH = 0.75
 @cache
 def pair(part: str) -> Pair:
     """A Toybox language model in both hands, in the float32 that SeeTell computes in."""
+    torchvision_schemas.ensure()  # transformers may not import without
     tokenizer = AutoTokenizer.from_pretrained(TOYBOX / part)
     model = AutoModelForCausalLM.from_pretrained(TOYBOX / part, dtype=torch.float32).eval()
     start = tokenizer.convert_tokens_to_ids(START)

@@ -84,20 +84,20 @@ def test_too_few_examples_say_how_many_would_do(results: Results) -> None:
     generator = np.random.default_rng(4)
     accepted = run_of(results, noisy(generator, 20))
     candidate = run_of(results, noisy(generator, 20), config={"beta": 0})
-    report = judged(accepted, candidate, quality=0.004)
+    report = judged(accepted, candidate, quality=0.01)
     assert (report.exit_code, outcomes(report)["quality"]) == (2, "undecided")
     [verdict] = [each for each in report.runs[0].verdicts if each.output == "quality"]
-    assert f"20 examples are too few to see a margin of 0.004; it takes about {verdict.needed}" == verdict.reason
-    assert verdict.needed > 1000
+    assert f"20 examples are too few to see a margin of 0.01; it takes about {verdict.needed}" == verdict.reason
+    assert verdict.needed > 200
     # So many are enough indeed: most candidates that are as good pass then.
     passed = 0
-    for _ in range(20):
+    for _ in range(10):
         pair = [
             np.linspace(0.3, 0.7, verdict.needed) + 0.05 * generator.standard_normal(verdict.needed) for _ in range(2)
         ]
-        report = judged(*(with_values(accepted, values) for values in pair), quality=0.004, badness=None)
+        report = judged(*(with_values(accepted, values) for values in pair), quality=0.01, badness=None)
         passed += outcomes(report)["quality"] == "pass"
-    assert passed >= 17
+    assert passed >= 8
 
 
 def test_what_cannot_be_judged_exits_with_two(results: Results) -> None:
@@ -107,7 +107,7 @@ def test_what_cannot_be_judged_exits_with_two(results: Results) -> None:
         "it was not run": None,
         "not scored yet": SeeTellError("made/echo is not scored yet"),
         "the data of the suite changed": run_of(results, texts, data="other"),
-        "answered different examples": run_of(results, dict(list(texts.items())[1:])),
+        "answered different examples": run_of(results, dict(list(texts.items())[1:]), config={"fewer": 1}),
     }
     for reason, candidate in cases.items():
         report = judged(accepted, candidate)
@@ -122,7 +122,7 @@ def test_a_metric_that_changed_under_its_signature_is_noticed(results: Results) 
     accepted = run_of(results, noisy(np.random.default_rng(6), 10))
     quality = accepted.metrics["quality"]
     assert quality.rows is not None
-    rows = quality.rows + [0.01, 0, 0]
+    rows = quality.rows + np.array([0.01, 0, 0])
     scores = tuple(
         replace(score, value=value) for score, value in zip(quality.scores, finalised(accepted, rows), strict=True)
     )
@@ -165,11 +165,19 @@ def simulate(results: Results, trials: int, count: int, loss: float, margin: flo
 
 
 def test_no_change_seldom_raises_an_alarm(results: Results) -> None:
-    """Two samples from one system, 200 times, at margins that 500 examples can just see and at one that they cannot."""
-    for margin in (0.024, 0.01, 0.002):
-        found = simulate(results, 200, 500, 0.0, margin)
-        assert found["worse"] <= 0.07 * 200, (margin, found)
-    assert found["undecided"] > 100  # the last margin is out of sight, and the gate says so instead of guessing
+    """Two samples from one system, 200 times, at a margin that 500 examples can just see."""
+    found = simulate(results, 200, 500, 0.0, 0.024)
+    assert found["worse"] <= 0.07 * 200, found
+    assert found["pass"] >= 0.9 * 200, found
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("margin", [0.03, 0.02, 0.01, 0.002])
+def test_no_change_seldom_raises_an_alarm_at_any_margin(results: Results, margin: float) -> None:
+    found = simulate(results, 200, 500, 0.0, margin)
+    assert found["worse"] <= 0.07 * 200, found
+    if margin < 0.005:
+        assert found["undecided"] >= 0.9 * 200, found  # out of sight, and the gate says so instead of guessing
 
 
 def test_a_planted_drop_of_twice_the_margin_is_caught(results: Results) -> None:
@@ -262,11 +270,10 @@ def test_damaged_baselines_are_refused(results: Results, tmp_path: Path) -> None
         "no runs": {key: value for key, value in content.items() if key != "runs"},
         "of a format to come": content | {"format": "seetell-baseline-9"},
     }
-    for name, damage in damages.items():
+    for damage in damages.values():
         path.write_text(json.dumps(damage))
         with pytest.raises(StoreError, match="seetell gate SUITE --accept"):
             Baseline.read(path)
-            pytest.fail(name)
     huge = PackedRows.pack(np.zeros((100_000, 10))).data
     for data in (rows["data"][:-8], "not base64!", huge):
         rows["data"] = data
@@ -291,9 +298,9 @@ def hostile_report(results: Results) -> GateReport:
 def test_reports_escape_what_they_are_told(results: Results) -> None:
     report = hostile_report(results)
     said = to_markdown(report)
-    assert "<script" not in said
+    assert "<script" not in said.replace("\\<", "")
     assert "⚠️" in said
-    root = ElementTree.fromstring(to_junit(report))
+    root = ElementTree.fromstring(to_junit(report))  # noqa: S314  # our own output
     [error] = root.iter("error")
     assert "<script>alert('x')</script>" in error.attrib["message"]
     assert json.loads(json.dumps(to_json(report), allow_nan=False))["exit_code"] == 2
@@ -306,7 +313,7 @@ def test_reports_count_and_show_every_number(results: Results) -> None:
     assert headline(report) == "made is worse"
     assert [row[1] for row in table(report)] == ["quality", "badness", "words"]
     assert table(report)[0][4].startswith("-")
-    [suite] = ElementTree.fromstring(to_junit(report)).iter("testsuite")
+    [suite] = ElementTree.fromstring(to_junit(report)).iter("testsuite")  # noqa: S314  # our own output
     assert {key: suite.attrib[key] for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "3", "failures": "2", "errors": "0", "skipped": "1",
     }  # fmt: skip

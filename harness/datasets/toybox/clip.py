@@ -74,8 +74,8 @@ class ClipRecipe:
 
     groups: int = 2500
     """Groups of four images that training draws from."""
-    naming_steps: int = 350
-    joint_steps: int = 1500
+    naming_steps: int = 1000
+    joint_steps: int = 2600
     batch_groups: int = 16
     """Groups a batch."""
     naming_rate: float = 2e-3
@@ -101,7 +101,7 @@ def train_clip(folder: Path, recipe: ClipRecipe, seed: int, say: Say) -> None:
     tokenizer = write_tokenizer(folder)
     model = new_model(folder, len(tokenizer)).to(memory_format=torch.channels_last)  # twice as fast on a CPU
     pool = Pool(recipe.groups, seed, say)
-    names = nn.Linear(model.visual.output_dim, len(KINDS) * len(COLOURS) + 3 + len(PLACES))
+    names = nn.Linear(model.visual.output_dim, sum(PRESENT) + 3 + len(PLACES))
     _learn_names(model, names, pool, recipe, seed, say)
     _learn_jointly(model, names, pool, tokenizer, recipe, seed, say)
     save(model, folder)
@@ -226,27 +226,13 @@ def _neighbour(scene: Scene, rng: random.Random) -> Scene:
             return other
 
 
-CHANGES = (*("kind", "colour", "swap") * 2, "count", "place", "second kind", "second colour", "relation")
+CHANGES = (*("kind", "second kind") * 3, *("colour", "swap") * 2, "second colour", "count", "place", "relation")
 """What may differ within a group; the more often it stands here, the more often it does."""
 
 
 def _changed(scene: Scene, rng: random.Random) -> Scene | None:
     first, second = scene.first, scene.second
-    what = rng.choice(
-        (
-            "kind",
-            "kind",
-            "colour",
-            "colour",
-            "count",
-            "place",
-            "second kind",
-            "second colour",
-            "swap",
-            "swap",
-            "relation",
-        )
-    )
+    what = rng.choice(CHANGES)
     if what == "kind":
         return _valid(replace(scene, first=Thing(rng.choice(KINDS), first.colour)))
     if what == "colour":
@@ -280,12 +266,13 @@ def _valid(scene: Scene) -> Scene | None:
 
 
 def _labels(scene: Scene) -> Tensor:
-    """Which (kind, colour) pairs are there, as 0 or 1; then the count and the place as such."""
-    pairs = torch.zeros(len(KINDS) * len(COLOURS) + 2)
+    """Which kinds, colours and (kind, colour) pairs are there, as 0 or 1; then the count and the place as such."""
+    kinds, colours = torch.zeros(len(KINDS)), torch.zeros(len(COLOURS))
+    pairs = torch.zeros(len(KINDS), len(COLOURS))
     for thing in scene.things:
-        pairs[KINDS.index(thing.kind) * len(COLOURS) + COLOURS.index(thing.colour)] = 1
-    pairs[-2], pairs[-1] = scene.count - 1, PLACES.index(scene.place)
-    return pairs
+        kind, colour = KINDS.index(thing.kind), COLOURS.index(thing.colour)
+        kinds[kind] = colours[colour] = pairs[kind, colour] = 1
+    return torch.cat([kinds, colours, pairs.flatten(), torch.tensor([scene.count - 1.0, PLACES.index(scene.place)])])
 
 
 Fact = tuple[str, ...]
@@ -333,12 +320,18 @@ def text_facts(text: str) -> frozenset[Fact]:
 # How it learns
 
 
+PRESENT = (len(KINDS), len(COLOURS), len(KINDS) * len(COLOURS))
+"""How many yes-or-no names there are: kinds, colours, pairs of both."""
+
+
 def _naming_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of pairs, count and place."""
-    pairs = len(KINDS) * len(COLOURS)
-    loss = 40 * F.binary_cross_entropy_with_logits(scores[:, :pairs], labels[:, :pairs])
-    loss = loss + F.cross_entropy(scores[:, pairs : pairs + 3], labels[:, -2].long())
-    return loss + F.cross_entropy(scores[:, pairs + 3 :], labels[:, -1].long())
+    """Cross-entropy of what is there (each block of names by its mean, scaled to its size's root), of count and of place."""
+    total = sum(PRESENT)
+    loss = scores.new_zeros(())
+    for named, wanted in zip(scores[:, :total].split(PRESENT, 1), labels[:, :total].split(PRESENT, 1), strict=True):
+        loss = loss + math.sqrt(named.shape[1]) * F.binary_cross_entropy_with_logits(named, wanted)
+    loss = loss + F.cross_entropy(scores[:, total : total + 3], labels[:, -2].long())
+    return loss + F.cross_entropy(scores[:, total + 3 :], labels[:, -1].long())
 
 
 def _learn_names(model: Any, names: nn.Linear, pool: Pool, recipe: ClipRecipe, seed: int, say: Say) -> None:
