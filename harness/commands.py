@@ -12,13 +12,12 @@ from rich.markup import escape
 from harness import console, registry
 from harness.cli import DONE, SOME_FAILED, USER_ERROR
 from harness.errors import SeeTellError, SuiteError
-from harness.leaderboard.frame import Board
+from harness.leaderboard.frame import Board, Column, Row, Standing
 from harness.registry import Registry, did_you_mean
 from harness.spec import Suite, packaged_suites
 from harness.store import Results
 
 if TYPE_CHECKING:  # NumPy would make `seetell list` slow
-    from harness.compare import Comparison
     from harness.corrections import Correction
 
 
@@ -165,16 +164,20 @@ def compare(
     from harness.scored import ScoredRun
     from harness.store import write_bytes
 
+    writers = {"json": views.to_json_text, "html": views.to_html, "md": views.to_markdown}
+    if out is not None and format == "table":
+        format = out.suffix.lstrip(".").lower()
+        if format not in writers:
+            raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(writers)}")
     store = Results(results)
     pair = ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second))
     if common:
         pair = on_common_examples(*pair, device=pick_device(device))
     found = compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed)
-    if out is None and format == "table":
+    if format == "table":
         _show_comparison(found)
         return DONE
-    writers = {"json": views.to_json_text, "html": views.to_html}
-    text = writers.get(format, views.to_markdown)(found)
+    text = writers[format](found)
     if out is None:
         sys.stdout.write(text)
     else:
@@ -381,26 +384,45 @@ def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path)
 
 
 def _show_board(board: Board) -> None:
-    """A board as a terminal shows it: value, half the interval, rank order; incomplete runs last and said so."""
-    header = ["decoder"] + [f"{column.label} {column.arrow}".strip() for column in board.columns]
-    standings = {column.name: board.standings(column) for column in board.columns}
-    rows = []
-    for index, row in enumerate(board.ordered()):
-        name = row.decoder
-        if not row.complete:
-            name += f" (incomplete: {row.decoded + row.failed} of {row.total})"
-        elif row.failed:
-            name += f" ({row.failed} failed)"
-        cells = []
-        for column in board.columns:
-            cell = row.cells.get(column.name)
-            text = column.show(cell.number) if cell else "–"
-            if cell and cell.interval:
-                text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
-            standing = standings[column.name][index]
-            cells.append(text + ("*" if standing.best else "") + standing.group)
-        rows.append([name, *cells])
-    console.show_table(board.description or board.suite, header, rows, right=range(1, len(header)))
+    """A board as a terminal shows it: as many columns as fit, the interval of the column that orders the rows, * for the best."""
+    lead = board.order_by
+    columns = sorted(board.columns, key=lambda column: column is not lead)
+    standings = {column.name: board.standings(column) for column in columns}
+    rows = board.ordered()
+    cells = [
+        [_cell(row, column, standings[column.name][i], column is lead) for column in columns]
+        for i, row in enumerate(rows)
+    ]
+    header = [f"{column.label} {column.arrow}".strip() for column in columns]
+    names = [_row_name(row) for row in rows]
+    room = console.out.width - 4 - max(map(len, names))
+    shown = 0
+    while shown < len(columns) and room >= (
+        width := 3 + max(len(header[shown]), *(len(each[shown]) for each in cells))
+    ):
+        room -= width
+        shown += 1
+    shown = max(shown, 1)
+    lines = [[name, *each[:shown]] for name, each in zip(names, cells, strict=True)]
+    console.show_table(board.description or board.suite, ["decoder", *header[:shown]], lines, right=range(1, shown + 1))
+    if shown < len(columns):
+        console.out.print(f"Not shown for want of room: {', '.join(header[shown:])}")
+
+
+def _row_name(row: Row) -> str:
+    if not row.complete:
+        return f"{row.decoder} (incomplete: {row.decoded + row.failed} of {row.total})"
+    return f"{row.decoder} ({row.failed} failed)" if row.failed else row.decoder
+
+
+def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> str:
+    cell = row.cells.get(column.name)
+    if cell is None:
+        return "–"
+    text = column.show(cell.number)
+    if with_interval and cell.interval:
+        text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
+    return text + ("*" if standing.best else "") + standing.group
 
 
 def _show_comparison(found: Comparison) -> None:

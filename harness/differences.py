@@ -209,18 +209,21 @@ def _tested(
         columns |= {"low": found.low, "high": found.high, "error": standard_error(rows, difference)}
     measured = []
     for place, blank in enumerate(blanks):
-        numbers = {name: float(column[place]) for name, column in columns.items()}
+        low, high, error, p = (float(columns[name][place]) for name in ("low", "high", "error", "p"))
         measured.append(
             replace(
                 blank,
                 first=float(values[0, place]),
                 second=float(values[1, place]),
                 difference=float(values[1, place] - values[0, place]),
-                detectable=float(detectable_effect(np.asarray(numbers["error"]))),
+                low=low,
+                high=high,
+                error=error,
+                p=p,
+                detectable=float(detectable_effect(np.asarray(error))),
                 n=aligned.n,
                 left_out=aligned.left_out,
                 reason=reason,
-                **numbers,
             )
         )
     return measured

@@ -250,7 +250,5 @@ def _show(value: float) -> str:
 
 def _overall(outcomes: Sequence[Outcome]) -> Outcome:
     """Worse beats undecided beats pass; nothing judged at all is undecided."""
-    for outcome in ("worse", "undecided", "pass"):
-        if outcome in outcomes:
-            return outcome  # type: ignore[return-value]  # mypy widens the tuple's items to str
-    return "undecided"
+    order: tuple[Outcome, ...] = ("worse", "undecided", "pass")
+    return next((outcome for outcome in order if outcome in outcomes), "undecided")

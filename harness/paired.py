@@ -210,5 +210,5 @@ def detectable_effect(error: Floats, *, power: float = POWER, significance: floa
         power: wanted chance.
         significance: of the test, before any correction for several tests.
     """
-    factor: np.float64 = ndtri(1 - significance / 2) + ndtri(power)
-    return error * factor
+    detectable: Floats = error * (ndtri(1 - significance / 2) + ndtri(power))
+    return detectable

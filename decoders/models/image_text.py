@@ -79,6 +79,10 @@ class ImageTextModel:
             self._images.popitem(last=False)
         return torch.stack([found[key] for key in keys]) if keys else torch.empty(0, 0, device=self.device)
 
+    def forget_images(self) -> None:
+        """Encode images anew from here on, so that a measurement includes it."""
+        self._images.clear()
+
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Features of texts, `[n, d]` float32 of unit length.

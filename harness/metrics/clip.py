@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from decoders.base import Need
+from decoders.models.image_text import ImageTextModel
 from harness.errors import MetricUnavailable, UnreadableImage
 from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output
@@ -52,21 +56,23 @@ class ClipScore(Metric):
         if all(sample.example.image is None for sample in samples):
             raise MetricUnavailable("CLIPScore compares texts with images, and no example has an image")
         rows = np.full((len(samples), 3), np.nan)
-        wanted = [i for i, sample in enumerate(samples) if sample.failure is None and sample.example.image is not None]
-        for start in range(0, len(wanted), _BATCH):
-            part = wanted[start : start + _BATCH]
-            images = {}
-            for i in part:
-                image = samples[i].example.image
-                try:
-                    images[i] = model.image_features([image])[0] if image is not None else None
-                except UnreadableImage:
-                    continue
-            texts = model.text_features([self.config.prefix + samples[i].text for i in part])
-            for i, text in zip(part, texts, strict=True):
-                if images.get(i) is not None:
-                    cosine = float(images[i] @ text)
-                    rows[i] = self.config.w * max(cosine, 0.0), cosine, 1.0
+        asked = [
+            (i, sample.example.image, self.config.prefix + sample.text)
+            for i, sample in enumerate(samples)
+            if sample.failure is None and sample.example.image is not None
+        ]
+        for start in range(0, len(asked), _BATCH):
+            numbers, images, texts = zip(*asked[start : start + _BATCH], strict=True)
+            found = _image_features(model, images)
+            readable = [place for place, features in enumerate(found) if features is not None]
+            if not readable:
+                continue
+            seen = torch.stack([features for features in found if features is not None])
+            said = model.text_features([texts[place] for place in readable])
+            cosine = (seen * said).sum(dim=-1).double().cpu().numpy()
+            rows[[numbers[place] for place in readable]] = np.column_stack(
+                [self.config.w * np.maximum(cosine, 0.0), cosine, np.ones_like(cosine)]
+            )
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,3 +89,14 @@ class ClipScore(Metric):
             "dt": model.dtype,
         }
         return Signature.of("clipscore", fields)
+
+
+def _image_features(model: ImageTextModel, images: Sequence[Path | bytes]) -> list[Tensor | None]:
+    """One vector an image, None for those that cannot be read, which are found by halving."""
+    try:
+        return list(model.image_features(images))
+    except UnreadableImage:
+        if len(images) == 1:
+            return [None]
+        half = len(images) // 2
+        return _image_features(model, images[:half]) + _image_features(model, images[half:])

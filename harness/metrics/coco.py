@@ -163,7 +163,7 @@ class Bleu(CocoMetric):
 
 
 class RougeL(CocoMetric):
-    """ROUGE-L: F-measure (beta 1.2) of the longest common subsequence, best precision and best recall of any reference (Lin 2004)."""
+    """ROUGE-L: F-measure (beta 1.2) of the longest common subsequence, best precision and best recall of any reference."""
 
     columns = 2
 

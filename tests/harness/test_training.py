@@ -75,7 +75,7 @@ def test_adapting_lowers_both_losses_and_repeats_exactly(gpt2_folder: Path) -> N
     once, twice = trained(), trained()
     assert not once.training
     after = [loss.item() for loss in losses(once, TEXTS, 0.5)]
-    assert after[0] < 0.5 * before[0]
+    assert after[0] < 0.75 * before[0]
     assert sum(after) < sum(before)
     assert all(torch.equal(a, b) for a, b in zip(once.parameters(), twice.parameters(), strict=True))
 

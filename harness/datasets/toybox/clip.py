@@ -74,13 +74,13 @@ class ClipRecipe:
 
     groups: int = 2500
     """Groups of four images that training draws from."""
-    naming_steps: int = 1000
+    naming_steps: int = 1500
     joint_steps: int = 2600
     batch_groups: int = 16
     """Groups a batch."""
     naming_rate: float = 2e-3
     joint_rate: float = 1.2e-3
-    naming_weight: float = 0.15
+    naming_weight: float = 0.2
     """Weight of the naming loss in the second stage."""
     cut: float = 0.4
     """Share of captions cut at a random word."""
@@ -325,13 +325,12 @@ PRESENT = (len(KINDS), len(COLOURS), len(KINDS) * len(COLOURS))
 
 
 def _naming_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of what is there (each block of names by its mean, scaled to its size's root), of count and of place."""
-    total = sum(PRESENT)
-    loss = scores.new_zeros(())
-    for named, wanted in zip(scores[:, :total].split(PRESENT, 1), labels[:, :total].split(PRESENT, 1), strict=True):
-        loss = loss + math.sqrt(named.shape[1]) * F.binary_cross_entropy_with_logits(named, wanted)
-    loss = loss + F.cross_entropy(scores[:, total : total + 3], labels[:, -2].long())
-    return loss + F.cross_entropy(scores[:, total + 3 :], labels[:, -1].long())
+    """Cross-entropy of kinds, colours and pairs (all that are there equally right), of count and of place."""
+    *present, count, place = scores.split((*PRESENT, 3, len(PLACES)), dim=1)
+    loss = F.cross_entropy(count, labels[:, -2].long()) + F.cross_entropy(place, labels[:, -1].long())
+    for named, wanted in zip(present, labels[:, :-2].split(PRESENT, dim=1), strict=True):
+        loss = loss + F.cross_entropy(named, wanted / wanted.sum(dim=1, keepdim=True))
+    return loss
 
 
 def _learn_names(model: Any, names: nn.Linear, pool: Pool, recipe: ClipRecipe, seed: int, say: Say) -> None:

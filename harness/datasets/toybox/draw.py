@@ -40,6 +40,13 @@ WIDTHS: Mapping[str, float] = {
     "chair": 0.7, "cup": 1.0, "flower": 0.66, "hat": 1.3, "house": 1.05, "kite": 0.7, "lamp": 0.66, "table": 1.5, "tree": 0.8,
 }  # fmt: skip
 """Width over height of each kind's box; 1 where not named."""
+TOPS: Mapping[str, tuple[float, float]] = {
+    "bus": (0.0, 1.0),
+    "car": (0.32, 0.7),
+    "chair": (0.0, 1.0),
+    "table": (0.0, 1.0),
+}
+"""From where to where a support is flat on top, as fractions of its width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,14 @@ def layout(scene: Scene, jitter: random.Random) -> list[Box]:
     if scene.relation == "on":
         lower = _row(second, 1, 0.08, 0.92, floor, jitter.uniform(0.34, 0.4), jitter)[0]
         height = jitter.uniform(0.26, 0.32)
-        inset = 0.18 * lower.width if second.kind in ("bus", "car") else 0.02 * lower.width
-        middle = lower.left + lower.width / 2
-        half = max(lower.width / 2 - inset, 0.14 * scene.count)
-        return [lower, *_row(first, scene.count, middle - half, middle + half, lower.top + 0.012, height, jitter)]
+        start, end = (lower.left + edge * lower.width for edge in TOPS[second.kind])
+        # Wide things may reach beyond the edge, as long as the middle of each rests on the flat top.
+        room = max(end - start, 0.28 if scene.count == 1 else min(0.56, 1.6 * (end - start)))
+        middle = (start + end) / 2
+        return [
+            lower,
+            *_row(first, scene.count, middle - room / 2, middle + room / 2, lower.top + 0.012, height, jitter),
+        ]
     height = jitter.uniform(0.3, 0.36)
     lower = _row(second, 1, 0.15, 0.85, floor, height, jitter)[0]
     return [

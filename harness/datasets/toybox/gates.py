@@ -38,7 +38,7 @@ def measure(similarity: Similarity, scenes_per_style: int = 150, seed: int = 0) 
         for scene in islice(scenes(style, "dev", seed), scenes_per_style):  # type: ignore[arg-type]
             image = png(scene, 192, seed)
             for gate, others in alternatives(scene).items():
-                texts = [_say(each, style, seed) for each in (scene, *others)]  # type: ignore[arg-type]
+                texts = [_say(each, style, f"{scene.key} {seed}") for each in (scene, *others)]  # type: ignore[arg-type]
                 hits[gate].append(int(np.argmax(similarity(image, texts))) == 0)
     return {gate: float(np.mean(each)) for gate, each in hits.items()}
 
@@ -59,6 +59,6 @@ def alternatives(scene: Scene) -> dict[str, list[Scene]]:
     return found
 
 
-def _say(scene: Scene, style: Style, seed: int) -> str:
-    """The same words for every scene but for what differs."""
-    return caption(scene, style, random.Random(f"gates {seed}"))
+def _say(scene: Scene, style: Style, words: str) -> str:
+    """A scene in the words that `words` decides: the same for every scene but for what differs."""
+    return caption(scene, style, random.Random(f"gates {words}"))
