@@ -18,6 +18,7 @@ from harness.spec import Suite, packaged_suites
 from harness.store import Results
 
 if TYPE_CHECKING:  # NumPy would make `seetell list` slow
+    from harness.compare import Comparison
     from harness.corrections import Correction
 
 

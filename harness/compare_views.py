@@ -155,11 +155,11 @@ def to_markdown(comparison: Comparison) -> str:
             parts += [f"## {title}", _markdown_table(("field", "first", "second"), rows, (0, 1, 2))]
     if comparison.moved:
         parts.append(f"## Examples that moved most, by {markdown(comparison.moved_by)}")
-        rows = [
+        moved = [
             (move.example_id, f"{move.first:.4g}", f"{move.second:.4g}", move.first_text, move.second_text)
             for move in comparison.moved
         ]
-        parts.append(_markdown_table(("example", "first", "second", "first said", "second said"), rows, (0, 3, 4)))
+        parts.append(_markdown_table(("example", "first", "second", "first said", "second said"), moved, (0, 3, 4)))
     return "\n\n".join(parts) + "\n"
 
 

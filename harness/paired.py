@@ -199,7 +199,7 @@ def standard_error(rows: Floats, finalise: Finalise) -> Floats:
         return np.full(finalise(total).shape, np.nan)
     without = finalise(total - rows)
     spread = without - without.mean(axis=0)
-    return np.sqrt((m - 1) / m * (spread**2).sum(axis=0))
+    return np.asarray(np.sqrt((m - 1) / m * (spread**2).sum(axis=0)))
 
 
 def detectable_effect(error: Floats, *, power: float = POWER, significance: float = SIGNIFICANCE) -> Floats:

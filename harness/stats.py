@@ -67,7 +67,7 @@ def cluster_sums(rows: Floats, clusters: Sequence[Hashable]) -> Floats:
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or len(rows) != len(clusters):
         raise ValueError(f"rows of shape {rows.shape} came with {len(clusters)} clusters; expected one cluster a row")
-    scored: NDArray[np.bool_] = ~np.isnan(rows).any(axis=1)
+    scored = np.asarray(~np.isnan(rows).any(axis=1))
     names = [str(cluster) for cluster, each in zip(clusters, scored.tolist(), strict=True) if each]
     if not names:
         return np.zeros((0, rows.shape[1]))

@@ -262,7 +262,8 @@ class Cider(CocoMetric):
         other = look_up(keys, their_weights, pairs[pair] * _SHIFT + said.gram[entry])
         value = np.bincount(pair, weights=np.minimum(own[entry], other) * other, minlength=len(texts))
         norm = norms[texts] * their_norms[pairs]
-        return np.divide(value, norm, out=np.zeros_like(value), where=norm != 0)
+        similarity: NDArray[np.float64] = np.divide(value, norm, out=np.zeros_like(value), where=norm != 0)
+        return similarity
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""

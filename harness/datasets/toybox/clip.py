@@ -114,7 +114,7 @@ def vocabulary() -> list[str]:
     """Every word and mark that captions and stories use, sorted."""
     texts: list[str] = []
     for style in ("plain", "ornate"):
-        texts += [text for scene in islice(scenes(style, "clip", seed=99), 1500) for text in references(scene, style)]  # type: ignore[arg-type]
+        texts += [text for scene in islice(scenes(style, "clip", seed=99), 1500) for text in references(scene, style)]
     for scene in islice(scenes("plain", "clip", seed=99), 1500):
         texts += [title(scene), story(scene)]
     found = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
@@ -149,7 +149,7 @@ def new_model(folder: Path, words: int) -> Any:
     torchvision_schemas.ensure()
     import open_clip
 
-    config = {
+    config: dict[str, Any] = {
         "embed_dim": 128,
         "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
         "text_cfg": {
@@ -326,9 +326,9 @@ PRESENT = (len(KINDS), len(COLOURS), len(KINDS) * len(COLOURS))
 
 def _naming_loss(scores: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of kinds, colours and pairs (all that are there equally right), of count and of place."""
-    *present, count, place = scores.split((*PRESENT, 3, len(PLACES)), dim=1)
+    *present, count, place = torch.split(scores, [*PRESENT, 3, len(PLACES)], dim=1)
     loss = F.cross_entropy(count, labels[:, -2].long()) + F.cross_entropy(place, labels[:, -1].long())
-    for named, wanted in zip(present, labels[:, :-2].split(PRESENT, dim=1), strict=True):
+    for named, wanted in zip(present, torch.split(labels[:, :-2], list(PRESENT), dim=1), strict=True):
         loss = loss + F.cross_entropy(named, wanted / wanted.sum(dim=1, keepdim=True))
     return loss
 
@@ -420,7 +420,7 @@ def _optimizer(parameters: list[nn.Parameter], rate: float, steps: int) -> tuple
 
 def _update(loss: Tensor, parameters: list[nn.Parameter], optimizer: torch.optim.AdamW, schedule: Any) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
     schedule.step()

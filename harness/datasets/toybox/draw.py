@@ -195,7 +195,7 @@ class Brush:
 
     def __init__(self, canvas: ImageDraw.ImageDraw, full: int, box: Box) -> None:
         self.canvas, self.box, self.full = canvas, box, full
-        self.colour: RGB = ImageColor.getrgb(PAINT[box.thing.colour])[:3]  # type: ignore[assignment]
+        self.colour: RGB = ImageColor.getrgb(PAINT[box.thing.colour])[:3]
         self.dark = self.shade(0.45)
         self.light = self.shade(1.45)
         self.line = max(1, round(0.011 * full))

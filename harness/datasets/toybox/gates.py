@@ -35,10 +35,10 @@ def measure(similarity: Similarity, scenes_per_style: int = 150, seed: int = 0) 
     """
     hits: dict[str, list[bool]] = {gate: [] for gate in GATES}
     for style in ("plain", "ornate"):
-        for scene in islice(scenes(style, "dev", seed), scenes_per_style):  # type: ignore[arg-type]
+        for scene in islice(scenes(style, "dev", seed), scenes_per_style):
             image = png(scene, 192, seed)
             for gate, others in alternatives(scene).items():
-                texts = [_say(each, style, f"{scene.key} {seed}") for each in (scene, *others)]  # type: ignore[arg-type]
+                texts = [_say(each, style, f"{scene.key} {seed}") for each in (scene, *others)]
                 hits[gate].append(int(np.argmax(similarity(image, texts))) == 0)
     return {gate: float(np.mean(each)) for gate, each in hits.items()}
 
