@@ -12,14 +12,14 @@ from rich.markup import escape
 from harness import console, registry
 from harness.cli import DONE, SOME_FAILED, USER_ERROR
 from harness.errors import SeeTellError, SuiteError
-from harness.leaderboard.frame import Board, Column, Row, Standing
 from harness.registry import Registry, did_you_mean
 from harness.spec import Suite, packaged_suites
 from harness.store import Results
 
-if TYPE_CHECKING:  # NumPy would make `seetell list` slow
+if TYPE_CHECKING:  # what they import would make `seetell list` slow
     from harness.compare import Comparison
     from harness.corrections import Correction
+    from harness.leaderboard.frame import Board, Column, Row, Standing
 
 
 def run(
@@ -230,12 +230,12 @@ def _gate(
     given = parse_margins(margins)
     suite = name if not Path(name).is_file() else Suite.load(name).name
     path = path or store.baseline(suite)
+    runs = current_runs(store, name, chosen)
     if accept:
-        accepted = Baseline.accept(path, current_runs(store, name, chosen), given, keep_others=bool(chosen))
+        accepted = Baseline.accept(path, runs, given, keep_others=bool(chosen))
         console.say(f"accepted {', '.join(accepted.runs)} of {suite} in {path}")
         return DONE
-    baseline = Baseline.read(path).limited_to(chosen)
-    report = judge(current_runs(store, name, chosen), baseline, given, seed=seed)
+    report = judge(runs, Baseline.read(path).limited_to(chosen), given, seed=seed)
     if junit is not None:
         write_bytes(junit, reports.to_junit(report).encode("utf-8", "replace"))
     if format == "json":

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from typing import Any
@@ -167,7 +167,7 @@ def _change(change: Change) -> tuple[str, str, str]:
     return change.field, plain(change.first), plain(change.second)
 
 
-def _markdown_table(header: tuple[str, ...], rows: list[Any], left: tuple[int, ...]) -> str:
+def _markdown_table(header: tuple[str, ...], rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> str:
     rule = [":--" if index in left else "--:" for index in range(len(header))]
     lines = [header, rule, *([markdown(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -6,7 +6,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from harness.errors import SuiteError
 from harness.registry import did_you_mean
@@ -36,6 +35,8 @@ def correct(p: NDArray[np.float64], how: Correction) -> NDArray[np.float64]:
 
 
 def _benjamini_hochberg(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy import stats  # takes a second to import, which whoever wants no correction need not wait for
+
     adjusted: NDArray[np.float64] = stats.false_discovery_control(p, method="bh")
     return adjusted
 

@@ -10,53 +10,116 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.corrections import Correction, correct
+from harness.differences import load_metric, signature_changes
+from harness.errors import SeeTellError
 from harness.paired import PERMUTATIONS, SIGNIFICANCE, Clusters, Finalise, align, permutation_test
+from harness.scored import ScoredRun
+
+Letters = dict[str, str]
+"""System to letters, such as `{"magic": "a", "greedy": "bc"}`; empty where nothing was compared."""
+
+
+def suite_groups(
+    runs: Mapping[str, ScoredRun], *, draws: int = PERMUTATIONS, seed: int = 0, correction: Correction = "holm"
+) -> dict[str, Letters]:
+    """Letters for every column of a suite's table.
+
+    Only runs whose signatures agree are compared with each other; where a column holds several signatures, each has letters
+    of its own. Metrics that cannot be resampled, and outputs without a better direction, get none.
+
+    Args:
+        runs: by the name of their row; runs on other examples than the rest are compared on what all of them share.
+        draws: permutations a test.
+        seed: of the permutations.
+        correction: over all pairs of a column.
+
+    Returns:
+        By output, then by row name.
+    """
+    found: dict[str, Letters] = {}
+    for label in dict.fromkeys(label for run in runs.values() for label in run.metrics):
+        for names in _made_alike(runs, label):
+            first = runs[names[0]]
+            try:
+                metric = load_metric(first.suite, label)
+            except SeeTellError:
+                continue  # a plug-in that is gone: the values stand, the letters do not
+            if metric.resampling == "none":
+                continue
+            systems = {}
+            for name in names:
+                rows = runs[name].metrics[label].rows
+                if rows is not None:
+                    systems[name] = Clusters.of(runs[name].example_ids, rows)
+            scores = first.metrics[label].scores
+            better = [score.higher_is_better for score in scores]
+            columns = significance_groups(
+                systems, metric.finalise, better, correction=correction, draws=draws, seed=seed
+            )
+            for score, letters in zip(scores, columns, strict=True):
+                found.setdefault(score.output, {}).update(letters)
+    return found
+
+
+def _made_alike(runs: Mapping[str, ScoredRun], label: str) -> list[list[str]]:
+    """The rows that have a metric, by signature."""
+    alike: list[tuple[str, list[str]]] = []
+    for name, run in runs.items():
+        metric = run.metrics.get(label)
+        if metric is None or metric.rows is None:
+            continue
+        signature = metric.scores[0].signature
+        known = next((names for other, names in alike if not signature_changes(other, signature)), None)
+        if known is None:
+            alike.append((signature, [name]))
+        else:
+            known.append(name)
+    return [names for _, names in alike]
 
 
 def significance_groups(
     systems: Mapping[str, Clusters],
     finalise: Finalise,
-    output: int,
+    higher_is_better: Sequence[bool | None],
     *,
-    higher_is_better: bool = True,
     correction: Correction = "holm",
     significance: float = SIGNIFICANCE,
     draws: int = PERMUTATIONS,
     seed: int = 0,
-) -> dict[str, str]:
-    """Letters for one column of a table, from paired permutation tests of all pairs on the examples they share.
+) -> list[Letters]:
+    """Letters for each output of one metric, from paired permutation tests of all pairs on the examples they share.
 
     Args:
         systems: by name; their signatures must be equal, which the caller has checked.
         finalise: of the metric.
-        output: which of the metric's outputs the column shows.
-        higher_is_better: which end is `a`.
-        correction: over all pairs of the column.
+        higher_is_better: for each output, which end is `a`; None for no letters.
+        correction: over all pairs of a column.
         significance: level after the correction.
         draws: permutations.
         seed: of the permutations.
-
-    Returns:
-        Letters by system, such as `{"magic": "a", "greedy": "bc"}`; empty for a system without a value, and for all of them if
-        fewer than two have one.
     """
     names = [name for name, clusters in systems.items() if len(clusters.ids)]
-    letters = dict.fromkeys(systems, "")
+    columns = [dict.fromkeys(systems, "") for _ in higher_is_better]
     if len(names) < 2:
-        return letters
+        return columns
     rows = align([systems[name] for name in names]).rows
-    values = finalise(rows.sum(axis=1))[:, output]
-    ranked = sorted(np.flatnonzero(~np.isnan(values)), key=lambda i: -values[i] if higher_is_better else values[i])
-    if len(ranked) < 2 or rows.shape[1] == 0:
-        return letters
-    pairs = list(combinations(range(len(ranked)), 2))
-    p = permutation_test(rows[ranked], finalise, pairs, draws=draws, seed=seed)[:, output]
-    different = np.zeros((len(ranked), len(ranked)), bool)
-    for (a, b), adjusted in zip(pairs, correct(p, correction), strict=True):
-        different[a, b] = different[b, a] = adjusted <= significance
-    for place, text in zip(ranked, letter_display(different), strict=True):
-        letters[names[place]] = text
-    return letters
+    if rows.shape[1] == 0:
+        return columns
+    values = finalise(rows.sum(axis=1))
+    pairs = list(combinations(range(len(names)), 2))
+    p = permutation_test(rows, finalise, pairs, draws=draws, seed=seed)
+    for output, better in enumerate(higher_is_better):
+        if better is None:
+            continue
+        merit = values[:, output] if better else -values[:, output]
+        ranked = [int(place) for place in np.argsort(-merit, kind="stable") if not np.isnan(merit[place])]
+        different = np.zeros((len(names), len(names)), bool)
+        for (a, b), adjusted in zip(pairs, correct(p[:, output], correction), strict=True):
+            different[a, b] = different[b, a] = adjusted <= significance
+        if len(ranked) > 1:
+            for place, letters in zip(ranked, letter_display(different[np.ix_(ranked, ranked)]), strict=True):
+                columns[output][names[place]] = letters
+    return columns
 
 
 def letter_display(different: NDArray[np.bool_]) -> list[str]:

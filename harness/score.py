@@ -121,6 +121,7 @@ def _scores(metric: Metric, rows: NDArray[np.float64], samples: Sequence[Sample]
             output.higher_is_better,
             output.percent,
             methods[i],
+            "" if np.isfinite(values[i]) else "not defined for these samples",
         )
         for i, output in enumerate(metric.outputs)
     ]

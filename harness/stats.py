@@ -93,11 +93,15 @@ def _one(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float
     if not np.isfinite(value) or not len(replicates):
         return np.nan, np.nan, "none"
     below = (np.sum(replicates < value) + np.sum(replicates == value) / 2) / len(replicates)
-    deviation = jackknife.mean() - jackknife
-    spread = np.sum(deviation**2)
-    if not 0 < below < 1 or not np.isfinite(spread) or spread <= 1e-30:
+    # Equal examples leave differences of rounding only, which have no acceleration.
+    varies = bool(np.isfinite(jackknife).all()) and np.ptp(jackknife) > 1e-12 * abs(value)
+    if not 0 < below < 1 or not varies:
         low, high = np.quantile(replicates, tails)
         return float(low), float(high), "percentile"
+    deviation = (jackknife.mean() - jackknife) / np.ptp(
+        jackknife
+    )  # its scale cancels, and squares of it could underflow
+    spread = np.sum(deviation**2)
     acceleration = np.sum(deviation**3) / (6 * spread**1.5)
     shift = ndtri(below)
     z = shift + ndtri(np.array(tails))

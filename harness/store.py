@@ -21,14 +21,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunIncomplete, RunLocked, StoreError
 from harness.examples import Failure
 from harness.spec import RunSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 if sys.platform != "win32":
     import fcntl
@@ -245,6 +246,7 @@ class RunFolder:
 
     def rows(self, name: str) -> NDArray[np.float64]:
         """The rows stored under a name, `[n, k]`, in the order of `records`."""
+        import numpy as np
         import pyarrow.parquet as pq
 
         table = pq.read_table(self.path / "rows" / f"{name}.parquet")

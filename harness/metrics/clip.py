@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from decoders.base import Need
-from decoders.models.image_text import ImageTextModel
 from harness.errors import MetricUnavailable, UnreadableImage
 from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output
 from harness.provenance import Signature
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from decoders.models.image_text import ImageTextModel
 
 _BATCH = 256
 
@@ -67,9 +69,9 @@ class ClipScore(Metric):
             readable = [place for place, features in enumerate(found) if features is not None]
             if not readable:
                 continue
-            seen = torch.stack([features for features in found if features is not None])
-            said = model.text_features([texts[place] for place in readable])
-            cosine = (seen * said).sum(dim=-1).double().cpu().numpy()
+            seen = np.stack([features.cpu().numpy() for features in found if features is not None])
+            said = model.text_features([texts[place] for place in readable]).cpu().numpy()
+            cosine = np.einsum("nd,nd->n", seen, said, dtype=np.float64)
             rows[[numbers[place] for place in readable]] = np.column_stack(
                 [self.config.w * np.maximum(cosine, 0.0), cosine, np.ones_like(cosine)]
             )

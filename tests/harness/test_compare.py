@@ -15,6 +15,7 @@ from harness.compare_views import table, to_html, to_json, to_markdown, verdict
 from harness.differences import signature_changes
 from harness.errors import IncomparableRuns, RunIncomplete, StoreError
 from harness.examples import Failure
+from harness.groups import suite_groups
 from harness.scored import ScoredRun
 from harness.store import Results, RunFolder
 from tests.harness.scored_runs import install_metric, make_run, noisy
@@ -236,3 +237,16 @@ def test_views_have_a_row_a_number(results: Results) -> None:
     assert "| quality ↑ |" in said
     assert "config.alpha" in said
     assert "benjamini-hochberg" in said
+
+
+def test_a_table_gets_letters_among_equals_only(results: Results) -> None:
+    generator = np.random.default_rng(6)
+    made = {
+        "good": make_run(results, "good", noisy(generator, 80, 0.2)),
+        "bad": make_run(results, "bad", noisy(generator, 80)),
+        "also bad": make_run(results, "also-bad", noisy(generator, 80)),
+        "crooked": make_run(results, "crooked", noisy(generator, 80, 0.5), way="crooked"),
+    }
+    groups = suite_groups({name: ScoredRun.load(folder) for name, folder in made.items()}, draws=999)
+    assert groups["quality"] == groups["badness"] == {"good": "a", "bad": "b", "also bad": "b", "crooked": ""}
+    assert set(groups["words"].values()) == {""}

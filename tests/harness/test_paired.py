@@ -260,10 +260,12 @@ def test_groups_of_a_column() -> None:
         name: Clusters.of(ids, as_rows(base + level + 0.3 * generator.normal(size=150)))
         for name, level in levels.items()
     }
-    assert significance_groups(systems, mean, 0, draws=999) == {"weak": "b", "best": "a", "nearly": "a", "silent": ""}
-    reversed_ = significance_groups(systems, mean, 0, higher_is_better=False, draws=999)
-    assert reversed_ == {"weak": "a", "best": "b", "nearly": "b", "silent": ""}
-    assert significance_groups({"alone": systems["weak"]}, mean, 0) == {"alone": ""}
+    [letters] = significance_groups(systems, mean, [True], draws=999)
+    assert letters == {"weak": "b", "best": "a", "nearly": "a", "silent": ""}
+    [letters] = significance_groups(systems, mean, [False], draws=999)
+    assert letters == {"weak": "a", "best": "b", "nearly": "b", "silent": ""}
+    assert significance_groups(systems, mean, [None], draws=99) == [dict.fromkeys(systems, "")]
+    assert significance_groups({"alone": systems["weak"]}, mean, [True]) == [{"alone": ""}]
 
 
 def test_ten_thousand_permutations_of_five_thousand_examples_take_a_second() -> None:

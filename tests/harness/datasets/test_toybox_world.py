@@ -98,8 +98,8 @@ def test_test_scenes_are_distinct_and_of_all_sorts(style: Style) -> None:
     novel = sum(scene.held_out for scene in found)
     pairs = sum(scene.second is not None for scene in found)
     assert 25 < novel < 231
-    assert 25 < 256 - pairs
-    assert 25 < pairs
+    assert 256 - pairs > 25
+    assert pairs > 25
     assert {scene.place for scene in found} == set(PLACES)
     assert {scene.count for scene in found} == {1, 2, 3}
     assert {thing.kind for scene in found for thing in scene.things} == set(KINDS)
