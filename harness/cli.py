@@ -70,28 +70,39 @@ def run(
 
 @app.command
 def score(
-    suite: str,
+    targets: Annotated[tuple[str, ...], Parameter(negative="")],
     /,
     *,
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    fresh: bool = False,
+    metrics: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    references: Path | None = None,
+    common: Annotated[bool, Parameter(negative="")] = False,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Score the complete runs of a suite with the suite's metrics.
+    """Score the complete runs of a suite, or files of outputs that other systems made.
 
-    Metrics whose configuration and data have not changed are taken from the last scoring.
+    Files may hold captions or stories as MAGIC publishes them, COCO results, Karpathy-style JSON, JSON Lines or CSV, plain or
+    gzipped; which one is guessed and told. They are kept as runs, so the leaderboard shows them too.
 
     Args:
-        suite: A packaged suite or the path of a TOML file.
-        only: Decoders to score, by their label; all of them by default.
-        fresh: Compute every metric again.
+        targets: A packaged suite, the path of a TOML file, or files of outputs.
+        only: Decoders of the suite to score, by their label; all of them by default.
+        metrics: For files: metrics to compute, such as bleu,cider; by default what fits captions or stories.
+        references: For files without references: where they are (COCO annotations, or any of the formats above).
+        common: For files: score all systems on the examples that every one of them answered.
+        fresh: Compute every metric again, even if nothing has changed since the last time.
         device: auto, cpu, cuda, cuda:1, ...
     """
     from harness import commands
 
-    return commands.score(suite, only, fresh, device, results, as_json)
+    if all(Path(target).suffix in {".json", ".jsonl", ".csv", ".gz"} for target in targets):
+        from harness import score_files
+
+        return score_files.score_files(targets, metrics, references, common, fresh, results, as_json)
+    return commands.score(targets, only, fresh, device, results, as_json)
 
 
 @app.command
@@ -268,7 +279,7 @@ def train_toybox(
 def main() -> None:
     """Entry point of `seetell`. What a user can put right is one sentence, not a traceback."""
     try:
-        code = app(result_action="return_value", exit_on_error=False)
+        code = app(sys.argv[1:], result_action="return_value", exit_on_error=False)
     except CycloptsError:  # its text is printed already
         code = COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else USER_ERROR
     except Interrupted as stop:

@@ -87,12 +87,17 @@ def run(
     return SOME_FAILED if failed else DONE
 
 
-def score(name: str, only: Sequence[str], fresh: bool, device: str, results: Path, as_json: bool) -> int:
+def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, results: Path, as_json: bool) -> int:
     """`seetell score`."""
     from harness.evaluate import Evaluator
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
 
+    if len(names) > 1:
+        raise SuiteError(
+            f"{', '.join(names)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv or .gz"
+        )
+    name = names[0]
     suite = Suite.load(name)
     chosen = _chosen(suite, only)
     examples = load_examples(suite)

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.corrections import Correction, correct
 from harness.differences import Difference, load_metric, measure
-from harness.errors import IncomparableRuns, SeeTellError, StoreError
+from harness.errors import IncomparableRuns, MetricError, StoreError
 from harness.paired import PERMUTATIONS, Clusters, align
 from harness.registry import did_you_mean
 from harness.scored import ScoredMetric, ScoredRun
@@ -233,12 +233,13 @@ def moved_most(first: ScoredRun, second: ScoredRun, output: Difference, shown: i
     """The examples whose own score differs most; a corpus-level metric is finalised on each example alone.
 
     Raises:
-        SeeTellError: the metric's plug-in does not load.
+        MetricError: there are no rows to look at.
+        RegistryError: the metric's plug-in does not load.
     """
     label = output.metric
     before, after = first.metrics[label].rows, second.metrics[label].rows
     if before is None or after is None:
-        raise SeeTellError(f"there are no rows of {label!r} to look at single examples with")
+        raise MetricError(f"there are no rows of {label!r} to look at single examples with")
     aligned = align([Clusters.of(first.example_ids, before), Clusters.of(second.example_ids, after)])
     place = [score.output for score in second.metrics[label].scores].index(output.output)
     values = load_metric(second.suite, label).finalise(aligned.rows)[..., place]

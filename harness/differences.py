@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from decoders.base import Models
-from harness.errors import SeeTellError
+from harness.errors import SeeTellError, SuiteError
 from harness.evaluate import due_metrics
 from harness.metrics.base import Metric
 from harness.paired import (
@@ -121,10 +121,11 @@ def load_metric(suite: Suite, label: str) -> Metric:
     """A metric of a suite without its models: enough to finalise rows.
 
     Raises:
-        SeeTellError: the suite does not name it, or its plug-in does not load.
+        SuiteError: the suite does not name it.
+        RegistryError: its plug-in does not load.
     """
     if label not in suite.metrics:
-        raise SeeTellError(
+        raise SuiteError(
             f"the suite {suite.name!r} kept with the run does not name the metric {label!r}; run the suite again"
         )
     [due] = due_metrics(suite.model_copy(update={"metrics": {label: suite.metrics[label]}}))

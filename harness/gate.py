@@ -55,7 +55,7 @@ class RunVerdict:
     outcome: Outcome
     reason: str
     baseline: str
-    """Identity, 64 hex digits."""
+    """Identity, 64 hex digits; empty for a decoder that the baseline lacks."""
     candidate: str = ""
     verdicts: tuple[Verdict, ...] = ()
 
@@ -131,7 +131,9 @@ def gate(
     changed = [each for run, differences in prepared if run.outcome != "pass" for each in differences]
     tests = sum(margin_of(each, margins) is not None for each in changed)
     runs = tuple(_judge_run(run, differences, margins, max(tests, 1)) for run, differences in prepared)
-    return GateReport(baseline.suite, runs, baseline.created, seed)
+    added = "it is not in the baseline; `seetell gate --accept --only` adds it"
+    new = tuple(RunVerdict(label, "not gated", added, "") for label in candidates if label not in baseline.runs)
+    return GateReport(baseline.suite, runs + new, baseline.created, seed)
 
 
 def _prepare(
@@ -217,7 +219,14 @@ def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdi
         return Verdict(name, "undecided", reason, margin, difference=difference)
     loss, most = _loss(difference)
     if most <= margin:
-        return Verdict(name, "pass", f"worse by {_show(most)} at most", margin, difference=difference)
+        bound = (
+            f"worse by {_show(most)} at most"
+            if most > 0
+            else f"better by {_show(-most)} at least"
+            if most < 0
+            else "as good"
+        )
+        return Verdict(name, "pass", bound, margin, difference=difference)
     strict = float(ndtri(1 - ERROR_RATE / tests))
     needed = _needed(difference, margin, strict)
     if difference.n >= needed:

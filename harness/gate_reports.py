@@ -80,7 +80,7 @@ def to_json(report: GateReport) -> dict[str, Any]:
                 "decoder": run.label,
                 "outcome": run.outcome,
                 "reason": run.reason,
-                "baseline": run.baseline,
+                "baseline": run.baseline or None,
                 "candidate": run.candidate or None,
                 "metrics": {verdict.output: _verdict(verdict) for verdict in run.verdicts},
             }

@@ -92,7 +92,9 @@ def _one(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float
     replicates = replicates[np.isfinite(replicates)]
     if not np.isfinite(value) or not len(replicates):
         return np.nan, np.nan, "none"
-    below = (np.sum(replicates < value) + np.sum(replicates == value) / 2) / len(replicates)
+    # Sums in another order differ in the last digits: replicates that equal the value must count as ties all the same.
+    tied = np.abs(replicates - value) <= 1e-12 * abs(value)
+    below = (np.sum((replicates < value) & ~tied) + np.sum(tied) / 2) / len(replicates)
     # Equal examples leave differences of rounding only, which have no acceleration.
     varies = bool(np.isfinite(jackknife).all()) and np.ptp(jackknife) > 1e-12 * abs(value)
     if not 0 < below < 1 or not varies:

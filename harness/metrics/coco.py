@@ -6,6 +6,7 @@ tests can be computed without counting again.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -65,7 +66,9 @@ def prepare(samples: Sequence[Sample], tokenizer: ptb.TokenizerName) -> Prepared
         if any(text.strip() for text in sample.example.references)
     }
     if not examples:
-        raise MetricUnavailable("it compares with references, and no example has any")
+        raise MetricUnavailable(
+            "it compares with references, and no example has any; give references with the data, or take this metric out"
+        )
     ordered = [examples[key] for key in sorted(examples)]
     place = {example.id: number for number, example in enumerate(ordered)}
     key = (tokenizer, tuple(example.references for example in ordered))
@@ -106,9 +109,9 @@ class CocoMetric(Metric):
             rows[prepared.scored] = self.measure(prepared)
         return rows
 
+    @abstractmethod
     def measure(self, prepared: Prepared) -> NDArray[np.float64]:
         """One row a scored sample, `[n, columns]`."""
-        raise NotImplementedError
 
     def _signed(self, name: str, **fields: object) -> Signature:
         references = self._references
@@ -262,7 +265,7 @@ class Cider(CocoMetric):
         other = look_up(keys, their_weights, pairs[pair] * _SHIFT + said.gram[entry])
         value = np.bincount(pair, weights=np.minimum(own[entry], other) * other, minlength=len(texts))
         norm = norms[texts] * their_norms[pairs]
-        similarity: NDArray[np.float64] = np.divide(value, norm, out=np.zeros_like(value), where=norm != 0)
+        similarity: NDArray[np.float64] = np.divide(value, norm, out=np.zeros(len(norm)), where=norm != 0)
         return similarity
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

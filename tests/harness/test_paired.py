@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -88,6 +89,55 @@ def test_it_agrees_with_scipy_on_a_mean() -> None:
     ).pvalue
     assert 0.005 < p < 0.4
     assert abs(p - theirs) < 4 * math.sqrt(2 * p * (1 - p) / 10_000)
+
+
+def made_up_corpora() -> tuple[list[str], list[list[str]]]:
+    """150 references and three systems that garble them more and more."""
+    generator = np.random.default_rng(20)
+    words = np.array([f"w{index}" for index in range(30)])
+    references: list[str] = []
+    systems: list[list[str]] = [[], [], []]
+    for _ in range(150):
+        reference = words[generator.integers(0, 30, generator.integers(6, 14))]
+        references.append(" ".join(reference))
+        for system, keep in zip(systems, (0.72, 0.70, 0.66), strict=True):
+            noise = words[generator.integers(0, 30, len(reference))]
+            text = np.where(generator.random(len(reference)) < keep, reference, noise)
+            system.append(" ".join(text[: len(text) - int(generator.integers(0, 2))]))
+    return references, systems
+
+
+def bleu_rows(texts: list[str], references: list[str]) -> Floats:
+    """Matches and n-grams of 1 to 4 words, and both lengths: what corpus BLEU is made of (Papineni et al. 2002)."""
+    rows = []
+    for text, reference in zip(texts, references, strict=True):
+        said, wanted = text.split(), reference.split()
+        row: list[float] = []
+        for n in range(1, 5):
+            grams, known = (
+                Counter(tuple(each[i : i + n]) for i in range(len(each) - n + 1)) for each in (said, wanted)
+            )
+            row += [sum((grams & known).values()), sum(grams.values())]
+        rows.append([*row, len(said), len(wanted)])
+    return np.array(rows, np.float64)
+
+
+def corpus_bleu(sums: Floats) -> Floats:
+    precisions = sums[..., 0:8:2] / sums[..., 1:8:2]
+    brevity = np.minimum(0.0, 1 - sums[..., 9] / sums[..., 8])
+    return np.exp(brevity + np.log(precisions).mean(axis=-1))[..., None]
+
+
+def test_it_agrees_with_sacrebleu_on_corpus_bleu() -> None:
+    """sacrebleu 2.6.0: `PairedTest(..., test_type="ar", n_samples=10000)` with BLEU(tokenize="none", smooth_method="none")."""
+    scores = [45.36407135350175, 38.75296364963943, 37.175781245198166]
+    p_values = [0.0402959704029597, 0.006099390060993901]  # against the first, SACREBLEU_SEED=12345
+    references, systems = made_up_corpora()
+    rows = np.stack([bleu_rows(system, references) for system in systems])
+    np.testing.assert_allclose(100 * corpus_bleu(rows.sum(axis=1))[:, 0], scores, rtol=1e-12)
+    ours = permutation_test(rows, corpus_bleu, [(0, 1), (0, 2)], seed=1)[:, 0]
+    for p, theirs in zip(ours, p_values, strict=True):
+        assert abs(p - theirs) < 4 * math.sqrt(2 * theirs * (1 - theirs) / 10_000)
 
 
 def test_p_is_never_zero_and_counts_the_observed_arrangement() -> None:

@@ -93,3 +93,77 @@ def test_one_example_and_no_references_are_refused():
         Cider(PYTHON, Models()).rows(random_samples(n=1))
     with pytest.raises(MetricError, match="reference"):
         Bleu(PYTHON, Models()).rows([Sample(Example("x"), text="a")])
+
+
+def scores_of(kind, *pairs):
+    """Corpus values of (answer, references...) tuples, by output."""
+    metric = kind(PYTHON, Models())
+    samples = [Sample(Example(str(i), references=tuple(refs)), text=text) for i, (text, *refs) in enumerate(pairs)]
+    values = metric.finalise(metric.rows(samples).sum(axis=0))
+    return {output.name: value for output, value in zip(metric.outputs, values, strict=True)}
+
+
+def test_bleu_by_hand():
+    short = scores_of(Bleu, ("one two three four", "one two three four five"))
+    assert list(short.values()) == pytest.approx([np.exp(1 - 5 / 4)] * 4)
+    assert scores_of(Bleu, ("the the the", "the cat", "a dog the"))["bleu-1"] == pytest.approx(1 / 3)
+    # Of two references equally close the shorter counts, so nothing is too short here.
+    assert scores_of(Bleu, ("one two", "one", "one two three"))["bleu-1"] == pytest.approx(1)
+    # Counts are added up before dividing: 1 of 1 and 1 of 3 make 2 of 4.
+    assert scores_of(Bleu, ("one", "one"), ("one x y", "one a b"))["bleu-1"] == pytest.approx(2 / 4)
+
+
+def test_rouge_l_by_hand():
+    # Best precision 3/4 comes from one reference, best recall 2/2 from the other.
+    best = scores_of(RougeL, ("one two three four", "one x three y z four", "two four"))["rouge-l"]
+    assert best == pytest.approx((1 + 1.2**2) * 0.75 * 1 / (1 + 1.2**2 * 0.75))
+    assert scores_of(RougeL, ("", "one two"), ("one", "one"))["rouge-l"] == pytest.approx(0.5)
+
+
+def test_cider_by_hand():
+    # Unigrams and bigrams agree, and there are no longer ones: half of the 10 that can be had.
+    assert scores_of(Cider, ("one two", "one two"), ("red blue", "red blue"))["cider"] == pytest.approx(5)
+    longer = scores_of(Cider, ("one two x", "one two"), ("", "red blue"))["cider"]
+    assert longer == pytest.approx(10 * (2 / np.sqrt(6) + 1 / np.sqrt(2)) / 4 * np.exp(-1 / 72) / 2)
+    # What all images have in a reference weighs nothing.
+    assert scores_of(Cider, ("a", "a dog"), ("a", "a cat"))["cider"] == 0
+
+
+def test_references_the_same_for_all_are_refused():
+    with pytest.raises(MetricError, match="same references"):
+        scores_of(Cider, ("a dog", "a dog"), ("a dog", "a dog"))
+
+
+@pytest.mark.parametrize("kind", [Bleu, RougeL, Cider])
+def test_auto_names_the_tokenizer_it_stands_for(kind, monkeypatch):
+    assert kind(PYTHON, Models()).variant() == "python"
+    assert kind(CocoConfig(tokenizer="ptb"), Models()).variant() == "ptb-3.4.1"
+    assert kind(CocoConfig(), Models()).variant() == tokenizer_variant("auto")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    assert kind(CocoConfig(), Models()).variant() == "python"
+
+
+def test_scores_of_other_references_are_not_ranked_together():
+    signatures = []
+    for samples in (random_samples(0), random_samples(1), random_samples(0)[:-1]):
+        metric = Cider(PYTHON, Models())
+        metric.rows(samples)
+        signatures.append(str(metric.signature()))
+    assert len(set(signatures)) == 3
+
+
+@pytest.mark.parametrize("answers", [("", ""), ("a", "b"), ("a b c d e f", "")])
+@pytest.mark.parametrize("references", [(("a",), ("b",)), (("a b c d e f g", "!"), ("b", ""))])
+def test_very_short_and_blank_texts_score_as_by_pycocoevalcap(answers, references):
+    bleu = pytest.importorskip("pycocoevalcap.bleu.bleu", reason="pycocoevalcap is not installed")
+    from pycocoevalcap.cider.cider import Cider as TheirCider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    samples = [Sample(Example(str(i), references=references[i]), text=answers[i]) for i in range(2)]
+    gts = {str(i): [text.replace("!", "") for text in references[i]] for i in range(2)}
+    res = {str(i): [answers[i]] for i in range(2)}
+    for ours, theirs in ((Bleu, bleu.Bleu(4)), (RougeL, Rouge()), (Cider, TheirCider())):
+        options = {"verbose": 0} if ours is Bleu else {}
+        expected, _ = theirs.compute_score(gts, res, **options)
+        np.testing.assert_allclose(each_and_all(ours(PYTHON, Models()), samples)[1], np.atleast_1d(expected), atol=1e-9)

@@ -1,0 +1,89 @@
+"""`seetell score FILE...`: other people's outputs through the same metrics, intervals and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import console
+from harness.cli import DONE, SOME_FAILED
+from harness.errors import SuiteError
+from harness.imported import score_imported, store_outputs
+from harness.outputs import Outputs, common_subset, differing_sets, read_outputs
+from harness.registry import did_you_mean, metrics
+from harness.score import Score
+from harness.spec import MetricRef
+from harness.store import Results
+
+CAPTION_METRICS = ("cider", "bleu", "rouge-l")
+STORY_METRICS = ("repetition",)
+
+
+def score_files(
+    paths: Sequence[str],
+    wanted: Sequence[str],
+    references: Path | None,
+    common: bool,
+    fresh: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Read, store and score files; exit code 2 if a metric was not to be had."""
+    systems = [read_outputs(Path(path), references) for path in paths]
+    for path, system in zip(paths, systems, strict=True):
+        console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
+        for note in system.notes:
+            console.say(f"{path}: {note}")
+    systems = _same_examples(systems, common)
+    imported = store_outputs(systems, Results(results), _metrics(wanted, systems))
+    with console.progress_bar("scoring") as progress:
+        scores = score_imported(imported, fresh=fresh, progress=progress)
+    if as_json:
+        console.emit({name: {score.output: _figures(score) for score in each} for name, each in scores.items()})
+    else:
+        console.say("also on the leaderboard: " + ", ".join(sorted({each.suite.name for each in imported})))
+        outputs = list(dict.fromkeys(score.output for each in scores.values() for score in each))
+        lines = [[name, *(_shown(each, output) for output in outputs)] for name, each in scores.items()]
+        console.show_table("", ["system", *outputs], lines, right=range(1, len(outputs) + 1))
+    return SOME_FAILED if any(score.unavailable for each in scores.values() for score in each) else DONE
+
+
+def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
+    """Say who lacks which examples; with `--common`, keep what all have."""
+    if common:
+        return common_subset(systems)
+    lacking = differing_sets(systems)
+    for sentence in lacking:
+        console.say(sentence)
+    if lacking:
+        console.say(
+            "scores on different examples do not compare and go into different tables; --common scores what all answered"
+        )
+    return systems
+
+
+def _metrics(wanted: Sequence[str], systems: Sequence[Outputs]) -> dict[str, MetricRef]:
+    names = [name for each in wanted for name in each.split(",") if name]
+    if not names:
+        stories = all(system.format.startswith("stories") for system in systems)
+        names = list(STORY_METRICS if stories else CAPTION_METRICS)
+    known = metrics().entries
+    for name in names:
+        if name not in known:
+            raise SuiteError(f"--metrics {name}: there is no such metric{did_you_mean(name, known)}")
+    return {name: MetricRef() for name in names}
+
+
+def _figures(score: Score) -> dict[str, Any]:
+    fields = score.to_json()
+    kept = {key: fields[key] for key in ("value", "low", "high", "n", "unscored", "signature")}
+    return {**kept, "unavailable": score.unavailable} if score.unavailable else kept
+
+
+def _shown(scores: Sequence[Score], output: str) -> str:
+    found = next((score for score in scores if score.output == output), None)
+    if found is None or found.unavailable:
+        return "–"
+    scale = 100 if found.percent else 1
+    return f"{scale * found.value:.1f}"
