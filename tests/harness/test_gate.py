@@ -185,7 +185,8 @@ def test_no_change_seldom_raises_an_alarm_at_any_margin(results: Results, margin
     found = simulate(results, 200, 500, 0.0, margin)
     assert found["worse"] <= 0.07 * 200, found
     if margin < 0.005:
-        assert found["undecided"] >= 0.9 * 200, found  # out of sight, and the gate says so instead of guessing
+        # Out of sight: the gate says so instead of guessing. By the power of the test some 9 % gain enough by luck to pass.
+        assert found["undecided"] >= 0.8 * 200, found
 
 
 def test_a_planted_drop_of_twice_the_margin_is_caught(results: Results) -> None:

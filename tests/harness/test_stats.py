@@ -47,6 +47,21 @@ def test_agrees_with_scipy_on_a_skewed_ratio(seed: int) -> None:
         assert ours.high[i] == pytest.approx(theirs.confidence_interval.high, abs=0.03 * width)
 
 
+def test_agrees_with_scipy_where_many_replicates_equal_the_value() -> None:
+    """Of few yes-or-no answers a fifth of the replicates is tied, and each counts half."""
+    for yes, n in ((3, 12), (8, 20), (2, 25)):
+        values = np.repeat([1.0, 0.0], [yes, n - yes])
+        ours, theirs = [], []
+        for seed in range(40):  # ends jump from one multiple of 1/n to the next, so that only their means agree
+            found = interval(as_rows(values), range(n), mean, draws=1000, seed=seed)
+            ours.append((found.low[0], found.high[0]))
+            rng = np.random.default_rng(seed)
+            theirs.append(
+                stats.bootstrap((values,), np.mean, n_resamples=1000, method="BCa", rng=rng).confidence_interval
+            )
+        assert np.abs(np.mean(ours, axis=0) - np.mean(theirs, axis=0)).max() < 0.3 / n
+
+
 def test_bca_moves_the_interval_to_the_long_tail() -> None:
     rows = as_rows(np.random.default_rng(0).lognormal(0, 1.0, 80))
     found = interval(rows, range(80), mean, draws=4000)
