@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-out = Console(soft_wrap=True, highlight=False)
+_PIPED_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe, where nobody's window is known."""
+
+_width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
+out = Console(soft_wrap=True, highlight=False, width=_width)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
