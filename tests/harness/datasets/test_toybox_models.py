@@ -96,7 +96,6 @@ def test_the_story_model_writes_five_sentences_and_stops() -> None:
         assert len(set(claims(generation.text))) <= 2, "it remembers what the story is about"
 
 
-@pytest.mark.parametrize("domain", ["plain", "ornate"])
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_word_inside_a_text_is_one_token(domain: Domain) -> None:
     """Candidates of a decoder are then words, and the image-text model is asked about whole words."""
