@@ -19,7 +19,6 @@ from harness.store import Results
 if TYPE_CHECKING:  # what they import would make `seetell list` slow
     from harness.compare import Comparison
     from harness.corrections import Correction
-    from harness.leaderboard.frame import Board, Column, Row, Standing
 
 
 def run(
@@ -124,6 +123,7 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
     """`seetell leaderboard`."""
     from harness.leaderboard import FORMATS, render
     from harness.leaderboard.collect import boards
+    from harness.leaderboard.terminal import show
     from harness.store import write_bytes
 
     store = Results(results)
@@ -134,7 +134,7 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
             raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(FORMATS)}")
     if format in (None, "table"):
         for board in found:
-            _show_board(board)
+            show(board)
     if format is None:
         for each in FORMATS:
             write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
@@ -387,48 +387,6 @@ def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path)
     if any("scores" in entry for entry in report):
         where = "" if results == Path("results") else f" --results {results}"
         console.say(f"Ranked by `seetell leaderboard {suite.name}{where}`")
-
-
-def _show_board(board: Board) -> None:
-    """A board as a terminal shows it: as many columns as fit, the interval of the column that orders the rows, * for the best."""
-    lead = board.order_by
-    columns = sorted(board.columns, key=lambda column: column is not lead)
-    standings = {column.name: board.standings(column) for column in columns}
-    rows = board.ordered()
-    cells = [
-        [_cell(row, column, standings[column.name][i], column is lead) for column in columns]
-        for i, row in enumerate(rows)
-    ]
-    header = [f"{column.label} {column.arrow}".strip() for column in columns]
-    names = [_row_name(row) for row in rows]
-    room = console.out.width - 4 - max(map(len, names))
-    shown = 0
-    while shown < len(columns) and room >= (
-        width := 3 + max(len(header[shown]), *(len(each[shown]) for each in cells))
-    ):
-        room -= width
-        shown += 1
-    shown = max(shown, 1)
-    lines = [[name, *each[:shown]] for name, each in zip(names, cells, strict=True)]
-    console.show_table(board.description or board.suite, ["decoder", *header[:shown]], lines, right=range(1, shown + 1))
-    if shown < len(columns):
-        console.out.print(f"Not shown for want of room: {', '.join(header[shown:])}")
-
-
-def _row_name(row: Row) -> str:
-    if not row.complete:
-        return f"{row.decoder} (incomplete: {row.decoded + row.failed} of {row.total})"
-    return f"{row.decoder} ({row.failed} failed)" if row.failed else row.decoder
-
-
-def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> str:
-    cell = row.cells.get(column.name)
-    if cell is None:
-        return "–"
-    text = column.show(cell.number)
-    if with_interval and cell.interval:
-        text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
-    return text + ("*" if standing.best else "") + standing.group
 
 
 def _show_comparison(found: Comparison) -> None:
