@@ -19,15 +19,14 @@ from harness.store import write_bytes
 
 
 def caption_index(captions: Sequence[str], model: ImageTextModel, cache: Path) -> CaptionIndex:
-    """An index over the distinct captions, in order of first appearance.
+    """An index over captions, in their order; `first128` of CLIPRe counts on it.
 
     Args:
-        captions: any number of texts; duplicates are kept once, because the first would always win.
+        captions: any number of texts; equal ones are encoded once, and the first of them wins.
         model: whose text features are used.
         cache: folder for the features; made if missing.
     """
-    distinct = list(dict.fromkeys(captions))
-    key = hashlib.sha256("\x1e".join([model.digest, model.dtype, *distinct]).encode("utf-8", "replace")).hexdigest()[
+    key = hashlib.sha256("\x1e".join([model.digest, model.dtype, *captions]).encode("utf-8", "replace")).hexdigest()[
         :32
     ]
     file = cache / "caption-index" / f"{key}.npy"
@@ -36,10 +35,10 @@ def caption_index(captions: Sequence[str], model: ImageTextModel, cache: Path) -
             features = np.load(file, mmap_mode="r", allow_pickle=False)
         except ValueError:  # half a file from a disk that was full; encode again
             features = None
-        if features is not None and features.shape[0] == len(distinct):
-            return CaptionIndex(distinct, features)
-    features = model.text_features(distinct).float().cpu().numpy()
+        if features is not None and features.shape[0] == len(captions):
+            return CaptionIndex(captions, features)
+    features = model.text_features(captions).float().cpu().numpy()
     buffer = io.BytesIO()
     np.save(buffer, features, allow_pickle=False)
     write_bytes(file, buffer.getvalue())
-    return CaptionIndex(distinct, features)
+    return CaptionIndex(captions, features)

@@ -60,7 +60,7 @@ def train_toybox(
     """Train models, measure them, and write weights and manifest.
 
     Args:
-        out: a folder; each part gets one inside, and `manifest.json` tells about all parts that are there.
+        out: a folder; each part gets one inside, and `manifest.json` tells about all parts made with this seed and recipe.
         parts: which of `clip`, `plain`, `ornate`, `stories`.
         seed: everything random follows from it.
         recipe: sizes and lengths; those of the shipped models by default.
@@ -74,6 +74,8 @@ def train_toybox(
     """
     recipe = recipe or ToyboxRecipe()
     manifest = _read(out / "manifest.json")
+    if (manifest.get("seed"), manifest.get("recipe")) != (seed, recipe.digest()):
+        manifest = {}  # parts that were made otherwise are not vouched for
     figures: dict[str, Any] = manifest.get("figures", {})
     minutes: dict[str, float] = manifest.get("minutes", {})
     for part in parts:
@@ -97,7 +99,7 @@ def train_toybox(
         "figures": figures,
         "minutes": minutes,
         "environment": environment()["packages"],
-        "files": _files(out),
+        "files": _files(out, [part for part in PARTS if part in figures]),
     }
     write_json(out / "manifest.json", manifest)
     if recipe.gates and "clip" in parts:
@@ -126,9 +128,9 @@ def check_clip(folder: Path, scenes_per_style: int = 150) -> dict[str, float]:
     return measure(similarity, scenes_per_style)
 
 
-def _files(out: Path) -> dict[str, str]:
-    """SHA-256 of every file of every part, by its path inside the folder."""
-    found = (file for part in PARTS for file in sorted((out / part).glob("*")))
+def _files(out: Path, parts: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of every file of some parts, by its path inside the folder."""
+    found = (file for part in parts for file in sorted((out / part).glob("*")))
     return {file.relative_to(out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in found}
 
 
