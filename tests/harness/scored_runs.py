@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from harness.score import score_samples
 
 from harness.differences import load_metric
 from harness.examples import Example, Failure, Sample
+from harness.score import score_samples
 from harness.spec import RunSpec, Suite
 from harness.store import Record, Results, RunFolder
 from tests.plugins import install

@@ -1,0 +1,100 @@
+"""METEOR: the jar aligns, we add up; both must come to the jar's own scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decoders.base import Models
+from harness.errors import JavaError, MetricUnavailable
+from harness.examples import Example, Failure, Sample
+from harness.metrics import meteor
+from harness.metrics.java import find_jar, run_java
+from harness.metrics.meteor import FIELDS, Meteor
+from harness.outputs import read_outputs
+from harness.score import score_samples
+
+TEXTS = [
+    ("a red car parked on the road", ("a red car on the street", "there is a crimson car parked in the street")),
+    ("the cat sat", ("the cat sat", "a cat was sitting")),
+    ("x y z", ("a b c",)),
+    ("a dog is running in parks quickly", ("a dog runs in the park", "the dog ran")),
+    ("", ("nothing was said",)),
+    ("the end ||| of a ||| line\nand more", ("the end of ||| a line",)),
+]
+
+
+def samples() -> list[Sample]:
+    return [Sample(Example(f"ex{i}", references=references), text=text) for i, (text, references) in enumerate(TEXTS)]
+
+
+def metric() -> Meteor:
+    return Meteor(Meteor.Config(tokenizer="ptb"), Models())
+
+
+@pytest.mark.java
+def test_segments_and_corpus_equal_the_jars_own_evaluation() -> None:
+    """`EVAL` lets the jar finish from the same counts: a line a segment, then the corpus."""
+    found = metric()
+    rows = found.rows(samples())
+    jar, table = find_jar("meteor/meteor-1.5.jar"), find_jar("meteor/data/paraphrase-en.gz")
+    assert jar is not None
+    raw = rows.copy()
+    perfect = (raw[:, 20] == 0) & (raw[:, 21] > 0)
+    raw[perfect, 20] = 1.0  # as the jar printed it
+    lines = " ||| ".join(["EVAL", *(" ".join(f"{number:.1f}" for number in row) for row in raw)])
+    said = run_java(
+        jar, "Meteor", ["-", "-", "-stdio", "-l", "en", "-norm", "-a", str(table)], lines + "\n", timeout=120, heap="2g"
+    )
+    *segments, corpus = [float(line) for line in said.split()]
+    assert found.finalise(rows)[:, 0] == pytest.approx(segments, abs=1e-9)
+    assert found.finalise(rows.sum(axis=0))[0] == pytest.approx(corpus, abs=1e-9)
+
+
+@pytest.mark.java
+def test_a_separator_inside_a_text_makes_no_second_reference() -> None:
+    alone = metric().rows(samples()[:5])
+    np.testing.assert_array_equal(metric().rows(samples())[:5], alone)
+
+
+@pytest.mark.java
+def test_texts_of_thousands_of_words_and_failures_are_unscored_and_harm_nobody() -> None:
+    long = Sample(Example("long", references=("a b",)), text="word " * 2000)
+    failed = Sample(Example("failed", references=("a b",)), failure=Failure("UnreadableImage", "x"))
+    rows = metric().rows([*samples(), long, failed])
+    assert np.isnan(rows[-2:]).all()
+    np.testing.assert_array_equal(rows[:-2], metric().rows(samples()))
+
+
+def test_without_java_it_says_so_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    sheet = score_samples(samples(), {"meteor": Meteor(Meteor.Config(tokenizer="python"), Models())})
+    assert "Java" in sheet.scores[0].unavailable
+
+
+def test_an_answer_that_is_no_row_of_counts_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meteor, "find_jar", lambda name: Path(name))
+    for answer, message in [
+        ("1 2 3\n" * len(TEXTS), "expected 23 numbers"),
+        ("0 " * FIELDS + "\n", "answered 1 lines"),
+    ]:
+        monkeypatch.setattr(meteor, "run_java", lambda *_, answer=answer, **__: answer)
+        with pytest.raises(JavaError, match=message):
+            Meteor(Meteor.Config(tokenizer="python"), Models()).rows(samples())
+    monkeypatch.setattr(meteor, "find_jar", lambda name: None)
+    with pytest.raises(MetricUnavailable, match="pip install"):
+        Meteor(Meteor.Config(tokenizer="python"), Models()).rows(samples())
+
+
+@pytest.mark.java
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["magic", "contrastive", "zerocap"])
+def test_published_outputs_score_as_published(shared: Path, name: str) -> None:
+    outputs = read_outputs(shared / "published" / "flickr30k" / f"{name}.json.gz")
+    golden = json.loads((shared / "published" / "golden.json").read_bytes())["flickr30k"][name]["scores"]["METEOR"]
+    found = metric()
+    assert found.finalise(found.rows(outputs.samples).sum(axis=0))[0] == pytest.approx(golden, abs=1e-9)
