@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -187,7 +188,9 @@ def test_ctrl_c_on_the_command_line_ends_with_130_and_a_way_on(home: Path) -> No
         "--results",
         str(home / "other"),
     ]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    # A process started in the background of a script inherits a shell's "ignore Ctrl-C"; a user's has it not.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     while process.poll() is None and not (home / "log.txt").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
