@@ -65,8 +65,8 @@ def read_outputs(path: Path, references: Path | None = None) -> Outputs:
     notes: list[str] = []
     samples: dict[tuple[str, int], Sample] = {}
     for place, row in rows:
-        example_id = _first(row, ID_KEYS, f"{place} of {path}", "an id")
-        text = _first(row, TEXT_KEYS, f"{place} of {path}", "a text")
+        example_id = _first(row, ID_KEYS, f"{place} of {path}", "id")
+        text = _first(row, TEXT_KEYS, f"{place} of {path}", "text")
         draw = int(row.get("draw") or 0)
         texts = known.of(example_id) if references is not None else _references(row)
         if not texts:
@@ -253,9 +253,7 @@ def _reference_table(path: Path) -> _References:
         content = None
     if not (isinstance(content, dict) and isinstance(content.get("annotations"), list)):
         _, rows = _rows(path)
-        return _References(
-            {_first(row, ID_KEYS, f"{place} of {path}", "an id"): _references(row) for place, row in rows}
-        )
+        return _References({_first(row, ID_KEYS, f"{place} of {path}", "id"): _references(row) for place, row in rows})
     found: dict[str, list[str]] = {}
     for place, row in _numbered("annotation", content["annotations"], path):
         if "image_id" not in row or not isinstance(row.get("caption"), str):

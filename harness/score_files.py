@@ -16,7 +16,7 @@ from harness.score import Score
 from harness.spec import MetricRef
 from harness.store import Results
 
-CAPTION_METRICS = ("cider", "bleu", "rouge-l")
+CAPTION_METRICS = ("cider", "bleu", "meteor", "rouge-l")
 STORY_METRICS = ("repetition",)
 
 

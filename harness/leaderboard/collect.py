@@ -26,6 +26,7 @@ THUMBNAIL = 256
 
 LABELS = {
     "cider": "CIDEr",
+    "meteor": "METEOR",
     "rouge-l": "ROUGE-L",
     "clipscore": "CLIPScore",
     "clip-cosine": "CLIP cosine",

@@ -1,0 +1,147 @@
+"""Outputs of other people's systems: every format read, joined by id, and what is wrong with a file told."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError
+from harness.outputs import common_subset, differing_sets, read_outputs
+from tests.harness.test_cli import seetell
+
+CAPTIONS = [
+    {
+        "split": "test",
+        "image_name": f"{i}.jpg",
+        "captions": [f"a red ball {i}", "one ball"],
+        "prediction": f" a ball {i}",
+    }
+    for i in range(4)
+]
+ANNOTATIONS = {
+    "images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)],
+    "annotations": [{"image_id": i, "caption": text} for i in range(4) for text in (f"a red ball {i}", "one ball")],
+}
+STORIES = {
+    "evaluation_result": [
+        {
+            "prefix_text": "Same Title <|endoftext|>",
+            "reference_continuation_text": f"Once {i}.",
+            "generated_result": {rank: {"generated_continuation_text": f"Story {i} {rank}."} for rank in ("0", "1")},
+        }
+        for i in range(3)
+    ]
+}
+
+
+def write(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["magic.json", "magic.json.gz"])
+def test_captions_as_magic_publishes_them(tmp_path: Path, name: str) -> None:
+    found = read_outputs(write(tmp_path, name, json.dumps(CAPTIONS)))
+    assert found.name == "magic"
+    assert "MAGIC" in found.format
+    assert [sample.example.id for sample in found.samples] == [f"{i}.jpg" for i in range(4)]
+    assert found.samples[2].text == " a ball 2"
+    assert found.samples[2].example.references == ("a red ball 2", "one ball")
+
+
+def test_all_flat_formats_say_the_same(tmp_path: Path) -> None:
+    rows = [
+        {"id": each["image_name"], "prediction": each["prediction"], "references": each["captions"]}
+        for each in CAPTIONS
+    ]
+    table = "id,prediction,reference_1,reference_2\n" + "".join(
+        f"{row['id']},{row['prediction']},{row['references'][0]},{row['references'][1]}\n" for row in rows
+    )
+    karpathy = {
+        "images": [
+            {
+                "filename": each["image_name"],
+                "prediction": each["prediction"],
+                "sentences": [{"raw": text} for text in each["captions"]],
+            }
+            for each in CAPTIONS
+        ]
+    }
+    files = [
+        write(tmp_path, "a.json", json.dumps(CAPTIONS)),
+        write(tmp_path, "b.jsonl", "\n".join(map(json.dumps, rows))),
+        write(tmp_path, "c.csv", table),
+        write(tmp_path, "d.json", json.dumps(karpathy)),
+    ]
+    first, *others = (read_outputs(file) for file in files)
+    for other in others:
+        assert other.samples == first.samples
+
+
+@pytest.mark.parametrize("key", ["image_id", "file"])
+def test_coco_results_find_their_annotations_by_number_or_by_file(tmp_path: Path, key: str) -> None:
+    results = [{"image_id": i if key == "image_id" else f"{i}.jpg", "caption": f"a ball {i}"} for i in range(3)]
+    annotations = write(tmp_path, "captions.json", json.dumps(ANNOTATIONS))
+    found = read_outputs(write(tmp_path, "results.json", json.dumps(results)), annotations)
+    assert found.format == "COCO results"
+    assert found.samples[1].example.references == ("a red ball 1", "one ball")
+    assert found.notes == ("1 of 4 references have no answer: 3",)
+
+
+def test_stories_are_told_apart_by_position_for_titles_repeat(tmp_path: Path) -> None:
+    found = read_outputs(write(tmp_path, "stories.json", json.dumps(STORIES)))
+    assert [sample.text for sample in found.samples] == ["Story 0 0.", "Story 1 0.", "Story 2 0."]
+    assert "2 stories a title" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "[", "neither JSON"),
+        ("a.json", "[]", "holds no outputs"),
+        ("a.json", '{"x": 1}', "no known format"),
+        ("a.json", "[3]", "record 0 of .* is int"),
+        ("a.json", '[{"image_name": "a", "captions": ["x"]}]', "has no text"),
+        ("a.json", '[{"prediction": "a", "captions": ["x"]}]', "has no id"),
+        ("a.json", '[{"image_name": "a", "prediction": "b"}]', "no references with it; name a file"),
+        ("a.json", json.dumps([CAPTIONS[0], CAPTIONS[0]]), "answers '0.jpg' twice"),
+        ("a.json", '[{"image_name": "a", "prediction": ["b"], "captions": ["x"]}]', "expected a text"),
+        ("a.jsonl", '{"id": 1}\n{"id"\n', "line 2 of .* is no JSON"),
+        ("a.csv", "id,prediction\na,b,c\n", "row 2 of .* has more cells"),
+        ("a.json.gz", "", "cannot be read|neither JSON"),
+    ],
+)
+def test_a_faulty_file_is_told_its_fault_and_place(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_outputs(write(tmp_path, name, content))
+
+
+def test_systems_on_different_images_are_told_apart(tmp_path: Path) -> None:
+    whole = read_outputs(write(tmp_path, "whole.json", json.dumps(CAPTIONS)))
+    part = read_outputs(write(tmp_path, "part.json", json.dumps(CAPTIONS[1:])))
+    assert differing_sets([whole, part]) == ["part lacks 1 of 4 examples: 0.jpg"]
+    assert [len(each.samples) for each in common_subset([whole, part])] == [3, 3]
+
+
+def test_the_command_scores_files_into_one_table_each_set_of_images(tmp_path: Path) -> None:
+    empty = [{**CAPTIONS[0], "prediction": ""}, *CAPTIONS[1:]]
+    write(tmp_path, "first.json", json.dumps(CAPTIONS))
+    write(tmp_path, "second.json", json.dumps(empty))
+    write(tmp_path, "third.json", json.dumps(CAPTIONS[1:]))
+    environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
+    files = ("first.json", "second.json", "third.json", "--metrics", "cider,repetition")
+    done = seetell("score", *files, "--json", cwd=tmp_path, **environment)
+    assert "1 empty predictions, scored as they are: 0.jpg" in done.stderr
+    assert "third lacks 1 of 4 examples: 0.jpg" in done.stderr
+    scores = json.loads(done.stdout)
+    assert {name: each["cider"]["n"] for name, each in scores.items()} == {"first": 4, "second": 4, "third": 3}
+    assert scores["first"]["cider"]["signature"] == scores["second"]["cider"]["signature"]
+    assert scores["first"]["cider"]["signature"] != scores["third"]["cider"]["signature"]
+    board = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)
+    assert len({row["suite"] for row in board["rows"]}) == 2
+    common = seetell("score", *files, "--common", "--json", cwd=tmp_path, **environment)
+    assert {each["cider"]["n"] for each in json.loads(common.stdout).values()} == {3}
