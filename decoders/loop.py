@@ -88,7 +88,7 @@ class Step:
 
     def candidates(self, k: int) -> Candidates:
         """The `k` likeliest next tokens; fewer if the vocabulary is smaller."""
-        ids = _top(self.logits, min(k, self.logits.shape[-1]))
+        ids = top_ids(self.logits, min(k, self.logits.shape[-1]))
         return Candidates(ids, self.probs.gather(1, ids))
 
     def look_ahead(self, ids: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class Step:
             UnreadableImage: an image that cannot be opened.
         """
         clip = self._models.clip
-        images = clip.image_features(_images(self.prompts))
+        images = clip.image_features(images_of(self.prompts))
         flat = clip.text_features([text for row in texts for text in row])
         cosines = torch.einsum("bd,bkd->bk", images, flat.view(len(texts), -1, flat.shape[-1]))
         return (clip.logit_scale * cosines).to(self.logits.device)
@@ -205,7 +205,7 @@ def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[in
     work: list[tuple[list[int], _Row]] = []
     for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
         ids = lm.encode(prompt.text)
-        work.append((ids, _Row(place, prompt, seed, _room(lm, decoder.limits, prompt, len(ids)), [])))
+        work.append((ids, _Row(place, prompt, seed, room_for(lm, decoder.limits, prompt, len(ids)), [])))
     generations: dict[int, Generation] = {}
     key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
     for _, group in groupby(sorted(work, key=key), key=key):
@@ -243,7 +243,12 @@ def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: Langua
     return done
 
 
-def _room(lm: LanguageModel, limits: Limits, prompt: Prompt, length: int) -> int:
+def room_for(lm: LanguageModel, limits: Limits, prompt: Prompt, length: int) -> int:
+    """New tokens that a prompt of `length` tokens may have.
+
+    Raises:
+        PromptTooLong: none; the message names the prompt.
+    """
     room = min(limits.room_after(length), lm.room(length))
     if room < 1:
         raise PromptTooLong(
@@ -271,7 +276,12 @@ def _index_of(chosen: Tensor, candidates: Tensor) -> Tensor:
     return hits.int().argmax(dim=1)
 
 
-def _images(prompts: Sequence[Prompt]) -> list[Any]:
+def images_of(prompts: Sequence[Prompt]) -> list[Any]:
+    """The image of each prompt.
+
+    Raises:
+        NeedMissing: a prompt without one.
+    """
     for prompt in prompts:
         if prompt.image is None:
             raise NeedMissing(
@@ -280,7 +290,7 @@ def _images(prompts: Sequence[Prompt]) -> list[Any]:
     return [prompt.image for prompt in prompts]
 
 
-def _top(logits: Tensor, k: int) -> Tensor:
+def top_ids(logits: Tensor, k: int) -> Tensor:
     """Ids of the k largest logits of each row, in descending order and among equals by ascending id, `[batch, k]`.
 
     `torch.topk` alone breaks ties as it likes, differently from one batch size to another.
