@@ -1,0 +1,144 @@
+"""Beam search: the likeliest texts, kept side by side while they are written (Graves 2012, arXiv 1211.3711).
+
+Scores are divided by a power of the length (Wu et al. 2016, arXiv 1609.08144, section 7); the rest follows the widely used
+default of Hugging Face transformers, so that a beam row compares with other people's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
+from decoders.loop import room_for, top_ids
+from decoders.models.language_model import LanguageModel
+
+
+class BeamConfig(DecoderConfig):
+    """Settings of beam search; the defaults are those of the published story baseline."""
+
+    width: int = Field(default=10, ge=1)
+    """How many unfinished texts are kept; 10 as published, 1 is greedy search."""
+    length_penalty: float = Field(default=1.0, allow_inf_nan=False)
+    """A finished text scores the sum of its log-probabilities divided by `length ** length_penalty`; 0 favours short ones."""
+    early_stopping: bool = False
+    """Stop at `width` finished texts; otherwise go on while the best unfinished one scores better than the worst finished."""
+
+
+@dataclass(slots=True)
+class _Search:
+    """The beam of one prompt."""
+
+    place: int
+    """Index in the batch that the decoder was given."""
+    room: int
+    running: list[tuple[int, ...]] = field(default_factory=lambda: [()])
+    """New tokens of the unfinished texts, best first."""
+    scores: list[float] = field(default_factory=lambda: [0.0])
+    """Their sums of log-probabilities."""
+    finished: list[tuple[float, tuple[int, ...]]] = field(default_factory=list)
+    """Score after the length penalty and tokens of the best finished texts, best first; at most `width`."""
+
+
+class Beam(Decoder):
+    """Beam search over the language model; it sees no image.
+
+    At every step the `2 * width` best continuations of a prompt's unfinished texts are looked at. Those that end, if they are
+    among the first `width`, join the finished texts; the first `width` of the others go on. The best finished text wins.
+    """
+
+    Config: ClassVar[type[DecoderConfig]] = BeamConfig
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
+    config: BeamConfig
+
+    @torch.no_grad()
+    def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
+        """See `Decoder.decode`; `trace` holds the winner's score."""
+        lm = self.models.lm
+        work = []
+        for place, prompt in enumerate(prompts):
+            ids = lm.encode(prompt.text)
+            work.append((ids, _Search(place, room_for(lm, self.limits, prompt, len(ids)))))
+        said: dict[int, Generation] = {}
+        key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
+        for _, group in groupby(sorted(work, key=key), key=key):
+            part = list(group)
+            searches = [search for _, search in part]
+            self._run(lm, [ids for ids, _ in part], searches)
+            said.update((search.place, _generation(lm, search)) for search in searches)
+        return [said[place] for place in range(len(prompts))]
+
+    def _run(self, lm: LanguageModel, prompts: Sequence[Sequence[int]], searches: Sequence[_Search]) -> None:
+        """Write until every search is over."""
+        context = lm.prefill(prompts)
+        live = list(searches)
+        while live:
+            log_probs = torch.log_softmax(context.logits, dim=-1)
+            kept, tokens, going_on, row = [], [], [], 0
+            for search in live:
+                rows = range(row, row + len(search.running))
+                row = rows.stop
+                sources = self._step(search, log_probs[rows.start : rows.stop], lm.end_id)
+                if sources:
+                    going_on.append(search)
+                    kept += [rows[source] for source in sources]
+                    tokens += [text[-1] for text in search.running]
+            live = going_on
+            if live:
+                device = context.logits.device
+                context.keep(torch.tensor(kept, device=device))
+                context.advance(torch.tensor(tokens, device=device))
+
+    def _step(self, search: _Search, log_probs: Tensor, end_id: int) -> list[int]:
+        """One step of one search.
+
+        Args:
+            search: it is moved on.
+            log_probs: `[running, vocabulary]`, of the next token of each of its unfinished texts.
+            end_id: the token that ends a text.
+
+        Returns:
+            For each text that goes on, which of the texts before it continues; empty if the search is over.
+        """
+        width = self.config.width
+        totals = log_probs + torch.tensor(search.scores, dtype=log_probs.dtype, device=log_probs.device)[:, None]
+        order = top_ids(totals.view(1, -1), min(2 * width, totals.numel()))[0]
+        scores = totals.view(-1)[order].tolist()
+        running: list[tuple[int, ...]] = []
+        sums: list[float] = []
+        sources: list[int] = []
+        for rank, (place, score) in enumerate(zip(order.tolist(), scores, strict=True)):
+            source, token = divmod(place, totals.shape[1])
+            text = (*search.running[source], token)
+            if token == end_id or len(text) == search.room:
+                if rank < width:
+                    search.finished.append((score / len(text) ** self.config.length_penalty, text))
+            elif len(running) < width and score > -torch.inf:
+                running.append(text)
+                sums.append(score)
+                sources.append(source)
+        search.finished = sorted(search.finished, key=lambda item: -item[0])[:width]
+        search.running, search.scores = running, sums
+        return sources if self._worth_going_on(search) else []
+
+    def _worth_going_on(self, search: _Search) -> bool:
+        if not search.running or len(search.finished) < self.config.width:
+            return bool(search.running)
+        best = search.scores[0] / len(search.running[0]) ** self.config.length_penalty
+        return not self.config.early_stopping and best > search.finished[-1][0]
+
+
+def _generation(lm: LanguageModel, search: _Search) -> Generation:
+    score, tokens = search.finished[0]
+    return Generation(
+        text=" ".join(lm.decode(tokens).split()),
+        tokens=tokens,
+        finish="eos" if tokens[-1] == lm.end_id else "length",
+        trace={"score": score},
+    )
