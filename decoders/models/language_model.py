@@ -1,4 +1,4 @@
-"""A causal language model of Hugging Face transformers with its tokenizer; the only file that touches a key/value cache.
+"""A causal language model of Hugging Face transformers with its tokenizer, and the key/value cache of texts that only grow.
 
 A `Context` is what a batch of texts has been conditioned on so far. Decoders see next-token logits, the final hidden
 states of every position, and `look_ahead`: the hidden states that candidate tokens would have. Committing to a candidate

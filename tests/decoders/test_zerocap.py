@@ -1,0 +1,179 @@
+"""ZeroCap says what the plain transcription says, and never what its neighbours in the batch make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from decoders.base import Limits, Models, Prompt
+from decoders.errors import ModelMismatch, NeedMissing, PromptTooLong
+from decoders.models.image_text import ImageTextModel
+from decoders.models.load import load_image_text, load_language_model
+from decoders.models.shifted_cache import ShiftedCache
+from decoders.zerocap import ZeroCap, ZeroCapConfig
+from decoders.zerocap_search import forbidden_ids, joint_norms
+from tests.checkpoints import START
+from tests.decoders.parity import Pair, decode, prompts
+from tests.reference.image_text import ImageText
+from tests.reference.zerocap import Settings, ZeroCapOracle
+
+CLOSE = 2e-4
+"""Decisions with a smaller lead are not compared: gradients that are divided by their own norm carry rounding further."""
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def lm(request: pytest.FixtureRequest) -> Pair:
+    folder: Path = request.getfixturevalue(f"{request.param}_folder")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    start = tokenizer.convert_tokens_to_ids(START) if request.param == "gpt2" else tokenizer.bos_token_id
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    return Pair(model, tokenizer, load_language_model(f"local:{folder}"), start)
+
+
+@pytest.fixture(scope="module")
+def clips(clip_folder: Path) -> tuple[ImageText, ImageTextModel]:
+    return ImageText.load(clip_folder), load_image_text(f"local-dir:{clip_folder}")
+
+
+def compare(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], images: list[Path], new: int, ours: dict[str, Any], **theirs: Any
+) -> list[tuple[int, ...]]:
+    """Decode all images at once and hold each to the oracle; the tokens that were compared."""
+    said = decode(ZeroCap, lm, Limits(new), prompts([""] * len(images), images), clips[1], **ours)
+    start = lm.tokenizer.bos_token_id
+    prompt = [start, *lm.tokenizer("Image of a", add_special_tokens=False).input_ids]
+    compared = []
+    for image, generation in zip(images, said, strict=True):
+        oracle = ZeroCapOracle(lm.model, lm.tokenizer, clips[0], Settings(**theirs))
+        answer = oracle.caption(clips[0].encode_image(image), prompt, new)
+        if answer.margin > CLOSE:
+            assert generation.tokens == answer.tokens
+            compared.append(answer.tokens)
+    assert len(compared) >= 0.5 * len(images), "too many close calls to compare"
+    return compared
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [{}, {"fusion": 0.8, "ce_scale": 1.0}, {"repetition_penalty": 1.5}, {"stepsize": 0.6, "grad_norm_factor": 0.8}],
+    ids=["published", "fusion", "repetition", "steps"],
+)
+def test_one_beam(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], shared: dict[str, float]
+) -> None:
+    ours = {{"fusion": "fusion_factor"}.get(key, key): value for key, value in shared.items()}
+    ours |= {"variant": "magic-repo", "candidates": 24}
+    compared = compare(lm, clips, image_files[:4], 5, ours, beam_size=1, top=24, **shared)
+    assert len(set(compared)) > 1
+
+
+@pytest.mark.parametrize("normalise", ["row", "joint"])
+def test_several_beams(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], normalise: str
+) -> None:
+    ours = {"beam_size": 3, "normalise": normalise, "end_factor": 1.3, "candidates": 16}
+    compare(lm, clips, image_files[:3], 4, ours, beam_size=3, joint=normalise == "joint", end_factor=1.3, top=16)
+
+
+def test_more_candidates_than_tokens(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
+) -> None:
+    """512 candidates are the whole of a small vocabulary, the end token and other special tokens included."""
+    compare(lm, clips, image_files[:1], 2, {"beam_size": 1}, beam_size=1)
+
+
+def test_texts_end_at_the_stop_token(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
+) -> None:
+    """With the full stop pushed hard, beams end, at different lengths, and finished ones are kept as they are."""
+    ours = {"beam_size": 3, "end_factor": 8.0, "candidates": 16}
+    compared = compare(lm, clips, image_files[:6], 4, ours, beam_size=3, end_factor=8.0, top=16)
+    assert any(tokens[-1] == lm.tokenizer.convert_tokens_to_ids(".") for tokens in compared)
+
+
+@pytest.mark.parametrize("config", [{"beam_size": 1}, {"beam_size": 3}, {"beam_size": 2, "normalise": "joint"}])
+def test_neither_batch_size_nor_order_matter(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], config: dict[str, Any]
+) -> None:
+    texts = ["A red boat", "The", "Two dogs", "", "There", "A woman", "An old house"]
+    batch = prompts(texts, image_files[:7])
+    fixed: dict[str, Any] = {"cond_text": None, "candidates": 32, "num_iterations": 3, **config}
+    models = Models(lm.ours, clips[1])
+
+    def says(part: list[Prompt]) -> dict[str, tuple[int, ...]]:
+        decoder = ZeroCap(ZeroCapConfig(**fixed), models, Limits(5))
+        return {p.id: g.tokens for p, g in zip(part, decoder.decode(part, [0] * len(part)), strict=True)}
+
+    expected = says(batch)
+    assert len(set(expected.values())) > 3
+    for size in (1, 2, 7):
+        turned = batch[::-1]
+        for start in range(0, 7, size):
+            for name, tokens in says(turned[start : start + size]).items():
+                assert tokens == expected[name], (size, name)
+
+
+def test_the_gradients_bring_the_text_nearer_to_the_image(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
+) -> None:
+    batch = prompts([""] * 6, image_files[:6])
+    blind, steered = (
+        decode(ZeroCap, lm, Limits(5), batch, clips[1], beam_size=1, candidates=64, num_iterations=n, ce_scale=0.0)
+        for n in (0, 5)
+    )
+    assert len({generation.tokens for generation in blind}) == 1
+    assert len({generation.tokens for generation in steered}) > 1
+    assert sum(g.trace["cosine"] for g in steered) > sum(g.trace["cosine"] for g in blind)
+
+
+def test_a_shift_of_zero_changes_nothing_and_advancing_keeps_the_cache(lm: Pair) -> None:
+    contexts = [lm.ids("A red boat on")[:3], lm.ids("Two dogs are")[:3]]
+    cache = ShiftedCache(lm.ours, contexts)
+    for _ in range(3):
+        whole = torch.stack([lm.model(torch.tensor([list(ids)])).logits[0, -1] for ids in contexts]).detach()
+        assert torch.allclose(cache.logits(), whole, atol=1e-4)
+        assert torch.allclose(cache.shifted_logits(cache.no_shift()), whole, atol=1e-4)
+        tokens = whole.argmax(dim=-1).flip(0)
+        contexts = [[*contexts[1], int(tokens[0])], [*contexts[0], int(tokens[1])]]
+        cache.advance(torch.tensor([1, 0]), tokens)
+
+
+def test_advancing_before_the_last_token_is_read_is_refused(lm: Pair) -> None:
+    cache = ShiftedCache(lm.ours, [[1, 2]])
+    with pytest.raises(RuntimeError, match="logits before"):
+        cache.advance(torch.tensor([0]), torch.tensor([3]))
+
+
+def test_the_forbidden_tokens_are_the_published_kinds(lm: Pair) -> None:
+    pieces = {lm.tokenizer.convert_ids_to_tokens(int(i)) for i in forbidden_ids(lm.ours)}
+    assert pieces >= {"!", "(", ")", ",", ":", "Ċ", "0", "7"}
+    assert not pieces & {".", "?", "Ġ7", "a", "Ġ,", "-", "°"}
+
+
+def test_a_norm_over_all_beams_of_an_image() -> None:
+    weights = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.5]])
+    norms = joint_norms(weights.log(), torch.tensor([0, 0, 1])).exp()
+    assert torch.allclose(norms, torch.tensor([1.0, 1.0, 1.0]))
+    apart = joint_norms(weights.log(), torch.tensor([0, 1, 1])).exp()
+    assert torch.allclose(apart, torch.tensor([0.3, 1.7, 1.7]))
+
+
+def test_variants() -> None:
+    assert ZeroCapConfig().beam_size == 5
+    assert ZeroCapConfig(variant="magic-repo").beam_size == 1
+    assert ZeroCapConfig(variant="magic-repo", beam_size=3).beam_size == 3
+    assert ZeroCapConfig.model_validate(ZeroCapConfig(variant="magic-repo").model_dump()).beam_size == 1
+
+
+def test_what_cannot_be_is_refused(lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
+    with pytest.raises(NeedMissing, match="has no image"):
+        decode(ZeroCap, lm, Limits(3), [Prompt("blind", "")], clips[1])
+    with pytest.raises(ModelMismatch, match="end_token"):
+        decode(ZeroCap, lm, Limits(3), prompts([""], image_files[:1]), clips[1], end_token="")
+    with pytest.raises(PromptTooLong, match="'0'"):
+        decode(ZeroCap, lm, Limits(max_length=2), prompts([""], image_files[:1]), clips[1])
+    assert decode(ZeroCap, lm, Limits(3), [], clips[1]) == []
