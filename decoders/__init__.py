@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt, StepDecoder
+    from decoders.beam import Beam
     from decoders.clipre import CaptionIndex, ClipRe
     from decoders.constant import Constant
     from decoders.contrastive import Contrastive
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from decoders.models.images import open_image
     from decoders.models.language_model import LanguageModel
     from decoders.models.load import load_image_text, load_language_model, model_digest
+    from decoders.rerank import SampleRerank
     from decoders.sampling import Greedy, Nucleus, TopK, Typical
+    from decoders.zerocap import ZeroCap
 
 __all__ = [
+    "Beam",
     "Candidates",
     "CaptionIndex",
     "ClipRe",
@@ -52,12 +56,14 @@ __all__ = [
     "Nucleus",
     "Prompt",
     "PromptTooLong",
+    "SampleRerank",
     "SeeTellError",
     "Step",
     "StepDecoder",
     "TopK",
     "Typical",
     "UnreadableImage",
+    "ZeroCap",
     "load_image_text",
     "load_language_model",
     "model_digest",
@@ -66,6 +72,7 @@ __all__ = [
 
 _HOMES = {
     "decoders.base": ("Decoder", "DecoderConfig", "Generation", "Limits", "Models", "Need", "Prompt", "StepDecoder"),
+    "decoders.beam": ("Beam",),
     "decoders.clipre": ("CaptionIndex", "ClipRe"),
     "decoders.constant": ("Constant",),
     "decoders.contrastive": ("Contrastive",),
@@ -77,7 +84,9 @@ _HOMES = {
     "decoders.models.images": ("open_image",),
     "decoders.models.language_model": ("LanguageModel",),
     "decoders.models.load": ("load_image_text", "load_language_model", "model_digest"),
+    "decoders.rerank": ("SampleRerank",),
     "decoders.sampling": ("Greedy", "Nucleus", "TopK", "Typical"),
+    "decoders.zerocap": ("ZeroCap",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
