@@ -3,11 +3,16 @@
 A `Context` is what a batch of texts has been conditioned on so far. Decoders see next-token logits, the final hidden
 states of every position, and `look_ahead`: the hidden states that candidate tokens would have. Committing to a candidate
 takes over what the look-ahead computed, so the chosen token costs no second forward pass.
+
+The candidates of a text are looked ahead at as a tree: they are k query tokens in one forward pass, all at the text's next
+position, each of which sees the text's keys and values and its own. Nothing is copied k times. A model is asked first
+whether it computes that as it would compute each candidate alone; one that does not gets each candidate as a row of a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -167,30 +172,41 @@ class LanguageModel:
         row_lengths = torch.tensor(lengths, device=self.device)
         mask = positions < row_lengths[:, None]
         cache = _empty_cache(self.model)
-        hidden, logits = self.forward(ids, positions.expand_as(ids), mask, cache)
-        last = logits[torch.arange(len(lengths), device=self.device), row_lengths - 1]
-        return Context(self, cache, mask, row_lengths, hidden, last)
+        hidden, last = self.forward(ids, positions.expand_as(ids), mask, cache, at=row_lengths[:, None] - 1)
+        return Context(self, cache, mask, row_lengths, hidden, last[:, 0])
 
-    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Any, *, at: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One forward pass that extends `cache`.
 
         Args:
             ids: `[batch, new]` int64.
             positions: `[batch, new]` int64, each token's place in its own text.
-            mask: `[batch, cached + new]` bool, False where a cache slot is padding.
+            mask: `[batch, cached + new]` bool, False where a cache slot is padding; or `[batch, 1, new, cached + new]` in the
+                model's dtype, to be added to the attention scores.
             cache: a transformers `Cache`.
+            at: `[batch, n]` int64, the places among the new tokens whose logits are wanted; None for all of them.
 
         Returns:
-            The vectors that the LM head sees, `[batch, new, hidden]`, and the logits, `[batch, new, vocabulary]`, both
+            The vectors that the LM head sees, `[batch, new, hidden]`, and the logits, `[batch, n, vocabulary]`, both
             float32. Columns that no token of the tokenizer belongs to (embeddings padded to a round size) are -inf.
         """
         seen: list[Tensor] = []
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+        def catch(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            seen.append(inputs[0])
+            if at is None:
+                return inputs
+            # The head is a large part of a small model, and few of its rows are ever read.
+            return (inputs[0][torch.arange(len(at), device=at.device)[:, None], at], *inputs[1:])
+
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(catch)
         extra = {"position_ids": positions} if _takes(self.model, "position_ids") else {}
         try:
             output = self.model(
                 input_ids=ids,
-                attention_mask=mask.long(),
+                attention_mask=mask.long() if mask.dim() == 2 else mask,
                 past_key_values=cache,
                 use_cache=True,
                 return_dict=True,
@@ -198,10 +214,43 @@ class LanguageModel:
             )
         finally:
             hook.remove()
-        logits = output.logits.float()
+        return seen[0].float(), self._only_known(output.logits)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits, `[..., vocabulary]` float32, of vectors that the LM head sees, `[..., hidden]`; see `plain_head`."""
+        head = self.model.get_output_embeddings()
+        return self._only_known(head(hidden.to(head.weight.dtype)))
+
+    def _only_known(self, logits: Tensor) -> Tensor:
+        logits = logits.float()
         if self._known < logits.shape[-1]:
             logits[..., self._known :] = -torch.inf
-        return seen[0].float(), logits
+        return logits
+
+    @cached_property
+    def plain_head(self) -> bool:
+        """Whether the LM head alone makes the logits; some models cap or scale them afterwards."""
+        ids = torch.tensor([[self.end_id, 0]], device=self.device)
+        with torch.no_grad():
+            context = self.prefill(ids.tolist())
+            return _close(self.head(context.hidden[:, -1])[:, : self._known], context.logits[:, : self._known], self)
+
+    @cached_property
+    def sees_trees(self) -> bool:
+        """Whether candidates that share one forward pass come out as each would alone, found out by trying both."""
+        if not self.pads_prompts or self.room(4) < 0:
+            return False
+        last = self._known - 1
+        tree, rows = (self.prefill([[self.end_id, 0, last], [last, 0]]) for _ in range(2))
+        if any(type(layer).__name__ != "DynamicLayer" for layer in tree._cache.layers):
+            return False
+        candidates = torch.tensor([[last, 0, last], [0, 0, self.end_id]], device=self.device)
+        expected = rows._look_ahead_rows(candidates)[0]
+        try:
+            found = tree._look_ahead_tree(candidates, with_logits=True)[0]
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            return False  # it cannot take a mask of four dimensions, each architecture in its own words
+        return _close(found, expected, self)
 
 
 class Context:
@@ -219,7 +268,7 @@ class Context:
     ) -> None:
         self._lm = lm
         self._cache = cache
-        self._ahead: tuple[Tensor, Tensor, Tensor] | None = None
+        self._ahead: tuple[Tensor, Tensor, Tensor | None] | None = None
         self.mask, self.lengths = mask, lengths
         self.hidden, self.logits = hidden, logits
 
@@ -251,15 +300,37 @@ class Context:
         """
         if self._ahead is not None:
             raise RuntimeError("commit to one of the candidates before looking ahead again")
+        if self._lm.sees_trees:
+            hidden, logits = self._look_ahead_tree(candidates, with_logits=not self._lm.plain_head)
+        else:
+            hidden, logits = self._look_ahead_rows(candidates)
+        self._ahead = candidates, hidden, logits
+        return hidden
+
+    @torch.no_grad()
+    def _look_ahead_tree(self, candidates: Tensor, *, with_logits: bool) -> tuple[Tensor, Tensor | None]:
+        """All candidates of a text in one row: `[batch, k, hidden]` and, if wanted, `[batch, k, vocabulary]`."""
+        batch, k = candidates.shape
+        dtype = self._lm.model.dtype
+        shut = torch.finfo(dtype).min
+        prefix = torch.zeros(self.mask.shape, dtype=dtype, device=self.mask.device).masked_fill_(~self.mask, shut)
+        own = torch.full((k, k), shut, dtype=dtype, device=self.mask.device).fill_diagonal_(0)
+        mask = torch.cat([prefix[:, None].expand(-1, k, -1), own.expand(batch, -1, -1)], dim=2)[:, None]
+        positions = self.lengths[:, None].expand_as(candidates)
+        none = candidates[:, :0]
+        hidden, logits = self._lm.forward(candidates, positions, mask, self._cache, at=None if with_logits else none)
+        return hidden, logits if with_logits else None
+
+    @torch.no_grad()
+    def _look_ahead_rows(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for a model that cannot take a tree: every candidate is a row with a copy of its text's cache."""
         batch, k = candidates.shape
         if k > 1:
             self._cache.batch_repeat_interleave(k)
         mask = _grown(self.mask).repeat_interleave(k, dim=0)
         positions = self.lengths.repeat_interleave(k)[:, None]
         hidden, logits = self._lm.forward(candidates.reshape(-1, 1), positions, mask, self._cache)
-        hidden, logits = hidden.view(batch, k, -1), logits.view(batch, k, -1)
-        self._ahead = candidates, hidden, logits
-        return hidden
+        return hidden.view(batch, k, -1), logits.view(batch, k, -1)
 
     @torch.no_grad()
     def commit(self, choice: Tensor) -> None:
@@ -269,9 +340,23 @@ class Context:
         candidates, hidden, logits = self._ahead
         self._ahead = None
         rows = torch.arange(len(choice), device=choice.device)
-        if candidates.shape[1] > 1:
+        if self._lm.sees_trees:
+            self._keep_branch(rows, choice)
+        elif candidates.shape[1] > 1:
             self._cache.batch_select_indices(rows * candidates.shape[1] + choice)
-        self._append(_grown(self.mask), hidden[rows, choice][:, None], logits[rows, choice])
+        chosen = hidden[rows, choice]
+        self._append(
+            _grown(self.mask), chosen[:, None], self._lm.head(chosen) if logits is None else logits[rows, choice]
+        )
+
+    def _keep_branch(self, rows: Tensor, choice: Tensor) -> None:
+        """Move the chosen candidate's keys and values to the first free slot and give up the slots behind it."""
+        slot = self.mask.shape[1]
+        for layer in self._cache.layers:
+            for name in ("keys", "values"):
+                states = getattr(layer, name)
+                states[:, :, slot] = states[rows, :, slot + choice]
+                setattr(layer, name, states[:, :, : slot + 1])
 
     @torch.no_grad()
     def keep(self, rows: Tensor) -> None:
@@ -288,6 +373,12 @@ class Context:
 
 def _grown(mask: Tensor) -> Tensor:
     return torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+
+
+def _close(found: Tensor, expected: Tensor, lm: LanguageModel) -> bool:
+    """Equal but for rounding in the model's dtype; what is computed wrongly is off by far more."""
+    scale = torch.finfo(lm.model.dtype).eps ** 0.5
+    return bool((found - expected).abs().max() <= scale * expected.abs().max())
 
 
 def _empty_cache(model: Any) -> Any:
