@@ -20,6 +20,7 @@ from torch import Tensor
 from decoders.base import Generation, Limits, Models, Prompt, StepDecoder
 from decoders.errors import NeedMissing, PromptTooLong
 from decoders.models.language_model import Context, LanguageModel
+from decoders.models.prefix_scorer import PrefixScorer
 
 
 @dataclass(slots=True)
@@ -35,6 +36,17 @@ class _Row:
     tokens: list[int]
     """Its new tokens so far."""
     log_probability: float = 0.0
+
+
+class _Beginnings:
+    """What the text tower has seen in this run, made when the first text is scored."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    @cached_property
+    def scorer(self) -> PrefixScorer | None:
+        return self._models.clip.prefix_scorer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,9 @@ class Step:
         history_mask: `[batch, slots]` bool, False where `history` holds padding.
     """
 
-    def __init__(self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models) -> None:
+    def __init__(
+        self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models, beginnings: _Beginnings
+    ) -> None:
         self.index = len(rows[0].tokens)
         self.prompts = tuple(row.prompt for row in rows)
         self.generated = tuple(tuple(row.tokens) for row in rows)
@@ -69,6 +83,7 @@ class Step:
         self.logits, self.history, self.history_mask = context.logits, context.hidden, context.mask
         self._context = context
         self._models = models
+        self._beginnings = beginnings
         self._ahead: Tensor | None = None
 
     @property
@@ -136,8 +151,8 @@ class Step:
         """
         clip = self._models.clip
         images = clip.image_features(images_of(self.prompts))
-        flat = clip.text_features([text for row in texts for text in row])
-        cosines = torch.einsum("bd,bkd->bk", images, flat.view(len(texts), -1, flat.shape[-1]))
+        features = clip.candidate_features(texts, self._beginnings.scorer)
+        cosines = torch.einsum("bd,bkd->bk", images, features)
         return (clip.logit_scale * cosines).to(self.logits.device)
 
     @cached_property
@@ -219,8 +234,9 @@ def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[in
 def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: LanguageModel) -> list[_Row]:
     """Let the decoder write until every row is done."""
     done: list[_Row] = []
+    beginnings = _Beginnings(decoder.models)
     while rows:
-        step = Step(rows, context, lm, decoder.models)
+        step = Step(rows, context, lm, decoder.models, beginnings)
         chosen = decoder.select(step)
         choice = None if step._ahead is None else _index_of(chosen, step._ahead)
         gained = step.log_probs.gather(1, chosen[:, None])[:, 0].tolist()

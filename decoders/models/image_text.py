@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from decoders.models.images import open_image
+from decoders.models.prefix_scorer import PrefixScorer
+from decoders.models.text_ids import WordIds
 
 __all__ = ["ImageTextModel", "open_image"]
 
@@ -53,6 +56,8 @@ class ImageTextModel:
         self._preprocess, self._tokenizer = preprocess, tokenizer
         self._tower = model.text if hasattr(model, "text") else model
         self._images: OrderedDict[object, Tensor] = OrderedDict()
+        self._word_ids = WordIds(tokenizer)
+        self._incremental: bool | None = None
 
     @torch.no_grad()
     def image_features(self, images: Sequence[Path | bytes]) -> Tensor:
@@ -108,6 +113,35 @@ class ImageTextModel:
         where = torch.empty(len(distinct), dtype=torch.int64)
         where[order] = torch.arange(len(distinct))
         return torch.cat(features)[where[[places[text] for text in texts]].to(self.device)]
+
+    def prefix_scorer(self) -> PrefixScorer | None:
+        """A fresh state for `candidate_features`; None where the text tower sees both ways or is of another make."""
+        if self._incremental is None:
+            self._incremental = self._ends(torch.zeros(1, 1, dtype=torch.int64)) is not None and PrefixScorer.can(
+                self._tower
+            )
+            if not self._incremental:
+                message = "the text tower of %s cannot be continued token by token; every candidate is encoded whole"
+                logging.getLogger(__name__).info(message, self.name)
+        return PrefixScorer(self._tower) if self._incremental else None
+
+    def candidate_features(self, texts: Sequence[Sequence[str]], scorer: PrefixScorer | None) -> Tensor:
+        """Features of candidate texts, `[rows, k, d]` float32 of unit length: `text_features` within rounding.
+
+        Args:
+            texts: `k` texts a row that begin alike.
+            scorer: from `prefix_scorer`; it remembers beginnings from one call to the next.
+        """
+        flat = [text for row in texts for text in row]
+        if scorer is None:
+            features = self.text_features(flat)
+        else:
+            ids = self._word_ids(flat)
+            ends = self._ends(ids)
+            if ends is None:
+                raise ValueError(f"the text tower of {self.name} is not causal, so it has no prefix scorer; pass None")
+            features = scorer.features(ids, ends, len(texts))
+        return features.view(len(texts), -1, features.shape[-1])
 
     def _ends(self, ids: Tensor) -> Tensor | None:
         """Position of the token that each text is pooled at, `[n]`; None where later tokens matter."""
