@@ -39,14 +39,42 @@ class Contrastive(StepDecoder):
         return best(candidates, contrastive_score(step, candidates, self.config.alpha))
 
 
-def contrastive_score(step: Step, candidates: Candidates, alpha: float) -> Tensor:
-    """`(1 - alpha) * p - alpha * degeneration penalty` of each candidate, `[batch, k]` float32."""
+def contrastive_score(step: Step, candidates: Candidates, alpha: float, extra: Tensor | None = None) -> Tensor:
+    """`(1 - alpha) * p - alpha * degeneration penalty + extra` of each candidate, `[batch, k]` float32.
+
+    Candidates that cannot win are not looked ahead at; their score is -inf.
+    """
+    base = (1 - alpha) * candidates.probs + (0 if extra is None else extra)
     if alpha == 0:
-        return candidates.probs
-    hidden = F.normalize(step.look_ahead(candidates.ids), dim=-1)
+        return base
+    alive = can_win(base, alpha)
+    # Rows with fewer survivors fill up with the next candidates, whose scores are then exact too.
+    places = alive.int().sort(dim=1, descending=True, stable=True).indices[:, : max(1, int(alive.sum(dim=1).max()))]
+    hidden = F.normalize(step.look_ahead(candidates.ids.gather(1, places)), dim=-1)
     cosines = hidden @ F.normalize(step.history, dim=-1).transpose(1, 2)
     penalty = cosines.masked_fill(~step.history_mask[:, None], -torch.inf).amax(dim=-1)
-    return (1 - alpha) * candidates.probs - alpha * penalty
+    scores = (1 - alpha) * candidates.probs.gather(1, places) - alpha * penalty
+    if extra is not None:
+        scores = scores + extra.gather(1, places)
+    return torch.full_like(base, -torch.inf).scatter(1, places, scores)
+
+
+def can_win(base: Tensor, alpha: float) -> Tensor:
+    """Which candidates can win, whatever the degeneration penalties, `[batch, k]` bool.
+
+    The penalty is a cosine, so the score s = base - alpha * penalty lies in [base - alpha, base + alpha].
+    Let b be the best base of the row and w the candidate that has it: s(w) >= b - alpha.
+    If base(v) < b - 2 alpha, then s(v) <= base(v) + alpha < b - alpha <= s(w): v loses to w.
+    What is left out therefore never wins, and w itself is never left out.
+    In float32 both sides err by a few units in the last place; the margin is a hundred of them.
+
+    Args:
+        base: `[batch, k]` float32, the scores without the penalty.
+        alpha: weight of the penalty.
+    """
+    top = base.amax(dim=1, keepdim=True)
+    margin = 100 * torch.finfo(base.dtype).eps * (1 + base.abs().amax(dim=1, keepdim=True))
+    return base >= top - 2 * alpha - margin
 
 
 def best(candidates: Candidates, scores: Tensor) -> Tensor:

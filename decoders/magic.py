@@ -37,8 +37,8 @@ class Magic(StepDecoder):
         """The best-scoring candidate, the likelier among equals, `[batch]`."""
         config = self.config
         candidates = step.candidates(config.k)
-        scores = contrastive_score(step, candidates, config.alpha)
-        if config.beta > 0:
-            texts = step.texts(candidates.ids, config.clip_text_max_len)
-            scores = scores + config.beta * step.image_text_logits(texts).softmax(dim=-1)
-        return best(candidates, scores)
+        if config.beta == 0:
+            return best(candidates, contrastive_score(step, candidates, config.alpha))
+        texts = step.texts(candidates.ids, config.clip_text_max_len)
+        image = config.beta * step.image_text_logits(texts).softmax(dim=-1)
+        return best(candidates, contrastive_score(step, candidates, config.alpha, image))

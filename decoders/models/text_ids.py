@@ -55,7 +55,7 @@ class WordIds:
         return ids
 
 
-def _splits_at_white_space(tokenizer: object) -> bool:
+def _splits_at_white_space(tokenizer: Any) -> bool:
     """Whether it is CLIP's own tokenizer as open_clip sets it up."""
     from open_clip import tokenizer as clip
 
