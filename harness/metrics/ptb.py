@@ -7,18 +7,18 @@ against each other.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from harness.errors import JavaError, MetricError, MetricUnavailable
 from harness.metrics.java import INSTALL, find_jar, java_path, run_java
+from harness.store import cache_folder, write_bytes
 
 TokenizerName = Literal["auto", "ptb", "python"]
 PTB, PYTHON = "ptb-3.4.1", "python"
@@ -157,12 +157,6 @@ def python_tokens(text: str) -> str:
 # On disk
 
 
-def cache_folder() -> Path:
-    """Where tokenised references are kept."""
-    configured = os.environ.get("SEETELL_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "seetell"
-
-
 def _cache_path(variant: str, texts: Sequence[str]) -> Path:
     content = json.dumps([variant, texts], ensure_ascii=True)
     return cache_folder() / "tokens" / f"{variant}-{hashlib.sha256(content.encode()).hexdigest()[:32]}.json"
@@ -180,11 +174,5 @@ def _read(path: Path, expected: int) -> list[str] | None:
 
 def _write(path: Path, tokens: Sequence[str]) -> None:
     """Keep it if the disk lets us; a cache that cannot be written costs time only."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(tokens, file, ensure_ascii=False)
-        Path(name).replace(path)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):
+        write_bytes(path, json.dumps(tokens, ensure_ascii=False).encode())
