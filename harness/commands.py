@@ -140,12 +140,7 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
             write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
         console.say(f"The leaderboard to open: {(store.leaderboard / 'leaderboard.html').resolve()}")
     elif format != "table":
-        text = render(found, format)
-        if out is None:
-            sys.stdout.write(text)
-        else:
-            write_bytes(out, text.encode("utf-8", "replace"))
-            console.say(f"wrote {out}")
+        _deliver(render(found, format), out)
     return DONE
 
 
@@ -168,7 +163,6 @@ def compare(
     from harness.compare import compare_runs, find_run, on_common_examples
     from harness.executor import pick_device
     from harness.scored import ScoredRun
-    from harness.store import write_bytes
 
     writers = {"json": views.to_json_text, "html": views.to_html, "md": views.to_markdown}
     if out is not None and format == "table":
@@ -183,12 +177,7 @@ def compare(
     if format == "table":
         _show_comparison(found)
         return DONE
-    text = writers[format](found)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        write_bytes(out, text.encode("utf-8", "replace"))
-        console.say(f"wrote {out}")
+    _deliver(writers[format](found), out)
     return DONE
 
 
@@ -358,6 +347,17 @@ def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> i
     else:
         console.say(f"wrote {out}")
     return DONE
+
+
+def _deliver(text: str, out: Path | None) -> None:
+    """A finished document: into its file, or onto standard output."""
+    from harness.store import write_bytes
+
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_bytes(out, text.encode("utf-8", "replace"))
+        console.say(f"wrote {out}")
 
 
 def _check_positive(flags: Mapping[str, int | None]) -> None:

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.metrics.java import java_path
 from harness.store import cache_folder
 
 OLDEST_PYTHON = (3, 11)
@@ -226,10 +227,10 @@ def check_cuda(found: Mapping[str, Any]) -> Check:
 
 def find_java() -> Java | None:
     """The Java that `JAVA_HOME` or `PATH` leads to, asked for its version; None if there is none."""
-    home = os.environ.get("JAVA_HOME")
-    path = (shutil.which("java", path=str(Path(home) / "bin")) if home else None) or shutil.which("java")
-    if path is None:
+    found = java_path()
+    if found is None:
         return None
+    path = str(found)
     try:
         process = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

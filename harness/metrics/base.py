@@ -45,7 +45,6 @@ class Metric(ABC):
     Config: ClassVar[type[MetricConfig]] = MetricConfig
     needs: ClassVar[frozenset[Need]] = frozenset()
     """Models and inputs it cannot do without; the harness loads them, or reports the metric as unavailable."""
-    needs_references: ClassVar[bool] = False
     resampling: ClassVar[Resampling] = "bootstrap"
     """`bootstrap`: percentile-type intervals are valid; `paired-only`: only comparisons are; `none`: neither is."""
 

@@ -88,7 +88,6 @@ class CocoMetric(Metric):
 
     Config = CocoConfig
     config: CocoConfig
-    needs_references: ClassVar[bool] = True
     columns: ClassVar[int]
     """Numbers a row."""
 
