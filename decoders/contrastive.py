@@ -48,15 +48,10 @@ def contrastive_score(step: Step, candidates: Candidates, alpha: float, extra: T
     if alpha == 0:
         return base
     alive = can_win(base, alpha)
-    # Rows with fewer survivors fill up with the next candidates, whose scores are then exact too.
-    places = alive.int().sort(dim=1, descending=True, stable=True).indices[:, : max(1, int(alive.sum(dim=1).max()))]
-    hidden = F.normalize(step.look_ahead(candidates.ids.gather(1, places)), dim=-1)
-    cosines = hidden @ F.normalize(step.history, dim=-1).transpose(1, 2)
+    hidden = F.normalize(step.look_ahead(candidates.ids, alive), dim=-1)
+    cosines = hidden @ step.directions.transpose(1, 2)
     penalty = cosines.masked_fill(~step.history_mask[:, None], -torch.inf).amax(dim=-1)
-    scores = (1 - alpha) * candidates.probs.gather(1, places) - alpha * penalty
-    if extra is not None:
-        scores = scores + extra.gather(1, places)
-    return torch.full_like(base, -torch.inf).scatter(1, places, scores)
+    return (base - alpha * penalty).masked_fill(~alive, -torch.inf)
 
 
 def can_win(base: Tensor, alpha: float) -> Tensor:

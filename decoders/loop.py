@@ -19,7 +19,8 @@ from torch import Tensor
 
 from decoders.base import Generation, Limits, Models, Prompt, StepDecoder
 from decoders.errors import NeedMissing, PromptTooLong
-from decoders.models.language_model import Context, LanguageModel
+from decoders.models.context import Context
+from decoders.models.language_model import LanguageModel
 from decoders.models.prefix_scorer import PrefixScorer
 
 
@@ -38,15 +39,25 @@ class _Row:
     log_probability: float = 0.0
 
 
-class _Beginnings:
-    """What the text tower has seen in this run, made when the first text is scored."""
+class _Sight:
+    """What the image-text model has seen in this run: the prompts' images, and the beginnings of texts."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
+        self._images: dict[int, Tensor] = {}
 
     @cached_property
     def scorer(self) -> PrefixScorer | None:
+        """Made when the first text is scored."""
         return self._models.clip.prefix_scorer()
+
+    def images(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Features of the prompts' images, `[batch, d]`."""
+        new = {id(prompt): prompt for prompt in prompts if id(prompt) not in self._images}
+        if new:
+            features = self._models.clip.image_features(images_of(list(new.values())))
+            self._images.update(zip(new, features, strict=True))
+        return torch.stack([self._images[id(prompt)] for prompt in prompts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +80,12 @@ class Step:
         lm: the language model.
         logits: `[batch, vocabulary]` float32.
         history: final hidden states of all tokens so far, prompt included, `[batch, slots, hidden]` float32.
+        directions: `history` at unit length.
         history_mask: `[batch, slots]` bool, False where `history` holds padding.
     """
 
     def __init__(
-        self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models, beginnings: _Beginnings
+        self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models, sight: _Sight
     ) -> None:
         self.index = len(rows[0].tokens)
         self.prompts = tuple(row.prompt for row in rows)
@@ -81,10 +93,11 @@ class Step:
         self.lm = lm
         self._seeds = tuple(row.seed for row in rows)
         self.logits, self.history, self.history_mask = context.logits, context.hidden, context.mask
+        self.directions = context.directions
         self._context = context
         self._models = models
-        self._beginnings = beginnings
-        self._ahead: Tensor | None = None
+        self._sight = sight
+        self._ahead: tuple[Tensor, Tensor | None] | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -106,21 +119,23 @@ class Step:
         ids = top_ids(self.logits, min(k, self.logits.shape[-1]))
         return Candidates(ids, self.probs.gather(1, ids))
 
-    def look_ahead(self, ids: Tensor) -> Tensor:
+    def look_ahead(self, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Final hidden states that candidate tokens would have, `[batch, k, hidden]` float32.
 
-        After it, `select` must answer with one of these candidates in each row; what was computed for them is taken over.
+        After it, `select` must answer with one of the wanted candidates in each row; what was computed for them is taken over.
 
         Args:
             ids: `[batch, k]` int64.
+            wanted: `[batch, k]` bool, which of them to look at, at least one a row; None for all. The others' states are zero
+                and cost nothing.
 
         Raises:
             RuntimeError: it was called twice in one step.
         """
         if self._ahead is not None:
             raise RuntimeError("look ahead once a step, at all candidates together")
-        hidden = self._context.look_ahead(ids)
-        self._ahead = ids
+        hidden = self._context.look_ahead(ids, wanted)
+        self._ahead = ids, wanted
         return hidden
 
     def texts(self, ids: Tensor, last: int) -> list[list[str]]:
@@ -142,6 +157,8 @@ class Step:
     def image_text_logits(self, texts: Sequence[Sequence[str]]) -> Tensor:
         """Scaled cosines of each row's image and texts: `logit_scale * cos`, `[batch, k]` float32.
 
+        For the texts of candidate tokens `candidate_logits` says the same sooner.
+
         Args:
             texts: `k` texts a row.
 
@@ -149,11 +166,27 @@ class Step:
             NeedMissing: no image-text model, or a prompt without an image.
             UnreadableImage: an image that cannot be opened.
         """
-        clip = self._models.clip
-        images = clip.image_features(images_of(self.prompts))
-        features = clip.candidate_features(texts, self._beginnings.scorer)
-        cosines = torch.einsum("bd,bkd->bk", images, features)
-        return (clip.logit_scale * cosines).to(self.logits.device)
+        return self._logits(self._models.clip.candidate_features(texts, self._sight.scorer))
+
+    def candidate_logits(self, ids: Tensor, last: int) -> Tensor:
+        """Scaled cosines of each row's image and its text with each candidate token appended, `[batch, k]` float32.
+
+        It is `image_text_logits(texts(ids, last))`, without spelling the texts out.
+
+        Args:
+            ids: `[batch, k]` int64.
+            last: keep this many tokens at the end, the candidate included.
+
+        Raises:
+            NeedMissing: no image-text model, or a prompt without an image.
+            UnreadableImage: an image that cannot be opened.
+        """
+        said = [generated[max(0, len(generated) - last + 1) :] for generated in self.generated]
+        return self._logits(self._models.clip.continuation_features(self.lm, said, ids, self._sight.scorer))
+
+    def _logits(self, features: Tensor) -> Tensor:
+        cosines = torch.einsum("bd,bkd->bk", self._sight.images(self.prompts), features)
+        return (self._models.clip.logit_scale * cosines).to(self.logits.device)
 
     @cached_property
     def noise(self) -> Tensor:
@@ -234,12 +267,12 @@ def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[in
 def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: LanguageModel) -> list[_Row]:
     """Let the decoder write until every row is done."""
     done: list[_Row] = []
-    beginnings = _Beginnings(decoder.models)
+    sight = _Sight(decoder.models)
     while rows:
-        step = Step(rows, context, lm, decoder.models, beginnings)
+        step = Step(rows, context, lm, decoder.models, sight)
         chosen = decoder.select(step)
-        choice = None if step._ahead is None else _index_of(chosen, step._ahead)
-        gained = step.log_probs.gather(1, chosen[:, None])[:, 0].tolist()
+        choice = None if step._ahead is None else _index_of(chosen, *step._ahead)
+        gained = (step.logits.gather(1, chosen[:, None])[:, 0] - step.logits.logsumexp(dim=-1)).tolist()
         for row, token, log_probability in zip(rows, chosen.tolist(), gained, strict=True):
             row.tokens.append(token)
             row.log_probability += log_probability
@@ -284,9 +317,11 @@ def _generation(row: _Row, lm: LanguageModel) -> Generation:
     )
 
 
-def _index_of(chosen: Tensor, candidates: Tensor) -> Tensor:
+def _index_of(chosen: Tensor, candidates: Tensor, wanted: Tensor | None) -> Tensor:
     """Where each row's chosen token stands among its candidates."""
     hits = candidates == chosen[:, None]
+    if wanted is not None:
+        hits &= wanted
     if not bool(hits.any(dim=1).all()):
         raise ValueError("a decoder that looks ahead must choose among the candidates it looked at")
     return hits.int().argmax(dim=1)

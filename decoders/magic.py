@@ -39,6 +39,5 @@ class Magic(StepDecoder):
         candidates = step.candidates(config.k)
         if config.beta == 0:
             return best(candidates, contrastive_score(step, candidates, config.alpha))
-        texts = step.texts(candidates.ids, config.clip_text_max_len)
-        image = config.beta * step.image_text_logits(texts).softmax(dim=-1)
-        return best(candidates, contrastive_score(step, candidates, config.alpha, image))
+        fit = step.candidate_logits(candidates.ids, config.clip_text_max_len).softmax(dim=-1)
+        return best(candidates, contrastive_score(step, candidates, config.alpha, config.beta * fit))

@@ -93,7 +93,7 @@ class _Runner:
     def once(self) -> float:
         """Seconds for one pass, images encoded anew."""
         if self.decoder.models.image_text is not None:
-            self.decoder.models.image_text.forget_images()
+            self.decoder.models.image_text.forget()
         self._synchronise()
         start = time.perf_counter()
         for prompts, seeds in self.batches:

@@ -7,16 +7,21 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from decoders.models.images import open_image
 from decoders.models.prefix_scorer import PrefixScorer
-from decoders.models.text_ids import WordIds
+from decoders.models.text_ids import CandidateIds, WordIds
+
+if TYPE_CHECKING:
+    from decoders.models.language_model import LanguageModel
 
 __all__ = ["ImageTextModel", "open_image"]
 
@@ -25,6 +30,8 @@ _TEXT_TOKENS = 16384
 """Tokens in one pass of the text tower; enough to keep a processor busy, little enough for any memory."""
 _REMEMBERED = 4096
 """Images whose features are kept: checking an image and then captioning it encodes it once."""
+_CONTINUATIONS = 512
+"""Beginnings of texts for which the features of all candidates are kept: most captions start alike."""
 
 
 class ImageTextModel:
@@ -58,6 +65,8 @@ class ImageTextModel:
         self._images: OrderedDict[object, Tensor] = OrderedDict()
         self._word_ids = WordIds(tokenizer)
         self._incremental: bool | None = None
+        self._candidate_ids: tuple[LanguageModel, CandidateIds] | None = None
+        self._continuations: OrderedDict[object, Tensor] = OrderedDict()
 
     @torch.no_grad()
     def image_features(self, images: Sequence[Path | bytes]) -> Tensor:
@@ -84,9 +93,10 @@ class ImageTextModel:
             self._images.popitem(last=False)
         return torch.stack([found[key] for key in keys]) if keys else torch.empty(0, 0, device=self.device)
 
-    def forget_images(self) -> None:
-        """Encode images anew from here on, so that a measurement includes it."""
+    def forget(self) -> None:
+        """Encode images and candidate texts anew from here on, so that a measurement includes it."""
         self._images.clear()
+        self._continuations.clear()
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -142,6 +152,55 @@ class ImageTextModel:
                 raise ValueError(f"the text tower of {self.name} is not causal, so it has no prefix scorer; pass None")
             features = scorer.features(ids, ends, len(texts))
         return features.view(len(texts), -1, features.shape[-1])
+
+    def continuation_features(
+        self, lm: LanguageModel, said: Sequence[Sequence[int]], candidates: Tensor, scorer: PrefixScorer | None
+    ) -> Tensor:
+        """Features of texts continued by each of some tokens, `[rows, k, d]` float32 of unit length.
+
+        What is said of the same tokens before, in this batch or lately, is not computed again.
+
+        Args:
+            lm: whose tokens they are.
+            said: the tokens that each row's candidates follow.
+            candidates: `[rows, k]` int64.
+            scorer: from `prefix_scorer`.
+        """
+        table = candidates.cpu().numpy()
+        keys = [(lm.digest, tuple(tokens), table[row].tobytes()) for row, tokens in enumerate(said)]
+        new = {key: row for row, key in enumerate(keys) if key not in self._continuations}
+        found = {key: self._continuations[key] for key in keys if key not in new}
+        if new:
+            rows = list(new.values())
+            features = self._continue(lm, [said[row] for row in rows], table[rows], scorer)
+            found.update((key, each.clone()) for key, each in zip(new, features, strict=True))
+        for key in found:
+            self._continuations[key] = found[key]
+            self._continuations.move_to_end(key)
+        while len(self._continuations) > _CONTINUATIONS:
+            self._continuations.popitem(last=False)
+        return torch.stack([found[key] for key in keys])
+
+    def _continue(
+        self,
+        lm: LanguageModel,
+        said: Sequence[Sequence[int]],
+        candidates: NDArray[np.int64],
+        scorer: PrefixScorer | None,
+    ) -> Tensor:
+        if scorer is None or not self._word_ids.splits:
+            texts = [
+                [lm.decode((*tokens, token), skip_special=False) for token in row]
+                for tokens, row in zip(said, candidates.tolist(), strict=True)
+            ]
+            return self.candidate_features(texts, scorer)
+        if self._candidate_ids is None or self._candidate_ids[0] is not lm:
+            self._candidate_ids = lm, CandidateIds(lm, self._word_ids)
+        ids = torch.from_numpy(self._candidate_ids[1](said, candidates))
+        ends = self._ends(ids)
+        if ends is None:
+            raise ValueError(f"the text tower of {self.name} is not causal, so it has no prefix scorer; pass None")
+        return scorer.features(ids, ends, len(said)).view(*candidates.shape, -1)
 
     def _ends(self, ids: Tensor) -> Tensor | None:
         """Position of the token that each text is pooled at, `[n]`; None where later tokens matter."""

@@ -1,12 +1,8 @@
-"""A causal language model of Hugging Face transformers with its tokenizer, and the key/value cache of texts that only grow.
+"""A causal language model of Hugging Face transformers with its tokenizer: what it is, its words, its forward pass.
 
-A `Context` is what a batch of texts has been conditioned on so far. Decoders see next-token logits, the final hidden
-states of every position, and `look_ahead`: the hidden states that candidate tokens would have. Committing to a candidate
-takes over what the look-ahead computed, so the chosen token costs no second forward pass.
-
-The candidates of a text are looked ahead at as a tree: they are k query tokens in one forward pass, all at the text's next
-position, each of which sees the text's keys and values and its own. Nothing is copied k times. A model is asked first
-whether it computes that as it would compute each candidate alone; one that does not gets each candidate as a row of a batch.
+`prefill` starts a `Context` (see `decoders.models.context`), a batch of texts that grow. A model is asked first whether it
+computes candidates of a text that share one forward pass as it would compute each alone; one that does not gets each
+candidate as a row of a batch.
 """
 
 from __future__ import annotations
@@ -19,6 +15,7 @@ import torch
 from torch import Tensor
 
 from decoders.errors import ModelMismatch, PromptTooLong
+from decoders.models.context import Context, RowContext, TreeContext, prefill
 
 START_TOKENS = ("<-start_of_text->",)
 """Start tokens that caption models add to a vocabulary whose declared start token is still the base model's."""
@@ -59,6 +56,7 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.name, self.digest, self.dtype = name, digest, dtype
         self.device: torch.device = next(model.parameters()).device
+        self._dtype: torch.dtype = model.dtype
         config = model.config.get_text_config(decoder=True)
         self.context_length = _context_length(config)
         self.vocab_size = int(model.get_output_embeddings().weight.shape[0])
@@ -159,21 +157,15 @@ class LanguageModel:
                     f"a prompt of {length} tokens does not fit {self.name}, which takes 1 to {self.context_length}; "
                     "shorten the prompt or choose a model with a longer context"
                 )
-        longest = max(lengths)
-        if longest != min(lengths) and not self.pads_prompts:
+        if len(set(lengths)) > 1 and not self.pads_prompts:
             raise ValueError(
                 f"{self.name} cannot hold prompts of different lengths {sorted(set(lengths))} in one batch"
             )
-        # Padding goes to the right: real tokens then stand where they stand without it, and no row is all padding.
-        ids = torch.tensor(
-            [[*prompt, *[self.end_id] * (longest - len(prompt))] for prompt in prompts], device=self.device
-        )
-        positions = torch.arange(longest, device=self.device)
-        row_lengths = torch.tensor(lengths, device=self.device)
-        mask = positions < row_lengths[:, None]
-        cache = _empty_cache(self.model)
-        hidden, last = self.forward(ids, positions.expand_as(ids), mask, cache, at=row_lengths[:, None] - 1)
-        return Context(self, cache, mask, row_lengths, hidden, last[:, 0])
+        return prefill(self, prompts, TreeContext if self.sees_trees else RowContext)
+
+    def empty_cache(self) -> Any:
+        """A transformers cache of the kind that this model uses, with nothing in it."""
+        return _empty_cache(self.model)
 
     def forward(
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Any, *, at: Tensor | None = None
@@ -183,8 +175,7 @@ class LanguageModel:
         Args:
             ids: `[batch, new]` int64.
             positions: `[batch, new]` int64, each token's place in its own text.
-            mask: `[batch, cached + new]` bool, False where a cache slot is padding; or `[batch, 1, new, cached + new]` in the
-                model's dtype, to be added to the attention scores.
+            mask: `[batch, cached + new]` bool, False where a cache slot is padding; of four dimensions it is passed on as it is.
             cache: a transformers `Cache`.
             at: `[batch, n]` int64, the places among the new tokens whose logits are wanted; None for all of them.
 
@@ -218,8 +209,7 @@ class LanguageModel:
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits, `[..., vocabulary]` float32, of vectors that the LM head sees, `[..., hidden]`; see `plain_head`."""
-        head = self.model.get_output_embeddings()
-        return self._only_known(head(hidden.to(head.weight.dtype)))
+        return self._only_known(self.model.get_output_embeddings()(hidden.to(self._dtype)))
 
     def _only_known(self, logits: Tensor) -> Tensor:
         logits = logits.float()
@@ -230,9 +220,8 @@ class LanguageModel:
     @cached_property
     def plain_head(self) -> bool:
         """Whether the LM head alone makes the logits; some models cap or scale them afterwards."""
-        ids = torch.tensor([[self.end_id, 0]], device=self.device)
         with torch.no_grad():
-            context = self.prefill(ids.tolist())
+            context = prefill(self, [[self.end_id, 0]], RowContext)
             return _close(self.head(context.hidden[:, -1])[:, : self._known], context.logits[:, : self._known], self)
 
     @cached_property
@@ -240,139 +229,22 @@ class LanguageModel:
         """Whether candidates that share one forward pass come out as each would alone, found out by trying both."""
         if not self.pads_prompts or self.room(4) < 0:
             return False
-        last = self._known - 1
-        tree, rows = (self.prefill([[self.end_id, 0, last], [last, 0]]) for _ in range(2))
-        if any(type(layer).__name__ != "DynamicLayer" for layer in tree._cache.layers):
+        if any(type(layer).__name__ != "DynamicLayer" for layer in self.empty_cache().layers):
             return False
+        last = self._known - 1
+        prompts = [[self.end_id, 0, last], [last, 0]]
         candidates = torch.tensor([[last, 0, last], [0, 0, self.end_id]], device=self.device)
-        expected = rows._look_ahead_rows(candidates)[0]
+        wanted = torch.tensor([[True, True, True], [False, True, True]], device=self.device)
+        expected = prefill(self, prompts, RowContext)
         try:
-            found = tree._look_ahead_tree(candidates, with_logits=True)[0]
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-            return False  # it cannot take a mask of four dimensions, each architecture in its own words
-        return _close(found, expected, self)
-
-
-class Context:
-    """A batch of texts inside the model: keys and values, final hidden states, and the next token's logits.
-
-    Attributes:
-        logits: `[batch, vocabulary]` float32, for the next token.
-        hidden: `[batch, slots, hidden]` float32, what the LM head saw at every position so far.
-        mask: `[batch, slots]` bool, False where a slot is padding.
-        lengths: `[batch]` int64, tokens of each text so far, prompt included.
-    """
-
-    def __init__(
-        self, lm: LanguageModel, cache: Any, mask: Tensor, lengths: Tensor, hidden: Tensor, logits: Tensor
-    ) -> None:
-        self._lm = lm
-        self._cache = cache
-        self._ahead: tuple[Tensor, Tensor, Tensor | None] | None = None
-        self.mask, self.lengths = mask, lengths
-        self.hidden, self.logits = hidden, logits
-
-    def __len__(self) -> int:
-        return len(self.logits)
-
-    @torch.no_grad()
-    def advance(self, tokens: Tensor) -> None:
-        """Append one token to each text.
-
-        Args:
-            tokens: `[batch]` int64.
-        """
-        if self._ahead is not None:
-            raise RuntimeError("commit to one of the candidates that were looked ahead at, or to none before looking")
-        mask = _grown(self.mask)
-        hidden, logits = self._lm.forward(tokens[:, None], self.lengths[:, None], mask, self._cache)
-        self._append(mask, hidden, logits[:, 0])
-
-    @torch.no_grad()
-    def look_ahead(self, candidates: Tensor) -> Tensor:
-        """Hidden states that candidate next tokens would have.
-
-        Args:
-            candidates: `[batch, k]` int64.
-
-        Returns:
-            `[batch, k, hidden]` float32. The next call must be `commit`.
-        """
-        if self._ahead is not None:
-            raise RuntimeError("commit to one of the candidates before looking ahead again")
-        if self._lm.sees_trees:
-            hidden, logits = self._look_ahead_tree(candidates, with_logits=not self._lm.plain_head)
-        else:
-            hidden, logits = self._look_ahead_rows(candidates)
-        self._ahead = candidates, hidden, logits
-        return hidden
-
-    @torch.no_grad()
-    def _look_ahead_tree(self, candidates: Tensor, *, with_logits: bool) -> tuple[Tensor, Tensor | None]:
-        """All candidates of a text in one row: `[batch, k, hidden]` and, if wanted, `[batch, k, vocabulary]`."""
-        batch, k = candidates.shape
-        dtype = self._lm.model.dtype
-        shut = torch.finfo(dtype).min
-        prefix = torch.zeros(self.mask.shape, dtype=dtype, device=self.mask.device).masked_fill_(~self.mask, shut)
-        own = torch.full((k, k), shut, dtype=dtype, device=self.mask.device).fill_diagonal_(0)
-        mask = torch.cat([prefix[:, None].expand(-1, k, -1), own.expand(batch, -1, -1)], dim=2)[:, None]
-        positions = self.lengths[:, None].expand_as(candidates)
-        none = candidates[:, :0]
-        hidden, logits = self._lm.forward(candidates, positions, mask, self._cache, at=None if with_logits else none)
-        return hidden, logits if with_logits else None
-
-    @torch.no_grad()
-    def _look_ahead_rows(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for a model that cannot take a tree: every candidate is a row with a copy of its text's cache."""
-        batch, k = candidates.shape
-        if k > 1:
-            self._cache.batch_repeat_interleave(k)
-        mask = _grown(self.mask).repeat_interleave(k, dim=0)
-        positions = self.lengths.repeat_interleave(k)[:, None]
-        hidden, logits = self._lm.forward(candidates.reshape(-1, 1), positions, mask, self._cache)
-        return hidden.view(batch, k, -1), logits.view(batch, k, -1)
-
-    @torch.no_grad()
-    def commit(self, choice: Tensor) -> None:
-        """Append the candidate with index `choice`, `[batch]` int64, of the last `look_ahead` to each text."""
-        if self._ahead is None:
-            raise RuntimeError("look ahead before committing to a candidate")
-        candidates, hidden, logits = self._ahead
-        self._ahead = None
-        rows = torch.arange(len(choice), device=choice.device)
-        if self._lm.sees_trees:
-            self._keep_branch(rows, choice)
-        elif candidates.shape[1] > 1:
-            self._cache.batch_select_indices(rows * candidates.shape[1] + choice)
-        chosen = hidden[rows, choice]
-        self._append(
-            _grown(self.mask), chosen[:, None], self._lm.head(chosen) if logits is None else logits[rows, choice]
-        )
-
-    def _keep_branch(self, rows: Tensor, choice: Tensor) -> None:
-        """Move the chosen candidate's keys and values to the first free slot and give up the slots behind it."""
-        slot = self.mask.shape[1]
-        for layer in self._cache.layers:
-            for name in ("keys", "values"):
-                states = getattr(layer, name)
-                states[:, :, slot] = states[rows, :, slot + choice]
-                setattr(layer, name, states[:, :, : slot + 1])
-
-    @torch.no_grad()
-    def keep(self, rows: Tensor) -> None:
-        """Drop every text but those at the indices `rows`, `[kept]` int64."""
-        self._cache.batch_select_indices(rows)
-        self.mask, self.lengths = self.mask[rows], self.lengths[rows]
-        self.hidden, self.logits = self.hidden[rows], self.logits[rows]
-
-    def _append(self, mask: Tensor, hidden: Tensor, logits: Tensor) -> None:
-        self.mask, self.logits = mask, logits
-        self.hidden = torch.cat([self.hidden, hidden], dim=1)
-        self.lengths = self.lengths + 1
-
-
-def _grown(mask: Tensor) -> Tensor:
-    return torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            found = prefill(self, prompts, TreeContext)
+            for context in (expected, found):
+                context.look_ahead(candidates, wanted)
+                context.commit(torch.tensor([1, 2], device=self.device))
+            second, expected_second = (context.look_ahead(candidates) for context in (found, expected))
+        except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return False  # its attention is not to be had from outside, each architecture in its own words
+        return _close(found.hidden, expected.hidden, self) and _close(second, expected_second, self)
 
 
 def _close(found: Tensor, expected: Tensor, lm: LanguageModel) -> bool:

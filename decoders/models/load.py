@@ -22,6 +22,7 @@ from decoders.models import torchvision_schemas
 from decoders.models.files import Files, hub_folder, local_folder
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
+from decoders.models.packed import pack_image_text, pack_language_model
 
 TOYBOX = Path(__file__).parent / "toybox"
 TOYBOX_LANGUAGE_MODELS = ("plain", "ornate", "stories")
@@ -217,7 +218,7 @@ def _read_language_model(name: str, files: Files, weights: torch.dtype, dtype: s
             f"the weights of {name} lack {len(lacking)} tensors or have them in other shapes, such as {lacking[0]}; "
             "download or save the model again"
         )
-    return LanguageModel(model.to(device), tokenizer, name=name, digest=files.digest, dtype=dtype)
+    return LanguageModel(pack_language_model(model.to(device)), tokenizer, name=name, digest=files.digest, dtype=dtype)
 
 
 def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> ImageTextModel:
@@ -242,7 +243,8 @@ def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, 
             f"{name} cannot be loaded as an image-text model ({_first_line(error)}); expected open_clip_config.json and "
             f"open_clip_model.safetensors that belong together, in {files.folder}"
         ) from error
-    return ImageTextModel(model.to(device, weights), preprocess, tokenizer, name=name, digest=files.digest, dtype=dtype)
+    model = pack_image_text(model.to(device, weights))
+    return ImageTextModel(model, preprocess, tokenizer, name=name, digest=files.digest, dtype=dtype)
 
 
 def _check_clip_folder(files: Files, name: str) -> None:

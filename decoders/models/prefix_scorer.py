@@ -1,40 +1,29 @@
 """Features of candidate texts that share a beginning, each token of which a causal text tower needs to see once.
 
-A `PrefixScorer` keeps the keys and values of the beginnings it has met. For each row of candidates it picks the beginning
-that they share (by ids, so a token that extends the last word shares less), and computes only what is new: the end of that
-beginning, and of each candidate the ids after it, end token included. All of it goes through the tower in one pass as a
-tree: every token sees the part of the beginning that is its own, and the tokens before it of its own candidate.
-
-In the last layer only end tokens are read, so nothing else has a query or an MLP there (Radford et al. 2021, section 2.4:
-the feature is the activation at the end token).
+A `PrefixScorer` keeps the keys and values of the beginnings it has met. What is new is planned in `decoders.models.text_tree` and
+goes through the tower packed, without padding: every token sees the part of its node's path that is its own, and the few tokens
+before it of its own text. In the last layer only end tokens have a query and an MLP, since the feature is the activation there
+(Radford et al. 2021, section 2.4).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-Ids = NDArray[np.int64]
+from decoders.models.packed import PackedAttention, is_plain
+from decoders.models.text_tree import Ids, TextTree, plan
 
-
-@dataclass(slots=True)
-class _Node:
-    """A beginning, and the distinct candidates that start with some of it."""
-
-    path: Ids
-    """Ids of the beginning."""
-    known: int
-    """How many of them the store has keys and values for."""
-    source: int
-    """Row of the store that has them."""
-    texts: list[tuple[int, Ids, int]]
-    """Number, ids up to the end token, and how many ids it shares with `path`, of each candidate."""
+_TOKENS = 768
+"""Tokens that go through the tower together on a CPU: few enough that a layer's activations stay in its cache."""
+_TOKENS_ELSEWHERE = 1 << 16
+"""And on other devices."""
 
 
 class PrefixScorer:
@@ -48,10 +37,10 @@ class PrefixScorer:
 
     def __init__(self, tower: Any) -> None:
         self._tower = tower
-        self._blocks = list(tower.transformer.resblocks)
-        self._dtype: torch.dtype = tower.transformer.get_cast_dtype()
+        self._layers = [_Layer(block) for block in tower.transformer.resblocks]
+        self._dtype: torch.dtype = tower.positional_embedding.dtype
         self._device: torch.device = tower.positional_embedding.device
-        self._paths: list[Ids] = []
+        self._paths = np.empty((0, 0), np.int64)
         self._store: list[tuple[Tensor, Tensor]] = []
         """Keys and values of each layer, `[paths, heads, slots, head]`."""
 
@@ -64,10 +53,7 @@ class PrefixScorer:
         return bool(blocks) and all(
             type(block) is ResidualAttentionBlock
             and not hasattr(block, "ln_1_kv")
-            and block.attn.in_proj_weight is not None
-            and block.attn.bias_k is None
-            and not block.attn.add_zero_attn
-            and type(block.mlp.c_fc) is torch.nn.Linear
+            and (type(block.attn) is PackedAttention or is_plain(block.attn))
             for block in blocks
         )
 
@@ -83,183 +69,201 @@ class PrefixScorer:
         Returns:
             `[rows * k, d]` float32 of unit length.
         """
-        table, stops = ids.cpu().numpy(), ends.cpu().numpy() + 1
-        nodes, where, count = self._plan([table[i, :stop] for i, stop in enumerate(stops.tolist())], rows)
-        return self._run(nodes, count)[torch.from_numpy(where).to(self._device)]
+        tree = plan(ids.cpu().numpy(), ends.cpu().numpy(), rows, self._paths)
+        heads = self._layers[0].heads
+        shape = (len(tree.paths), heads, tree.paths.shape[1], self._tower.positional_embedding.shape[1] // heads)
+        store = [
+            (
+                torch.zeros(shape, dtype=self._dtype, device=self._device),
+                torch.zeros(shape, dtype=self._dtype, device=self._device),
+            )
+            for _ in self._layers
+        ]
+        budget = _TOKENS if self._device.type == "cpu" else _TOKENS_ELSEWHERE
+        found = torch.cat([self._run(tree, first, last, store) for first, last in _chunks(tree, budget)])
+        self._paths, self._store = tree.paths, store
+        return found[_tensor(tree.texts, self._device)]
 
-    def _plan(self, texts: list[Ids], rows: int) -> tuple[list[_Node], Ids, int]:
-        """Sort candidates under the beginnings that they share; equal candidates under equal beginnings are one."""
-        k = len(texts) // rows
-        nodes: dict[bytes, _Node] = {}
-        numbers: dict[tuple[bytes, bytes], int] = {}
-        where = np.empty(len(texts), np.int64)
-        for row in range(rows):
-            group = texts[row * k : (row + 1) * k]
-            path = shared_beginning(group)
-            key = path.tobytes()
-            if key not in nodes:
-                nodes[key] = _Node(path, *self._find(path), [])
-            for place, text in enumerate(group, start=row * k):
-                name = key, text.tobytes()
-                if name not in numbers:
-                    numbers[name] = len(numbers)
-                    # The end token is never shared: its activation is what is wanted.
-                    nodes[key].texts.append((numbers[name], text, _agreeing(path, text[:-1])))
-                where[place] = numbers[name]
-        return list(nodes.values()), where, len(numbers)
-
-    def _find(self, path: Ids) -> tuple[int, int]:
-        """How much of a beginning is in the store, and in which row."""
-        shared = [_agreeing(path, stored) for stored in self._paths]
-        best = int(np.argmax(shared)) if shared else 0
-        return (shared[best] if shared else 0), best
-
-    def _run(self, nodes: list[_Node], count: int) -> Tensor:
-        """One pass through the tower; afterwards the store holds the beginnings of `nodes`."""
-        tree = _Tree.of(nodes, self._device, self._dtype)
-        tower, last = self._tower, len(self._blocks) - 1
-        x = tower.token_embedding(tree.ids).to(self._dtype) + tower.positional_embedding[tree.positions].to(self._dtype)
-        store: list[tuple[Tensor, Tensor]] = []
-        for number, block in enumerate(self._blocks):
-            queries = tree.ends if number == last else None
-            x, kept = self._block(block, x, tree, self._store[number] if self._store else None, queries)
-            store.append(kept)
-        self._paths, self._store = [node.path for node in nodes], store
+    def _run(self, tree: TextTree, first: int, last: int, store: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """One pass over the nodes from `first` to before `last`, `[texts, d]`; it fills their part of `store`."""
+        part = _Pass.of(tree, first, last, self._device)
+        tower = self._tower
+        x = tower.token_embedding(part.ids).to(self._dtype) + tower.positional_embedding[part.positions]
+        for number, layer in enumerate(self._layers):
+            keys, values = (each[first:last] for each in store[number])
+            if self._store and part.stored:
+                for new, old in zip((keys, values), self._store[number], strict=True):
+                    new[:, :, : part.stored] = old[part.sources, :, : part.stored]
+            x = layer(x, part, keys, values, last=number + 1 == len(self._layers))
         pooled = tower.ln_final(x)
         projection = tower.text_projection
         if projection is not None:
             pooled = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
-        features = torch.empty(count, pooled.shape[-1], device=self._device)
-        features[tree.numbers] = F.normalize(pooled.float(), dim=-1)
-        return features
+        return F.normalize(pooled.float(), dim=-1)
 
-    @staticmethod
-    def _block(
-        block: Any, x: Tensor, tree: _Tree, stored: tuple[Tensor, Tensor] | None, queries: Tensor | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One residual block on the packed tokens `x`, `[tokens, width]`; with `queries`, the output at these alone."""
-        attention, heads = block.attn, block.attn.num_heads
-        normed = block.ln_1(x)
-        q, k, v = F.linear(normed, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
-        q, k, v = (tree.spread(part, heads) for part in (q, k, v))
-        if stored is not None and tree.stored:
-            old = [part[tree.sources, :, : tree.stored] for part in stored]
-            k, v = torch.cat([old[0], k], dim=2), torch.cat([old[1], v], dim=2)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=tree.mask)
-        mixed = seen.transpose(1, 2).flatten(2).flatten(0, 1)[tree.slots]
-        if queries is not None:
-            x, mixed = x[queries], mixed[queries]
-        x = x + block.ls_1(attention.out_proj(mixed))
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
-        slots = tree.path_slots[:, None, :, None].expand(-1, heads, -1, k.shape[-1])
-        return x, (k.gather(2, slots), v.gather(2, slots))
+
+class _Layer:
+    """One residual block of the tower, on packed tokens."""
+
+    def __init__(self, block: Any) -> None:
+        self._block = block
+        self.heads: int = block.attn.num_heads
+
+    def _qkv(self, x: Tensor) -> Tensor:
+        attention = self._block.attn
+        if type(attention) is PackedAttention:
+            return attention.qkv(x)  # type: ignore[no-any-return]
+        return F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+
+    def __call__(self, x: Tensor, part: _Pass, keys: Tensor, values: Tensor, *, last: bool) -> Tensor:
+        """Tokens through the block, `[tokens, width]` to `[tokens, width]`; in the last block, to the end tokens alone.
+
+        Args:
+            x: the new tokens.
+            part: which of them belong to a path.
+            keys: `[nodes, heads, slots, head]`, the stored part of the nodes' paths; the new part is filled in.
+            values: the same.
+            last: whether only end tokens are read from here on.
+        """
+        block = self._block
+        q, k, v = self._qkv(block.ln_1(x)).view(len(x), 3, self.heads, -1).unbind(1)
+        for states, new in ((keys, k), (values, v)):
+            states[part.path_nodes, :, part.path_slots] = new[part.path_tokens]
+        asking = part.ends if last else part.all
+        if last:
+            x, q = x[asking.tokens], q[asking.tokens]
+        x = x + block.ls_1(block.attn.out_proj(_attend(q, k, v, keys, values, asking).flatten(1)))
+        return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[no-any-return]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, asking: _Queries) -> Tensor:
+    """Attention of queries, `[queries, heads, head]`, to their node's path and to what precedes them in their own text.
+
+    Args:
+        q: of the tokens that ask.
+        k: `[tokens, heads, head]`, of all tokens.
+        v: the same.
+        keys: `[nodes, heads, slots, head]`, of the paths.
+        values: the same.
+        asking: who sees whom.
+    """
+    q = q * q.shape[-1] ** -0.5
+    slots = keys.shape[2]
+    on_path = asking.gather(asking.spread(q) @ keys.transpose(2, 3))  # [queries, heads, slots]
+    scores = [on_path.masked_fill_(asking.hidden, -torch.inf)]
+    for before, too_far in asking.steps_back:
+        scores.append((q * k[before]).sum(dim=-1, keepdim=True).masked_fill_(too_far, -torch.inf))
+    weights = torch.cat(scores, dim=-1).float().softmax(dim=-1).to(q.dtype)
+    mixed = asking.gather(asking.spread(weights[..., :slots]) @ values)
+    for step, (before, _) in enumerate(asking.steps_back, start=slots):
+        mixed = torch.addcmul(mixed, weights[..., step, None], v[before])
+    return mixed
 
 
 @dataclass(frozen=True, slots=True)
-class _Tree:
-    """New tokens of all nodes, packed, and who sees whom."""
+class _Queries:
+    """Tokens whose attention is wanted, and what they may see."""
+
+    tokens: Tensor
+    """`[queries]` int64: their places among all tokens of the pass."""
+    nodes: Tensor
+    places: Tensor
+    """`[queries]` int64: each query's node, and its place among the node's queries."""
+    shape: tuple[int, int]
+    """Nodes, and the most queries that any of them has."""
+    hidden: Tensor
+    """`[queries, 1, slots]` bool: the places of its path that a query does not see."""
+    steps_back: tuple[tuple[Tensor, Tensor], ...]
+    """For 0, 1, 2, ... steps back in its own text: the token there, `[queries]` int64, and where that is too far,
+    `[queries, 1, 1]` bool."""
+
+    @classmethod
+    def of(cls, tokens: Ids, node: Ids, count: int, sees: Ids, back: Ids, slots: int, device: torch.device) -> _Queries:
+        """Queries of the tokens `tokens`; `node`, `sees` and `back` are theirs, of `count` nodes with `slots` slots."""
+        first = np.searchsorted(node, np.arange(count + 1))
+        steps = [
+            (_tensor(np.maximum(tokens - step, 0), device), _tensor(back <= step, device)[:, None, None])
+            for step in range(int(back.max()))
+        ]
+        return cls(
+            tokens=_tensor(tokens, device),
+            nodes=_tensor(node, device),
+            places=_tensor(np.arange(len(node)) - first[node], device),
+            shape=(count, int(np.diff(first).max())),
+            hidden=_tensor(np.arange(slots) >= sees[:, None], device)[:, None],
+            steps_back=tuple(steps),
+        )
+
+    def spread(self, packed: Tensor) -> Tensor:
+        """`[queries, heads, n]` as `[nodes, heads, most queries, n]`, zeros where a node has fewer."""
+        if len(packed) == self.shape[0] * self.shape[1]:
+            return packed.view(*self.shape, *packed.shape[1:]).transpose(1, 2)
+        padded = packed.new_zeros(*self.shape, *packed.shape[1:])
+        padded[self.nodes, self.places] = packed
+        return padded.transpose(1, 2)
+
+    def gather(self, padded: Tensor) -> Tensor:
+        """The other way round."""
+        padded = padded.transpose(1, 2)
+        if len(self.nodes) == self.shape[0] * self.shape[1]:
+            return padded.flatten(0, 1)
+        return padded[self.nodes, self.places]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """The new tokens of some nodes on the tower's device."""
 
     ids: Tensor
     positions: Tensor
-    """`[tokens]` int64: ids, and their places in their texts."""
-    slots: Tensor
-    """`[tokens]` int64: each token's place in the padded layout `[nodes * width]`."""
-    shape: tuple[int, int]
-    """Nodes and width of the padded layout."""
+    """`[tokens]` int64."""
     sources: Tensor
-    """`[nodes]` int64: row of the store with the node's beginning."""
+    """`[nodes]` int64: the row of the store with the node's beginning."""
     stored: int
     """Slots of the store that any node reads."""
-    mask: Tensor
-    """`[nodes, 1, width, stored + width]`, added to attention scores."""
-    ends: Tensor
-    """`[texts]` int64: the end tokens among the packed tokens."""
-    numbers: Tensor
-    """`[texts]` int64: which text each of them ends."""
+    path_tokens: Tensor
+    path_nodes: Tensor
     path_slots: Tensor
-    """`[nodes, longest path]` int64: where each id of the beginning stands among stored and new slots."""
+    """`[new path tokens]` int64: their places among the tokens, their nodes and their places in these nodes' paths."""
+    all: _Queries
+    ends: _Queries
 
     @classmethod
-    def of(cls, nodes: list[_Node], device: torch.device, dtype: torch.dtype) -> _Tree:
-        """Lay the nodes' new tokens out: first the new ids of the beginning, then those of one candidate after another."""
-        stored = max(node.known for node in nodes)
-        sizes = [len(n.path) - n.known + sum(len(text) - shared for _, text, shared in n.texts) for n in nodes]
-        width, total = max(sizes), sum(sizes)
-        sees = np.zeros((len(nodes), width, stored + width), bool)
-        sees[:, :, 0] = True  # padding sees something, or its softmax would be 0 / 0
-        path_slots = np.zeros((len(nodes), max(len(node.path) for node in nodes)), np.int64)
-        ids, positions, slots = (np.empty(total, np.int64) for _ in range(3))
-        ends: list[int] = []
-        numbers: list[int] = []
-        at = 0
-        for row, node in enumerate(nodes):
-            first = at
+    def of(cls, tree: TextTree, first: int, last: int, device: torch.device) -> _Pass:
+        """The tokens of the nodes from `first` to before `last`."""
+        here = slice(tree.first[first], tree.first[last])
+        positions, sees, back = tree.positions[here], tree.sees[here], tree.back[here]
+        node = np.repeat(np.arange(last - first), np.diff(tree.first[first : last + 1]))
+        on_path = np.flatnonzero(back == 0)
+        ends = tree.ends[(tree.ends >= here.start) & (tree.ends < here.stop)] - here.start
 
-            def add(new: Ids, shared: int, row: int = row, node: _Node = node, first: int = first) -> None:
-                """Tokens `new` that follow `shared` ids of the node's beginning."""
-                nonlocal at
-                start, stop = at - first, at - first + len(new)
-                ids[at : at + len(new)] = new
-                positions[at : at + len(new)] = np.arange(shared, shared + len(new))
-                slots[at : at + len(new)] = row * width + np.arange(start, stop)
-                sees[row, start:stop, : stored + start] = False
-                sees[row, start:stop, : min(shared, node.known)] = True
-                sees[row, start:stop, stored : stored + max(0, shared - node.known)] = True
-                sees[row, start:stop, stored + start : stored + stop] = np.tri(len(new), dtype=bool)
-                at += len(new)
+        def queries(tokens: Ids) -> _Queries:
+            return _Queries.of(
+                tokens, node[tokens], last - first, sees[tokens], back[tokens], tree.paths.shape[1], device
+            )
 
-            add(node.path[node.known :], node.known)
-            path_slots[row, : len(node.path)] = np.arange(len(node.path))
-            path_slots[row, node.known : len(node.path)] += stored - node.known
-            for number, text, shared in node.texts:
-                add(text[shared:], shared)
-                ends.append(at - 1)
-                numbers.append(number)
-        mask = torch.zeros(sees.shape, dtype=dtype).masked_fill_(~torch.from_numpy(sees), -torch.inf)[:, None]
-        sources = np.array([node.source for node in nodes])
-        arrays = [torch.from_numpy(array).to(device) for array in (ids, positions, slots, sources, path_slots)]
-        at_end, number_of = (torch.tensor(values, device=device) for values in (ends, numbers))
         return cls(
-            arrays[0], arrays[1], arrays[2], (len(nodes), width), arrays[3], stored, mask.to(device), at_end, number_of,
-            arrays[4],
-        )  # fmt: skip
-
-    def spread(self, packed: Tensor, heads: int) -> Tensor:
-        """`[tokens, width]` as `[nodes, heads, slots, head]`, zeros between."""
-        nodes, width = self.shape
-        if len(packed) == nodes * width:
-            padded = packed
-        else:
-            padded = packed.new_zeros(nodes * width, packed.shape[-1])
-            padded[self.slots] = packed
-        return padded.view(nodes, width, heads, -1).transpose(1, 2)
+            ids=_tensor(tree.ids[here], device),
+            positions=_tensor(positions, device),
+            sources=_tensor(tree.sources[first:last], device),
+            stored=int(tree.known[first:last].max()),
+            path_tokens=_tensor(on_path, device),
+            path_nodes=_tensor(node[on_path], device),
+            path_slots=_tensor(positions[on_path], device),
+            all=queries(np.arange(len(node))),
+            ends=queries(ends),
+        )
 
 
-def shared_beginning(texts: list[Ids]) -> Ids:
-    """The beginning of `texts`, end tokens excluded, that at least two of the texts that went along so far agree on.
-
-    It follows the larger branch, so the few that extend the last word do not shorten it for all others.
-    """
-    width = max(len(text) for text in texts)
-    table = np.full((len(texts), width), -1, np.int64)
-    for row, text in enumerate(texts):
-        table[row, : len(text) - 1] = text[:-1]
-    same = ((table == table[0]) & (table >= 0)).all(axis=0)
-    at = width if same.all() else int(same.argmin())
-    path, live = list(table[0, :at]), table
-    while at < width:
-        values, counts = np.unique(live[:, at][live[:, at] >= 0], return_counts=True)
-        if not len(values) or counts.max() < 2:
-            break
-        best = values[counts.argmax()]
-        path.append(best)
-        live = live[live[:, at] == best]
-        at += 1
-    return np.array(path, np.int64)
+def _chunks(tree: TextTree, budget: int) -> Iterator[tuple[int, int]]:
+    """Runs of nodes whose tokens stay within the budget, at least one node each."""
+    start = 0
+    for stop in range(1, len(tree.first)):
+        full = stop + 1 == len(tree.first) or tree.first[stop + 1] - tree.first[start] > budget
+        if full:
+            yield start, stop
+            start = stop
 
 
-def _agreeing(first: Ids, second: Ids) -> int:
-    """Length of the longest common prefix."""
-    length = min(len(first), len(second))
-    differs = first[:length] != second[:length]
-    return int(differs.argmax()) if differs.any() else length
+def _tensor(values: Any, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)

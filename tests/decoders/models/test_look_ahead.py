@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from decoders.models.language_model import Context, LanguageModel
+from decoders.models.context import Context, TreeContext
+from decoders.models.language_model import LanguageModel
 from decoders.models.load import load_language_model
 from tests.decoders.test_architectures import ARCHITECTURES, write
 
@@ -99,30 +100,62 @@ def test_a_head_that_is_not_all_of_it(request: pytest.FixtureRequest, tmp_path: 
     assert load(request, "gpt2", tmp_path).plain_head
 
 
-def test_a_model_that_ignores_the_mask_gets_rows(gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look-ahead that lets candidates see each other is noticed before it is used."""
-    from decoders.models import language_model
+def test_only_what_is_wanted_is_computed(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Texts want different numbers of candidates, on a model of either kind; one token each goes through the model."""
+    for name in ("gpt2", "llama", "GPTNeo"):
+        lm = load(request, name, tmp_path)
+        texts = [lm.encode(text) for text in TEXTS]
+        if not lm.pads_prompts:
+            texts = [(ids * 2)[:2] for ids in texts]
+        context = lm.prefill(texts)
+        candidates = torch.arange(5, 5 + 6 * len(texts)).view(len(texts), 6)
+        wanted = torch.tensor([[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 0], [0, 0, 1, 0, 0, 0]]).bool()
+        seen: list[int] = []
+        hook = lm.model.get_input_embeddings().register_forward_hook(
+            lambda _, inputs, __, seen=seen: seen.append(inputs[0].numel())
+        )
+        hidden = context.look_ahead(candidates, wanted)
+        hook.remove()
+        assert seen == [int(wanted.sum())]
+        assert not hidden[~wanted].any()
+        for row, place in wanted.nonzero().tolist():
+            expected, _ = alone(lm, [*texts[row], int(candidates[row, place])])
+            torch.testing.assert_close(hidden[row, place], expected, rtol=CLOSE, atol=CLOSE)
+        choice = torch.tensor([3, 5, 4, 2])
+        context.commit(choice)
+        texts = [[*ids, int(candidates[row, choice[row]])] for row, ids in enumerate(texts)]
+        check(lm, context, texts, candidates[:, :2])
+
+
+def test_texts_can_be_kept_several_times(gpt2_folder: Path) -> None:
+    """As beam search does: a text goes on in two ways, another is dropped."""
+    lm = load_language_model(f"local:{gpt2_folder}")
+    context = lm.prefill([[1, 2, 3], [4, 5], [6]])
+    context.keep(torch.tensor([1, 2, 1]))
+    context.advance(torch.tensor([7, 8, 9]))
+    check(lm, context, [[4, 5, 7], [6, 8], [4, 5, 9]], torch.tensor([[10], [11], [12]]))
+
+
+def test_a_tree_that_comes_out_wrong_is_not_used(gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-ahead that takes all texts for one is noticed before it is used."""
+    from decoders.models import language_model, tree_attention
 
     model = AutoModelForCausalLM.from_pretrained(gpt2_folder)
     tokenizer = AutoTokenizer.from_pretrained(gpt2_folder)
     lm = language_model.LanguageModel(model, tokenizer, name="masks nothing", digest="0")
-    forward = model.forward
-
-    def blind(**inputs: object) -> object:
-        mask = inputs["attention_mask"]
-        assert isinstance(mask, Tensor)
-        return forward(**{**inputs, "attention_mask": mask if mask.dim() == 2 else torch.zeros_like(mask)})
-
-    monkeypatch.setattr(model, "forward", blind)
+    monkeypatch.setattr(
+        tree_attention.Tree, "spread", lambda tree, packed: packed.transpose(0, 1)[None].transpose(1, 2)
+    )
     assert not lm.sees_trees
 
 
 def test_no_cache_grows_by_the_number_of_candidates(gpt2_folder: Path) -> None:
     lm = load_language_model(f"local:{gpt2_folder}")
     context = lm.prefill([[1, 2, 3], [4, 5, 6]])
+    assert isinstance(context, TreeContext)
+    before = sum(each.numel() for each in context._keys)
     context.look_ahead(torch.arange(80).view(2, 40))
-    layer = context._cache.layers[0]
-    assert layer.keys.shape[0] == 2
-    assert layer.keys.shape[2] == 3 + 40
+    assert sum(each.numel() for each in context._keys) == before
     context.commit(torch.tensor([7, 39]))
-    assert layer.keys.shape[2] == 4
+    assert context._keys[0].shape[0] == 2
+    assert context._keys[0].shape[2] <= 2 * (3 + 1)

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text
-from decoders.models.prefix_scorer import PrefixScorer, shared_beginning
+from decoders.models.prefix_scorer import PrefixScorer
 from decoders.models.text_ids import WordIds
+from decoders.models.text_tree import shared_beginnings
 
 CLOSE = 1e-5
 PIECES = (
@@ -132,7 +133,10 @@ def test_other_tokenizers_are_asked_whole() -> None:
     assert asked == [["a b", "c"]]
 
 
-def test_the_beginning_follows_the_majority() -> None:
-    texts = [[0, 5, 6, 9], [0, 5, 7, 9], [0, 5, 7, 8, 9], [0, 4, 9]]
-    assert shared_beginning([np.array(text) for text in texts]).tolist() == [0, 5, 7]
-    assert shared_beginning([np.array([0, 9]), np.array([0, 9])]).tolist() == [0]
+def test_the_beginning_is_what_more_than_half_share() -> None:
+    rows = [
+        [[0, 5, 6, -1], [0, 5, 7, -1], [0, 5, 7, 8], [0, 4, -1, -1], [0, 5, 7, 2]],
+        [[0, 1, -1, -1], [0, 1, -1, -1], [0, -1, -1, -1], [0, 2, -1, -1], [0, 3, -1, -1]],
+    ]
+    assert shared_beginnings(np.array(rows)).tolist() == [[0, 5, 7, -1], [0, -1, -1, -1]]
+    assert shared_beginnings(np.array(rows)[:, :1]).tolist() == [[0, 5, 6, -1], [0, 1, -1, -1]]
