@@ -39,37 +39,46 @@ class Contrastive(StepDecoder):
         return best(candidates, contrastive_score(step, candidates, self.config.alpha))
 
 
-def contrastive_score(step: Step, candidates: Candidates, alpha: float, extra: Tensor | None = None) -> Tensor:
+def contrastive_score(
+    step: Step, candidates: Candidates, alpha: float, extra: Tensor | None = None, unknown: float = 0
+) -> Tensor:
     """`(1 - alpha) * p - alpha * degeneration penalty + extra` of each candidate, `[batch, k]` float32.
 
     Candidates that cannot win are not looked ahead at; their score is -inf.
+
+    Args:
+        step: whose candidates they are.
+        candidates: what competes.
+        alpha: weight of the penalty.
+        extra: what else counts, `[batch, k]`.
+        unknown: how much of what will be added later can set one candidate ahead of another.
     """
     base = (1 - alpha) * candidates.probs + (0 if extra is None else extra)
     if alpha == 0:
         return base
-    alive = can_win(base, alpha)
+    alive = can_win(base, 2 * alpha + unknown)
     hidden = F.normalize(step.look_ahead(candidates.ids, alive), dim=-1)
     cosines = hidden @ step.directions.transpose(1, 2)
     penalty = cosines.masked_fill(~step.history_mask[:, None], -torch.inf).amax(dim=-1)
     return (base - alpha * penalty).masked_fill(~alive, -torch.inf)
 
 
-def can_win(base: Tensor, alpha: float) -> Tensor:
-    """Which candidates can win, whatever the degeneration penalties, `[batch, k]` bool.
+def can_win(known: Tensor, unknown: float) -> Tensor:
+    """Which candidates can win, whatever the unknown part of their scores, `[batch, k]` bool.
 
-    The penalty is a cosine, so the score s = base - alpha * penalty lies in [base - alpha, base + alpha].
-    Let b be the best base of the row and w the candidate that has it: s(w) >= b - alpha.
-    If base(v) < b - 2 alpha, then s(v) <= base(v) + alpha < b - alpha <= s(w): v loses to w.
+    Let the unknown part of any score lie in an interval of length u, and w have the best known part of its row.
+    If known(v) < known(w) - u, then score(v) < score(w) whatever the two unknown parts are: v loses to w.
     What is left out therefore never wins, and w itself is never left out.
+    A degeneration penalty is a cosine, so alpha times it lies within 2 alpha; a share of beta lies within beta.
     In float32 both sides err by a few units in the last place; the margin is a hundred of them.
 
     Args:
-        base: `[batch, k]` float32, the scores without the penalty.
-        alpha: weight of the penalty.
+        known: `[batch, k]` float32.
+        unknown: u.
     """
-    top = base.amax(dim=1, keepdim=True)
-    margin = 100 * torch.finfo(base.dtype).eps * (1 + base.abs().amax(dim=1, keepdim=True))
-    return base >= top - 2 * alpha - margin
+    top = known.amax(dim=1, keepdim=True)
+    margin = 100 * torch.finfo(known.dtype).eps * (1 + top.abs())
+    return known >= top - unknown - margin
 
 
 def best(candidates: Candidates, scores: Tensor) -> Tensor:

@@ -105,9 +105,14 @@ class Step:
         return self.lm.tokenizer
 
     @cached_property
+    def log_mass(self) -> Tensor:
+        """What a logit is above its log-probability, `[batch, 1]` float32: the log-sum-exp of the row."""
+        return self.logits.logsumexp(dim=-1, keepdim=True)
+
+    @cached_property
     def log_probs(self) -> Tensor:
         """`[batch, vocabulary]` float32, at temperature 1."""
-        return torch.log_softmax(self.logits, dim=-1)
+        return self.logits - self.log_mass
 
     @cached_property
     def probs(self) -> Tensor:
@@ -117,7 +122,7 @@ class Step:
     def candidates(self, k: int) -> Candidates:
         """The `k` likeliest next tokens; fewer if the vocabulary is smaller."""
         ids = top_ids(self.logits, min(k, self.logits.shape[-1]))
-        return Candidates(ids, self.probs.gather(1, ids))
+        return Candidates(ids, (self.logits.gather(1, ids) - self.log_mass).exp())
 
     def look_ahead(self, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Final hidden states that candidate tokens would have, `[batch, k, hidden]` float32.
@@ -166,26 +171,35 @@ class Step:
             NeedMissing: no image-text model, or a prompt without an image.
             UnreadableImage: an image that cannot be opened.
         """
-        return self._logits(self._models.clip.candidate_features(texts, self._sight.scorer))
+        return self._logits(
+            self._sight.images(self.prompts), self._models.clip.candidate_features(texts, self._sight.scorer)
+        )
 
-    def candidate_logits(self, ids: Tensor, last: int) -> Tensor:
-        """Scaled cosines of each row's image and its text with each candidate token appended, `[batch, k]` float32.
+    def candidate_logits(self, ids: Tensor, last: int, rows: Tensor | None = None) -> Tensor:
+        """Scaled cosines of each row's image and its text with each candidate token appended, `[rows, k]` float32.
 
         It is `image_text_logits(texts(ids, last))`, without spelling the texts out.
 
         Args:
             ids: `[batch, k]` int64.
             last: keep this many tokens at the end, the candidate included.
+            rows: `[batch]` bool, the rows that are asked about; None for all.
 
         Raises:
             NeedMissing: no image-text model, or a prompt without an image.
             UnreadableImage: an image that cannot be opened.
         """
-        said = [generated[max(0, len(generated) - last + 1) :] for generated in self.generated]
-        return self._logits(self._models.clip.continuation_features(self.lm, said, ids, self._sight.scorer))
+        images = self._sight.images(self.prompts)
+        asked = range(len(ids)) if rows is None else rows.nonzero()[:, 0].tolist()
+        if not asked:
+            return self.logits.new_empty(0, ids.shape[1])
+        said = [self.generated[row][max(0, len(self.generated[row]) - last + 1) :] for row in asked]
+        if rows is not None:
+            ids, images = ids[rows], images[rows]
+        return self._logits(images, self._models.clip.continuation_features(self.lm, said, ids, self._sight.scorer))
 
-    def _logits(self, features: Tensor) -> Tensor:
-        cosines = torch.einsum("bd,bkd->bk", self._sight.images(self.prompts), features)
+    def _logits(self, images: Tensor, features: Tensor) -> Tensor:
+        cosines = torch.einsum("bd,bkd->bk", images, features)
         return (self._models.clip.logit_scale * cosines).to(self.logits.device)
 
     @cached_property
@@ -272,7 +286,7 @@ def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: Langua
         step = Step(rows, context, lm, decoder.models, sight)
         chosen = decoder.select(step)
         choice = None if step._ahead is None else _index_of(chosen, *step._ahead)
-        gained = (step.logits.gather(1, chosen[:, None])[:, 0] - step.logits.logsumexp(dim=-1)).tolist()
+        gained = (step.logits.gather(1, chosen[:, None]) - step.log_mass)[:, 0].tolist()
         for row, token, log_probability in zip(rows, chosen.tolist(), gained, strict=True):
             row.tokens.append(token)
             row.log_probability += log_probability
@@ -346,8 +360,10 @@ def top_ids(logits: Tensor, k: int) -> Tensor:
 
     `torch.topk` alone breaks ties as it likes, differently from one batch size to another.
     """
-    values, ids = torch.topk(logits, k, dim=-1)
-    tied = (logits >= values[:, -1:]).sum(dim=-1) > k
+    values, ids = torch.topk(logits, min(k + 1, logits.shape[-1]), dim=-1)
+    # One more than asked for, so that a tie between the last that is in and the first that is out shows.
+    tied = (values[:, k:] == values[:, k - 1 : k]).any(dim=-1)
+    values, ids = values[:, :k], ids[:, :k]
     ids, order = ids.sort(dim=-1)
     values = values.gather(1, order)
     ids = ids.gather(1, values.sort(dim=-1, descending=True, stable=True).indices)

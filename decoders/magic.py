@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from decoders.base import DecoderConfig, Need, StepDecoder
-from decoders.contrastive import ContrastiveConfig, best, contrastive_score
-from decoders.loop import Step
+from decoders.contrastive import ContrastiveConfig, best, can_win, contrastive_score
+from decoders.loop import Candidates, Step
 
 
 class MagicConfig(ContrastiveConfig):
@@ -39,5 +39,14 @@ class Magic(StepDecoder):
         candidates = step.candidates(config.k)
         if config.beta == 0:
             return best(candidates, contrastive_score(step, candidates, config.alpha))
-        fit = step.candidate_logits(candidates.ids, config.clip_text_max_len).softmax(dim=-1)
-        return best(candidates, contrastive_score(step, candidates, config.alpha, config.beta * fit))
+        if config.beta < 2 * config.alpha:  # the image moves less than the penalty: hear the language model first
+            scores = contrastive_score(step, candidates, config.alpha, unknown=config.beta)
+            unsettled = can_win(scores, config.beta).sum(dim=1) > 1
+            scores[unsettled] += config.beta * self._fit(step, candidates, unsettled)
+            return best(candidates, scores)
+        image = config.beta * self._fit(step, candidates)
+        return best(candidates, contrastive_score(step, candidates, config.alpha, image))
+
+    def _fit(self, step: Step, candidates: Candidates, rows: Tensor | None = None) -> Tensor:
+        """The magic score f of each candidate, of the rows where `rows` is True, `[rows, k]`."""
+        return step.candidate_logits(candidates.ids, self.config.clip_text_max_len, rows).softmax(dim=-1)

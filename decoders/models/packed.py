@@ -110,11 +110,14 @@ def pack_language_model(model: Any) -> Any:
     Returns:
         The model.
     """
+    from transformers.activations import NewGELUActivation
     from transformers.pytorch_utils import Conv1D
 
     if can_pack(model):
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
+                if type(child) is NewGELUActivation:  # torch has the same function in one pass over memory
+                    setattr(parent, name, nn.GELU(approximate="tanh"))
                 if type(child) is nn.Linear:
                     setattr(parent, name, PackedLinear(child.weight, child.bias))
                 elif type(child) is Conv1D:  # GPT-2's linear layer, which stores its weight transposed
@@ -144,6 +147,11 @@ def is_plain(attention: nn.MultiheadAttention) -> bool:
         and not attention.add_zero_attn
         and (attention.dropout == 0 or not attention.training)
     )
+
+
+def packed_modules(model: nn.Module) -> int:
+    """How many layers of a model are packed."""
+    return sum(isinstance(module, PackedLinear) for module in model.modules())
 
 
 def can_pack(model: nn.Module) -> bool:

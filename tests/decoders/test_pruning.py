@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoders import contrastive
+from decoders import contrastive, magic
 from decoders.base import Decoder, Limits, Models, Prompt
 from decoders.contrastive import Contrastive, can_win
 from decoders.loop import Step
@@ -29,7 +29,7 @@ def test_the_winner_is_never_left_out() -> None:
         extreme = torch.rand(base.shape, generator=generator)
         penalty = torch.where(extreme < 0.3, 1.0, torch.where(extreme > 0.7, -1.0, penalty))
         winners = (base - alpha * penalty).argmax(dim=1, keepdim=True)
-        alive = can_win(base, alpha)
+        alive = can_win(base, 2 * alpha)
         assert alive.gather(1, winners).all()
         left_out += int((~alive).sum())
     assert left_out > 10_000
@@ -39,7 +39,7 @@ def test_the_bound_is_as_far_as_two_penalties_reach() -> None:
     """The best base has the worst penalty and the other the best one: up to 2 alpha behind it still wins."""
     for alpha in (0.05, 0.4):
         base = torch.tensor([[1.0, 1.0 - 2 * alpha + 1e-3, 1.0 - 2 * alpha - 1e-3]])
-        assert can_win(base, alpha).tolist() == [[True, True, False]]
+        assert can_win(base, 2 * alpha).tolist() == [[True, True, False]]
         scores = base - alpha * torch.tensor([[1.0, -1.0, -1.0]])
         assert int(scores.argmax()) == 1
 
@@ -52,6 +52,7 @@ def test_the_bound_is_as_far_as_two_penalties_reach() -> None:
         (Contrastive, {"k": 10, "alpha": 0.6}),
         (Magic, {"k": 20, "alpha": 0.01, "beta": 2.0}),
         (Magic, {"k": 5, "alpha": 0.6, "beta": 0.15}),
+        (Magic, {"k": 8, "alpha": 0.2, "beta": 0.01}),
     ],
 )
 def test_texts_with_and_without(
@@ -77,9 +78,37 @@ def test_texts_with_and_without(
     decoder = kind(kind.Config(**config), models, Limits(10))
     pruned = decoder.decode(prompts, [0] * len(prompts))
     widths = looked.copy()
-    monkeypatch.setattr(contrastive, "can_win", lambda base, alpha: torch.ones_like(base, dtype=torch.bool))
+    for module in (contrastive, magic):
+        monkeypatch.setattr(module, "can_win", lambda known, unknown: torch.ones_like(known, dtype=torch.bool))
     unpruned = decoder.decode(prompts, [0] * len(prompts))
     assert [g.tokens for g in pruned] == [g.tokens for g in unpruned]
     assert [g.finish for g in pruned] == [g.finish for g in unpruned]
     if config["alpha"] < 0.1:
         assert min(widths) < config["k"] == max(looked), "the settings must be such that something is left out"
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_an_image_that_cannot_change_the_choice_is_not_asked(
+    request: pytest.FixtureRequest,
+    name: str,
+    clip_folder: Path,
+    image_files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some rows of some steps are settled by the language model alone; the texts are those of the plain sum."""
+    lm = load_language_model(f"local:{request.getfixturevalue(name + '_folder')}")
+    models = Models(lm, load_image_text(f"local-dir:{clip_folder}"))
+    prompts = [Prompt(text, text, image_files[n]) for n, text in enumerate(TEXTS)]
+    asked: list[tuple[int, int]] = []
+    candidate_logits = Step.candidate_logits
+
+    def counting(step: Step, ids: Tensor, last: int, rows: Tensor | None = None) -> Tensor:
+        asked.append((len(ids), len(ids) if rows is None else int(rows.sum())))
+        return candidate_logits(step, ids, last, rows)
+
+    monkeypatch.setattr(Step, "candidate_logits", counting)
+    said = {}
+    for alpha, beta in ((0.3, 0.05), (0.3, 0.3), (0.3, 0.59)):
+        said[beta] = Magic(Magic.Config(k=6, alpha=alpha, beta=beta), models, Limits(10)).decode(prompts, [0] * 6)
+    assert any(0 < some < all_ for all_, some in asked), "rows must differ in whether the image can matter"
+    assert len({tuple(g.tokens for g in generations) for generations in said.values()}) > 1
