@@ -219,10 +219,8 @@ class CandidateCosines:
         """Encode candidates that have no features yet: token `tokens[i]` behind the text in slot `slots[i]`, `[n]` each."""
         text_in = {slot: text for text, slot in self._slots.items()}
         wanted = {int(slot): tokens[slots == slot].tolist() for slot in np.unique(slots)}
-        for ids in wanted.values():
-            ids.sort(
-                key=lambda token: self._piece(token).lower()
-            )  # a pass computes equal texts once, and CLIP ignores case
+        for ids in wanted.values():  # CLIP ignores case, and equal texts of one pass are computed once
+            ids.sort(key=lambda token: self._piece(token).lower())
         group = max(1, min(self._GROUP, self._ABREAST // len(wanted)))
         for start in range(0, max(map(len, wanted.values())), group):
             part = {slot: ids[start : start + group] for slot, ids in wanted.items() if len(ids) > start}
