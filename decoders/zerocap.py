@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
@@ -39,7 +39,8 @@ class ZeroCapConfig(DecoderConfig):
     beam_size: int = Field(default=5, ge=1)
     """Texts that are written side by side for an image; 5 upstream, 1 in the MAGIC comparison."""
     cond_text: str | None = "Image of a"
-    """What the caption continues, behind the language model's start token; None continues the example's own prompt."""
+    """What the caption continues, behind the language model's start token. None, in a suite `cond_text = false`, continues the
+    example's own prompt, for language models that learned another beginning."""
     candidates: int = Field(default=512, ge=1)
     """How many of the likeliest tokens the image-text model judges."""
     num_iterations: int = Field(default=5, ge=0)
@@ -69,6 +70,11 @@ class ZeroCapConfig(DecoderConfig):
     normalise: Literal["row", "joint"] = "row"
     """Over what the fused distribution sums to one: each beam by itself, or, as in the released code, all beams of an image
     together, which takes about `log(beam_size)` from each unfinished beam at each token and so favours short captions."""
+
+    @field_validator("cond_text", mode="before")
+    @classmethod
+    def _none_in_toml(cls, value: Any) -> Any:
+        return None if value is False else value  # TOML has no None
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +131,14 @@ class ZeroCap(Decoder):
         first = context_text(lm, self._context(Prompt("", ""))) if shared else None
         return CandidateCosines(lm, self.models.clip, first)
 
+    @cached_property
+    def _end(self) -> int:
+        return single_id(self.models.lm, self.config.end_token)
+
+    @cached_property
+    def _forbidden(self) -> Tensor:
+        return forbidden_ids(self.models.lm).to(self.models.lm.device)
+
     def _context(self, prompt: Prompt) -> list[int]:
         lm = self.models.lm
         if self.config.cond_text is None:
@@ -144,8 +158,9 @@ class ZeroCap(Decoder):
             The hypotheses of each image, best mean log-probability first.
         """
         lm, joint = self.models.lm, self.config.normalise == "joint"
-        ends = frozenset({lm.end_id, single_id(lm, self.config.end_token)})
+        ends = frozenset({lm.end_id, self._end})
         cosines = self._cosines
+        cosines.start()
         cache = ShiftedCache(lm, contexts)
         beams = [[Hypothesis(tuple(context))] for context in contexts]
         # what is computed: the unfinished texts; all texts of an unfinished image where they are normalised together
@@ -179,52 +194,54 @@ class ZeroCap(Decoder):
     ) -> Tensor:
         """Log of the fused distribution of each row's next token, not yet normalised, `[rows, vocabulary]` float32."""
         config = self.config
-        unshifted = torch.log_softmax(cache.logits(), dim=-1)
-        prefixes = [context_text(self.models.lm, text) for text in texts]
         shift = cache.no_shift()
-        for _ in range(config.num_iterations if shift else 0):
-            shift = self._improve(cache, shift, unshifted, prefixes, images, cosines)
-        logits = self._adjust(cache.shifted_logits(shift), texts, index)
+        steps = config.num_iterations if shift else 0
+        prefixes = [context_text(self.models.lm, text) for text in texts] if steps else []
+        with torch.set_grad_enabled(steps > 0):
+            logits = cache.logits(shift)
+        unshifted = torch.log_softmax(logits.detach(), dim=-1)
+        for left in reversed(range(steps)):
+            shift = self._improve(shift, logits, unshifted, prefixes, images, cosines)
+            with torch.set_grad_enabled(left > 0):
+                logits = cache.shifted_logits(shift)
+        logits = self._adjust(logits, texts, index)
         return config.fusion_factor * torch.log_softmax(logits, dim=-1) + (1 - config.fusion_factor) * unshifted
 
     def _improve(
         self,
-        cache: ShiftedCache,
         shift: Sequence[Tensor],
+        logits: Tensor,
         unshifted: Tensor,
         prefixes: Sequence[str],
         images: Tensor,
         cosines: CandidateCosines,
     ) -> list[Tensor]:
-        """One gradient step on the shift; every row's is its own."""
+        """One gradient step on the shift that gave `logits`; every row's is its own."""
         config = self.config
-        leaves = [tensor.detach().requires_grad_() for tensor in shift]
         with torch.enable_grad():
-            log_p = torch.log_softmax(cache.shifted_logits(leaves), dim=-1)
+            log_p = torch.log_softmax(logits, dim=-1)
             likeliest = top_ids(log_p.detach(), min(config.candidates, log_p.shape[-1]))
             wanted = torch.softmax(cosines(prefixes, likeliest, images) / config.clip_loss_temperature, dim=-1)
             towards_image = -(wanted * log_p.gather(1, likeliest)).sum()
             away_from_language = (log_p.exp() * (log_p - unshifted)).sum()
             loss = config.clip_scale * towards_image + config.ce_scale * away_from_language
-            gradients = torch.autograd.grad(loss, leaves)
+            gradients = torch.autograd.grad(loss, shift)
         return [
-            leaf.detach() - config.stepsize * gradient / _norms(gradient) ** config.grad_norm_factor
-            for leaf, gradient in zip(leaves, gradients, strict=True)
+            (part.detach() - config.stepsize * gradient / _norms(gradient) ** config.grad_norm_factor).requires_grad_()
+            for part, gradient in zip(shift, gradients, strict=True)
         ]
 
     def _adjust(self, logits: Tensor, texts: Sequence[Sequence[int]], index: int) -> Tensor:
         """Logits with the released code's preferences among tokens, in its order, `[rows, vocabulary]`."""
-        config, lm = self.config, self.models.lm
+        config = self.config
         if config.repetition_penalty != 1:
             last = torch.tensor([text[-4:] for text in texts], device=logits.device)
             repeated = torch.zeros_like(logits, dtype=torch.bool).scatter(1, last, True)
             logits = torch.where(repeated, scale_down(logits, config.repetition_penalty), logits)
-        end = single_id(lm, config.end_token)
         factor = config.first_end_factor if index == 0 else 1 / config.end_factor
-        logits[:, end] = scale_down(logits[:, end], factor)
+        logits[:, self._end] = scale_down(logits[:, self._end], factor)
         if config.forbidden_factor != 1:
-            banned = forbidden_ids(lm).to(logits.device)
-            logits[:, banned] = scale_down(logits[:, banned], config.forbidden_factor)
+            logits[:, self._forbidden] = scale_down(logits[:, self._forbidden], config.forbidden_factor)
         return logits
 
     def _choose(self, beam: Sequence[Hypothesis], image: Tensor) -> Generation:

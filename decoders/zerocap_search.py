@@ -6,7 +6,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decoders.errors import ModelMismatch
@@ -136,11 +138,16 @@ def context_text(lm: LanguageModel, context: Sequence[int]) -> str:
 class CandidateCosines:
     """Cosines between images and texts with one more token; the features of each text are computed once.
 
-    The likeliest tokens are almost the same at each of the gradient steps of a token, and all images share the first text.
+    The likeliest tokens are almost the same at each of the gradient steps of a token, images and beams may stand on the same
+    text, and all images start from one.
     """
 
-    _PREFIXES = 64
-    """Texts whose candidates are remembered at least."""
+    _TEXTS = 64
+    """Texts whose candidates are remembered at least; about 1.4 MB each with GPT-2, ViT-B/32 and 512 candidates."""
+    _ABREAST = 512
+    """Candidates in one pass of the text tower, of all texts together: enough to keep it busy, little enough for any memory."""
+    _GROUP = 128
+    """Candidates of one text in one pass at most: they lie side by side, so attention grows with the square of their number."""
 
     def __init__(self, lm: LanguageModel, clip: ImageTextModel, always: str | None = None) -> None:
         """Start without any features.
@@ -151,55 +158,91 @@ class CandidateCosines:
             always: a text whose candidates are never forgotten: the one that all captions start from.
         """
         self._lm, self._clip, self._always = lm, clip, always
+        self._scorer = clip.prefix_scorer()
         self._pieces: dict[int, str] = {}
-        self._known: dict[str, tuple[Tensor, Tensor]] = {}
+        self._slots: dict[str, int] = {}
+        """Where each text stands in the tables; the one that was asked for last is last."""
+        self._places = torch.empty(0, lm.vocab_size, dtype=torch.int32, device=clip.device)
+        """`[slots, vocabulary]`: where among its text's features a candidate's are; -1 if it has none."""
+        self._features = torch.empty(0, 0, 0, device=clip.device)
+        """`[slots, places, d]`."""
+        self._taken: list[int] = []
+        """Places of each slot that hold features."""
+        self._free: list[int] = []
+        """Slots of texts that were forgotten."""
 
-    def __call__(self, prefixes: Sequence[str], ids: Tensor, images: Tensor) -> Tensor:
+    def start(self) -> None:
+        """Begin a decoding run: what was kept to continue the texts of the last one is of no use."""
+        self._scorer = self._clip.prefix_scorer()
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str], ids: Tensor, images: Tensor) -> Tensor:
         """Cosines of each row's image with its text continued by each candidate, `[rows, k]` float32.
 
         Args:
-            prefixes: the text of each row.
+            texts: the text of each row.
             ids: `[rows, k]` int64.
             images: `[rows, d]`, unit length.
         """
-        self._learn(prefixes, ids)
-        rows = []
-        for prefix, candidates, image in zip(prefixes, ids, images, strict=True):
-            places, features = self._known[prefix]
-            rows.append(features[places[candidates.to(places.device)]] @ image)
-        for prefix in list(self._known)[: -max(self._PREFIXES, len(prefixes))]:
-            if prefix != self._always:
-                del self._known[prefix]
-        return torch.stack(rows).to(ids.device)
+        self._make_room(dict.fromkeys(texts))
+        slots = torch.tensor([self._slots[text] for text in texts], device=self._places.device)[:, None]
+        candidates = ids.to(slots.device)
+        new = self._places[slots, candidates] < 0
+        # What has to be encoded is the one thing that the host must know; equal rows want it once.
+        names = np.unique((slots * self._places.shape[1] + candidates)[new].cpu().numpy())
+        if len(names):
+            self._learn(*np.divmod(names, self._places.shape[1]))
+        features = self._features[slots, self._places[slots, candidates].long()]
+        return torch.einsum("rkd,rd->rk", features, images.to(features.device)).to(ids.device)
 
-    @torch.no_grad()
-    def _learn(self, prefixes: Sequence[str], ids: Tensor) -> None:
-        """Encode the texts that are new, all in one call."""
-        rows_of: dict[str, list[int]] = {}
-        for row, prefix in enumerate(prefixes):
-            rows_of.setdefault(prefix, []).append(row)
-        listed = ids.tolist()
-        texts: list[str] = []
-        missing: list[tuple[str, Tensor]] = []
-        for prefix, rows in rows_of.items():
-            candidates = torch.tensor(sorted({int(i) for row in rows for i in listed[row]}), device=self._clip.device)
-            if prefix in self._known:
-                self._known[prefix] = self._known.pop(prefix)  # forgotten last
-                candidates = candidates[self._known[prefix][0][candidates] < 0]
-            if len(candidates):
-                missing.append((prefix, candidates))
-                texts += [prefix + self._piece(token) for token in candidates.tolist()]
-        if not texts:
-            return
-        features = self._clip.text_features(texts)
-        found_by = torch.split(features, [len(candidates) for _, candidates in missing])
-        for (prefix, candidates), found in zip(missing, found_by, strict=True):
-            if prefix not in self._known:
-                places = torch.full((self._lm.vocab_size,), -1, device=self._clip.device)
-                self._known[prefix] = places, found.new_empty(0, found.shape[1])
-            places, known = self._known[prefix]
-            places[candidates] = torch.arange(len(known), len(known) + len(candidates), device=places.device)
-            self._known[prefix] = places, torch.cat([known, found])
+    def _make_room(self, texts: Collection[str]) -> None:
+        """Give each text a slot. Where there are too many, long texts go first: few captions share them."""
+        new = [text for text in texts if text not in self._slots]
+        for text in texts:
+            if text in self._slots:
+                self._slots[text] = self._slots.pop(text)
+        excess = len(self._slots) + len(new) - max(self._TEXTS, len(texts))
+        spare = sorted((t for t in self._slots if t not in texts and t != self._always), key=lambda t: -t.count(" "))
+        self._free += [self._slots.pop(text) for text in spare[: max(0, excess)]]
+        lacking = len(new) - len(self._free)
+        if lacking > 0:
+            self._free += range(len(self._taken), len(self._taken) + lacking)
+            self._taken += [0] * lacking
+            self._places = torch.cat([self._places, self._places.new_empty(lacking, self._places.shape[1])])
+            self._features = torch.cat([self._features, self._features.new_empty(lacking, *self._features.shape[1:])])
+        for text in new:
+            slot = self._slots[text] = self._free.pop()
+            self._taken[slot] = 0
+            self._places[slot] = -1
+
+    def _learn(self, slots: NDArray[np.int64], tokens: NDArray[np.int64]) -> None:
+        """Encode candidates that have no features yet: token `tokens[i]` behind the text in slot `slots[i]`, `[n]` each."""
+        text_in = {slot: text for text, slot in self._slots.items()}
+        wanted = {int(slot): tokens[slots == slot].tolist() for slot in np.unique(slots)}
+        for ids in wanted.values():  # CLIP ignores case, and equal texts of one pass are computed once
+            ids.sort(key=lambda token: self._piece(token).lower())
+        group = max(1, min(self._GROUP, self._ABREAST // len(wanted)))
+        for start in range(0, max(map(len, wanted.values())), group):
+            part = {slot: ids[start : start + group] for slot, ids in wanted.items() if len(ids) > start}
+            width = max(map(len, part.values()))
+            rows = [[text_in[slot] + self._piece(token) for token in ids] for slot, ids in part.items()]
+            rows = [[*row, *row[-1:] * (width - len(row))] for row in rows]
+            features = self._clip.candidate_features(rows, self._scorer)
+            for (slot, ids), found in zip(part.items(), features, strict=True):
+                self._keep(slot, ids, found[: len(ids)])
+
+    def _keep(self, slot: int, ids: Sequence[int], features: Tensor) -> None:
+        """Note the features of candidates, `[len(ids), d]`."""
+        first, last = self._taken[slot], self._taken[slot] + len(ids)
+        if last > self._features.shape[1]:
+            more = max(last - self._features.shape[1], last // 8)
+            room = features.new_empty(len(self._taken), more, features.shape[1])
+            self._features = torch.cat([self._features, room], dim=1) if self._features.shape[1] else room
+        self._features[slot, first:last] = features
+        self._places[slot, torch.tensor(ids, device=self._places.device)] = torch.arange(
+            first, last, dtype=torch.int32, device=self._places.device
+        )
+        self._taken[slot] = last
 
     def _piece(self, token: int) -> str:
         if token not in self._pieces:

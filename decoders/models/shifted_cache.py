@@ -47,17 +47,20 @@ class ShiftedCache:
     def __len__(self) -> int:
         return len(self._last)
 
-    @torch.no_grad()
-    def logits(self) -> Tensor:
-        """Next-token logits without a shift, `[batch, vocabulary]` float32; call it before `advance`."""
-        cache = self._cache(self._states)
+    def logits(self, zero: Sequence[Tensor] = ()) -> Tensor:
+        """Next-token logits without a shift, `[batch, vocabulary]` float32; call it before `advance`.
+
+        Args:
+            zero: as `no_shift` gives it, to differentiate the logits in it; the first gradient step needs no pass of its own.
+        """
+        cache = self._cache(self._shifted(zero) if zero else self._states)
         logits = self._run(cache)
-        self._grown = _states(cache)
+        self._grown = [state.detach() for state in _states(cache)]
         return logits
 
     def no_shift(self) -> list[Tensor]:
-        """A shift of zero: a float32 tensor for the keys and one for the values of each layer, `[batch, heads, past, d]`."""
-        return [torch.zeros_like(state, dtype=torch.float32) for state in self._states]
+        """A shift of zero, to differentiate in: float32, `[batch, heads, past, d]`, for the keys and the values of each layer."""
+        return [torch.zeros_like(state, dtype=torch.float32, requires_grad=True) for state in self._states]
 
     def shifted_logits(self, shift: Sequence[Tensor]) -> Tensor:
         """Next-token logits with `shift` added to the keys and values of the past, differentiable in the shift.
@@ -68,11 +71,7 @@ class ShiftedCache:
         Returns:
             `[batch, vocabulary]` float32.
         """
-        states = [
-            (state + change).to(state.dtype) if change.dtype != state.dtype else state + change
-            for state, change in zip(self._states, shift, strict=True)
-        ]
-        return self._run(self._cache(states))
+        return self._run(self._cache(self._shifted(shift)))
 
     @torch.no_grad()
     def advance(self, rows: Tensor, tokens: Tensor) -> None:
@@ -86,6 +85,9 @@ class ShiftedCache:
             raise RuntimeError("ask for the logits before advancing: that reads the last token")
         self._states = [state[rows] for state in self._grown]
         self._grown, self._last, self.past = None, tokens, self.past + 1
+
+    def _shifted(self, shift: Sequence[Tensor]) -> list[Tensor]:
+        return [(state + change).to(state.dtype) for state, change in zip(self._states, shift, strict=True)]
 
     def _cache(self, states: Sequence[Tensor]) -> Any:
         from transformers import DynamicCache

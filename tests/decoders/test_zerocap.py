@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text, load_language_model
 from decoders.models.shifted_cache import ShiftedCache
 from decoders.zerocap import ZeroCap, ZeroCapConfig
-from decoders.zerocap_search import forbidden_ids, joint_norms
+from decoders.zerocap_search import CandidateCosines, forbidden_ids, joint_norms
 from tests.checkpoints import START
 from tests.decoders.parity import Pair, decode, prompts
 from tests.reference.image_text import ImageText
@@ -95,6 +96,107 @@ def test_texts_end_at_the_stop_token(
     assert any(tokens[-1] == lm.tokenizer.convert_tokens_to_ids(".") for tokens in compared)
 
 
+@pytest.mark.parametrize("tower", ["clip", "siglip"])
+def test_rows_on_the_same_text_and_on_others(
+    lm: Pair, image_files: list[Path], tower: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows of a batch continue equal texts, some not; candidates are encoded in small groups, whole if it must be."""
+    monkeypatch.setattr(CandidateCosines, "_GROUP", 5)
+    monkeypatch.setattr(CandidateCosines, "_TEXTS", 2)
+    folder = request.getfixturevalue(f"{tower}_folder")
+    theirs, ours = ImageText.load(folder), load_image_text(f"local-dir:{folder}")
+    texts = ["A red boat on", "A red boat on", "A red boat on", "Two dogs are playing", "A woman in"]
+    files = [image_files[i] for i in (0, 1, 0, 1, 2)]
+    config = {"cond_text": False, "beam_size": 1, "candidates": 12, "num_iterations": 3}
+    said = decode(ZeroCap, lm, Limits(3), prompts(texts, files), ours, **config)
+    assert said[0].tokens == said[2].tokens
+    oracle = {"model": lm.model, "tokenizer": lm.tokenizer, "clip": theirs}
+    compared = 0
+    for number, generation in enumerate(said):
+        one = ZeroCapOracle(**oracle, settings=Settings(beam_size=1, top=12, iterations=3))
+        answer = one.caption(theirs.encode_image(files[number]), lm.ids(texts[number]), 3)
+        if answer.margin > CLOSE:
+            assert generation.tokens == answer.tokens, number
+            compared += 1
+    assert compared >= 3
+
+
+@pytest.mark.parametrize("tower", ["clip", "siglip"])
+@pytest.mark.parametrize(("group", "abreast", "remembered"), [(128, 512, 64), (5, 512, 64), (64, 12, 64), (7, 16, 2)])
+def test_candidates_are_encoded_once_and_never_taken_for_those_of_another_text(
+    lm: Pair,
+    tower: str,
+    group: int,
+    abreast: int,
+    remembered: int,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("_GROUP", group), ("_ABREAST", abreast), ("_TEXTS", remembered)):
+        monkeypatch.setattr(CandidateCosines, name, value)
+    clip = load_image_text(f"local-dir:{request.getfixturevalue(f'{tower}_folder')}")
+    asked: list[str] = []
+    encode = clip.candidate_features
+
+    def listen(texts: Sequence[Sequence[str]], scorer: Any) -> torch.Tensor:
+        asked.extend(text for row in texts for text in dict.fromkeys(row))
+        assert len(texts) * len(texts[0]) <= max(abreast, len(texts))
+        assert len(texts[0]) <= group
+        return encode(texts, scorer)
+
+    monkeypatch.setattr(clip, "candidate_features", listen)
+    generator = torch.Generator().manual_seed(0)
+    width = clip.text_features([""]).shape[1]
+    start, red, dogs, far = "Image of a", "Image of a red", "Image of a dogs", "Image of a red boat on the sea"
+    cosines = CandidateCosines(lm.ours, clip, start)
+    steps = [[start] * 3, [start] * 3, [red, dogs, red], [red, dogs, red], [far], [red, start], [dogs, far, start, red]]
+    for number, texts in enumerate(steps):
+        if number == 4:
+            cosines.start()
+        images = torch.nn.functional.normalize(torch.randn(len(texts), width, generator=generator), dim=-1)
+        ids = torch.stack([torch.randperm(lm.ours.vocab_size, generator=generator)[:20] for _ in texts])
+        found = cosines(texts, ids, images)
+        for row, text in enumerate(texts):
+            whole = clip.text_features([text + lm.ours.decode([i], skip_special=False) for i in ids[row].tolist()])
+            assert torch.allclose(found[row], whole @ images[row], atol=1e-5), (number, row)
+    pieces = len({lm.ours.decode([i], skip_special=False) for i in range(lm.ours.vocab_size)})
+    first = [text for text in asked if text.startswith(start) and not text.startswith((red, dogs))]
+    assert len(set(first)) <= pieces
+    spelled = lm.ours.vocab_size - pieces  # tokens that read alike are candidates of their own
+    assert len(first) - len(set(first)) <= spelled * 3, "the text that all start from is never forgotten"
+    if remembered > len(steps):
+        assert len(asked) - len(set(asked)) <= spelled * 4
+
+
+def test_long_texts_are_forgotten_first(
+    lm: Pair, clips: tuple[ImageText, ImageTextModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CandidateCosines, "_TEXTS", 3)
+    cosines = CandidateCosines(lm.ours, clips[1], "Image of a")
+    image, ids = torch.ones(1, 24), torch.tensor([[5, 6]])
+    for text in ("Image of a", "a b c", "a b", "a", "b", "c"):
+        cosines([text], ids, image)
+    assert list(cosines._slots) == ["Image of a", "b", "c"]
+
+
+def test_half_precision_speaks(gpt2_folder: Path, clip_folder: Path, image_files: list[Path]) -> None:
+    lm = load_language_model(f"local:{gpt2_folder}", dtype="bfloat16")
+    models = Models(lm, load_image_text(f"local-dir:{clip_folder}", dtype="bfloat16"))
+    decoder = ZeroCap(ZeroCapConfig(beam_size=2, candidates=24, num_iterations=2), models, Limits(3))
+    said = decoder.decode(prompts([""] * 3, image_files[:3]), [0] * 3)
+    assert all(generation.tokens and generation.trace["cosine"] <= 1.01 for generation in said)
+
+
+def test_the_prompt_itself_can_be_asked_for_in_a_suite() -> None:
+    config = ZeroCapConfig.model_validate({"cond_text": False})
+    assert config == ZeroCapConfig(cond_text=None)
+    assert config.model_dump(mode="json")["cond_text"] is None
+    assert ZeroCapConfig.model_validate(config.model_dump(mode="json")) == config
+    assert ZeroCapConfig.model_validate({"cond_text": ""}).cond_text == ""
+    with pytest.raises(ValueError, match="cond_text"):
+        ZeroCapConfig.model_validate({"cond_text": True})
+
+
 @pytest.mark.parametrize("config", [{"beam_size": 1}, {"beam_size": 3}, {"beam_size": 2, "normalise": "joint"}])
 def test_neither_batch_size_nor_order_matter(
     lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], config: dict[str, Any]
@@ -132,9 +234,9 @@ def test_without_gradients_all_images_get_one_text_and_with_them_they_do_not(
 def test_a_shift_of_zero_changes_nothing_and_advancing_keeps_the_cache(lm: Pair) -> None:
     contexts = [lm.ids("A red boat on")[:3], lm.ids("Two dogs are")[:3]]
     cache = ShiftedCache(lm.ours, contexts)
-    for _ in range(3):
+    for step in range(3):
         whole = torch.stack([lm.model(torch.tensor([list(ids)])).logits[0, -1] for ids in contexts]).detach()
-        assert torch.allclose(cache.logits(), whole, atol=1e-4)
+        assert torch.allclose(cache.logits(cache.no_shift() if step else ()), whole, atol=1e-4)
         assert torch.allclose(cache.shifted_logits(cache.no_shift()), whole, atol=1e-4)
         tokens = whole.argmax(dim=-1).flip(0)
         contexts = [[*contexts[1], int(tokens[0])], [*contexts[0], int(tokens[1])]]
