@@ -144,10 +144,6 @@ class CandidateCosines:
 
     _TEXTS = 64
     """Texts whose candidates are remembered at least; about 1.4 MB each with GPT-2, ViT-B/32 and 512 candidates."""
-    _ABREAST = 512
-    """Candidates in one pass of the text tower, of all texts together: enough to keep it busy, little enough for any memory."""
-    _GROUP = 128
-    """Candidates of one text in one pass at most: they lie side by side, so attention grows with the square of their number."""
 
     def __init__(self, lm: LanguageModel, clip: ImageTextModel, always: str | None = None) -> None:
         """Start without any features.
@@ -219,17 +215,12 @@ class CandidateCosines:
         """Encode candidates that have no features yet: token `tokens[i]` behind the text in slot `slots[i]`, `[n]` each."""
         text_in = {slot: text for text, slot in self._slots.items()}
         wanted = {int(slot): tokens[slots == slot].tolist() for slot in np.unique(slots)}
-        for ids in wanted.values():  # CLIP ignores case, and equal texts of one pass are computed once
-            ids.sort(key=lambda token: self._piece(token).lower())
-        group = max(1, min(self._GROUP, self._ABREAST // len(wanted)))
-        for start in range(0, max(map(len, wanted.values())), group):
-            part = {slot: ids[start : start + group] for slot, ids in wanted.items() if len(ids) > start}
-            width = max(map(len, part.values()))
-            rows = [[text_in[slot] + self._piece(token) for token in ids] for slot, ids in part.items()]
-            rows = [[*row, *row[-1:] * (width - len(row))] for row in rows]
-            features = self._clip.candidate_features(rows, self._scorer)
-            for (slot, ids), found in zip(part.items(), features, strict=True):
-                self._keep(slot, ids, found[: len(ids)])
+        width = max(map(len, wanted.values()))
+        rows = [[text_in[slot] + self._piece(token) for token in ids] for slot, ids in wanted.items()]
+        rows = [[*row, *row[-1:] * (width - len(row))] for row in rows]  # equal texts are computed once
+        features = self._clip.candidate_features(rows, self._scorer)
+        for (slot, ids), found in zip(wanted.items(), features, strict=True):
+            self._keep(slot, ids, found[: len(ids)])
 
     def _keep(self, slot: int, ids: Sequence[int], features: Tensor) -> None:
         """Note the features of candidates, `[len(ids), d]`."""

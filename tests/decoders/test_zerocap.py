@@ -100,8 +100,7 @@ def test_texts_end_at_the_stop_token(
 def test_rows_on_the_same_text_and_on_others(
     lm: Pair, image_files: list[Path], tower: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some rows of a batch continue equal texts, some not; candidates are encoded in small groups, whole if it must be."""
-    monkeypatch.setattr(CandidateCosines, "_GROUP", 5)
+    """Some rows of a batch continue equal texts, some not; the tower can be continued, or not."""
     monkeypatch.setattr(CandidateCosines, "_TEXTS", 2)
     folder = request.getfixturevalue(f"{tower}_folder")
     theirs, ours = ImageText.load(folder), load_image_text(f"local-dir:{folder}")
@@ -122,26 +121,21 @@ def test_rows_on_the_same_text_and_on_others(
 
 
 @pytest.mark.parametrize("tower", ["clip", "siglip"])
-@pytest.mark.parametrize(("group", "abreast", "remembered"), [(128, 512, 64), (5, 512, 64), (64, 12, 64), (7, 16, 2)])
+@pytest.mark.parametrize("remembered", [64, 2])
 def test_candidates_are_encoded_once_and_never_taken_for_those_of_another_text(
     lm: Pair,
     tower: str,
-    group: int,
-    abreast: int,
     remembered: int,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in (("_GROUP", group), ("_ABREAST", abreast), ("_TEXTS", remembered)):
-        monkeypatch.setattr(CandidateCosines, name, value)
+    monkeypatch.setattr(CandidateCosines, "_TEXTS", remembered)
     clip = load_image_text(f"local-dir:{request.getfixturevalue(f'{tower}_folder')}")
     asked: list[str] = []
     encode = clip.candidate_features
 
     def listen(texts: Sequence[Sequence[str]], scorer: Any) -> torch.Tensor:
         asked.extend(text for row in texts for text in dict.fromkeys(row))
-        assert len(texts) * len(texts[0]) <= max(abreast, len(texts))
-        assert len(texts[0]) <= group
         return encode(texts, scorer)
 
     monkeypatch.setattr(clip, "candidate_features", listen)
