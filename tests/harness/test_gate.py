@@ -175,23 +175,20 @@ def simulate(results: Results, trials: int, count: int, loss: float, margin: flo
     return found
 
 
-def test_no_change_seldom_raises_an_alarm(results: Results) -> None:
-    """Two samples from one system, 200 times, at a margin that 500 examples can just see."""
-    found = simulate(results, 200, 500, 0.0, 0.024)
-    assert found["worse"] <= 0.07 * 200, found
-    assert found["pass"] >= 0.9 * 200, found
-
-
 @pytest.mark.heavy
-@pytest.mark.parametrize("margin", [0.03, 0.02, 0.01, 0.002])
+@pytest.mark.parametrize("margin", [0.03, 0.024, 0.02, 0.01, 0.002])
 def test_no_change_seldom_raises_an_alarm_at_any_margin(results: Results, margin: float) -> None:
+    """Two samples from one system, 200 times; 0.024 is what 500 examples can just see."""
     found = simulate(results, 200, 500, 0.0, margin)
     assert found["worse"] <= 0.07 * 200, found
+    if margin >= 0.024:
+        assert found["pass"] >= 0.9 * 200, found
     if margin < 0.005:
         # Out of sight: the gate says so instead of guessing. By the power of the test some 9 % gain enough by luck to pass.
         assert found["undecided"] >= 0.8 * 200, found
 
 
+@pytest.mark.heavy
 def test_a_planted_drop_of_twice_the_margin_is_caught(results: Results) -> None:
     found = simulate(results, 200, 500, 0.05, 0.025)
     assert found["worse"] >= 0.95 * 200, found
