@@ -259,6 +259,7 @@ def test_a_baseline_survives_its_file(results: Results, tmp_path: Path) -> None:
     accepted = run_of(results, texts)
     path = tmp_path / "baselines" / "made.json"
     Baseline.of([accepted], {"quality": 0.02, "words": None}).write(path)
+    assert str(tmp_path) not in path.read_text(encoding="utf-8"), "it goes into version control"
     read = Baseline.read(path)
     again = read.runs["echo"].scored()
     assert (again.name, again.digest, again.example_ids) == (accepted.name, accepted.digest, accepted.example_ids)
@@ -331,3 +332,16 @@ def test_reports_count_and_show_every_number(results: Results) -> None:
     assert metrics["quality"]["outcome"] == "worse"
     assert metrics["quality"]["difference"] == pytest.approx(-0.2, abs=0.03)
     assert "❌" in to_markdown(report)
+
+
+def test_the_committed_baseline_is_whole_and_names_no_machine() -> None:
+    path = Path(__file__).resolve().parents[2] / "results" / "baselines" / "toybox-plain.json"
+    baseline = Baseline.read(path)
+    assert baseline.suite == "toybox-plain"
+    runs = {label: run.scored() for label, run in baseline.runs.items()}
+    assert {"magic", "clipre", "constant"} <= set(runs)
+    for run in runs.values():
+        assert run.suite.folder == Path()
+        assert all(metric.rows is not None for metric in run.metrics.values()), (
+            "made where every metric could be computed"
+        )
