@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all lint format bench gate baseline clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("SeeTell needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
@@ -37,6 +37,18 @@ format: $(READY)
 # Each decoder on the same images, seconds side by side.
 bench: $(READY)
 	$(BIN)/seetell bench decoders toybox-plain
+
+# Is any decoder of the embedded suite worse than the accepted baseline? 0 no, 1 yes, 2 could not judge (docs/gate.md).
+gate: $(READY)
+	rm -rf build/gate
+	$(BIN)/seetell run toybox-plain --results build/gate
+	$(BIN)/seetell gate toybox-plain --results build/gate --baseline results/baselines/toybox-plain.json
+
+# Accept what the code does now as the baseline: after a change that was meant to change texts or scores.
+baseline: $(READY)
+	rm -rf build/baseline
+	$(BIN)/seetell run toybox-plain --results build/baseline
+	$(BIN)/seetell gate toybox-plain --accept --results build/baseline --baseline results/baselines/toybox-plain.json
 
 # The environment, caches and results of this folder; not the models, which are part of the source.
 clean:

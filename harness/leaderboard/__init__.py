@@ -1,4 +1,4 @@
-"""One frame of results, written as Markdown, CSV, JSON and one HTML page."""
+"""One frame of results, written as Markdown, CSV, JSON, LaTeX and one HTML page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.errors import SeeTellError
 from harness.leaderboard.frame import Board
 from harness.registry import did_you_mean
 
-FORMATS = ("html", "md", "csv", "json")
+FORMATS = ("html", "md", "csv", "json", "tex")
 """Formats `render` knows, each also the suffix of its files."""
 
 
@@ -17,7 +17,7 @@ def render(boards: Sequence[Board], format: str) -> str:
 
     Args:
         boards: one a suite, in the order they are to be shown.
-        format: one of `FORMATS`; `markdown` is understood too.
+        format: one of `FORMATS`; `markdown` and `latex` are understood too.
 
     Returns:
         The whole document, ending in a newline; encode it as UTF-8. The same boards give the same text.
@@ -38,6 +38,10 @@ def render(boards: Sequence[Board], format: str) -> str:
             from harness.leaderboard.records import to_json
 
             return to_json(boards)
+        case "tex" | "latex":
+            from harness.leaderboard.latex import to_latex
+
+            return to_latex(boards)
         case "html":
             from harness.leaderboard.page import to_html
 

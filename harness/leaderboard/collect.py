@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Mapping, Sequence
 
 from decoders.base import Need
 from harness import registry
+from harness.corrections import Correction
 from harness.errors import SeeTellError, StoreError
 from harness.evaluate import stored_scores
 from harness.examples import Example
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Kind, Row
+from harness.groups import Letters, enough_permutations, suite_groups
+from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
+from harness.leaderboard.published import with_published
+from harness.paired import SIGNIFICANCE
 from harness.provenance import seetell_version
+from harness.published import read_published
 from harness.registry import did_you_mean
 from harness.run import CONSTANT, load_examples
 from harness.score import Score
+from harness.scored import ScoredRun
 from harness.spec import RunSpec, Suite
 from harness.store import Record, Results, RunFolder
+
+CORRECTION: Correction = "holm"
+"""Of the tests behind the letters: a letter that is not shared then claims a difference, in a whole column, at the level."""
+
+SEED = 0
+"""Of the permutations behind the letters."""
 
 SHOWN_EXAMPLES = 60
 """How many examples a page shows with their pictures."""
@@ -39,26 +52,34 @@ LABELS = {
 
 
 def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
-    """One board a suite that has runs.
+    """One board a suite that has runs, with what was published about it.
 
     Args:
-        results: where the runs are.
-        suites: which suites, in this order; all by default, by name.
+        results: where the runs and the published numbers are.
+        suites: which suites, in this order; all by default, by name, and after them what was published about others.
 
     Raises:
-        StoreError: there are no runs, or none of a suite that was asked for.
+        StoreError: there is nothing, or nothing of a suite that was asked for; or published numbers are not valid.
     """
     by_suite: dict[str, list[RunFolder]] = {}
     for folder in results.runs():
         by_suite.setdefault(folder.path.parent.name, []).append(folder)
-    if not by_suite:
+    published = read_published(results)
+    known = {table.suite for each in published for table in each.tables}
+    if not by_suite and not known.intersection(suites):
         raise StoreError(f"there are no runs under {results.root}; make some with `seetell run toybox-plain`")
     for suite in suites:
-        if suite not in by_suite:
+        if suite not in by_suite and suite not in known:
             raise StoreError(
-                f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, by_suite)}"
+                f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, [*by_suite, *known])}"
             )
-    return [_board(by_suite[suite]) for suite in suites or sorted(by_suite)]
+    measured = [_board(by_suite[suite]) for suite in suites or sorted(by_suite) if suite in by_suite]
+    found = with_published(measured, published)
+    return (
+        sorted((each for each in found if each.suite in suites), key=lambda each: suites.index(each.suite))
+        if suites
+        else found
+    )
 
 
 def _board(folders: Sequence[RunFolder]) -> Board:
@@ -68,8 +89,9 @@ def _board(folders: Sequence[RunFolder]) -> Board:
     )
     answers = {folder: folder.records() for folder, _ in described}
     scores = {folder: stored_scores(folder.scores() or {"metrics": {}}) for folder, _ in described}
+    letters, grouping = _letters(folders)
     rows = [
-        _row(folder, RunSpec.model_validate(content["spec"]), answers[folder], scores[folder])
+        _row(folder, RunSpec.model_validate(content["spec"]), answers[folder], scores[folder], letters)
         for folder, content in described
     ]
     examples = _examples(suite)
@@ -88,10 +110,30 @@ def _board(folders: Sequence[RunFolder]) -> Board:
         version=seetell_version(),
         environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
         intervals=_intervals(list(scores.values())),
+        grouping=grouping,
     )
 
 
-def _row(folder: RunFolder, spec: RunSpec, records: Sequence[Record], scores: Sequence[Score]) -> Row:
+def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Grouping | None]:
+    """Significance groups, by output and folder name; runs that are not complete and scored are left out."""
+    runs: dict[str, ScoredRun] = {}
+    for folder in folders:
+        with contextlib.suppress(SeeTellError):
+            runs[folder.path.name] = ScoredRun.load(folder)
+    found = suite_groups(runs, correction=CORRECTION, seed=SEED)
+    if not any(letters for column in found.values() for letters in column.values()):
+        return {}, None
+    permutations = enough_permutations(len(runs))
+    return found, Grouping("paired permutation test", permutations, CORRECTION.capitalize(), SIGNIFICANCE, SEED)
+
+
+def _row(
+    folder: RunFolder,
+    spec: RunSpec,
+    records: Sequence[Record],
+    scores: Sequence[Score],
+    letters: Mapping[str, Letters],
+) -> Row:
     failed = sum(record.failure is not None for record in records)
     kind, config = _kind_and_config(spec)
     total = folder.describe()["answers"]
@@ -101,7 +143,14 @@ def _row(folder: RunFolder, spec: RunSpec, records: Sequence[Record], scores: Se
         identity=spec.identity()[:8],
         cells={
             score.output: Cell(
-                score.value, score.low, score.high, score.n, score.unscored, score.signature, score.unavailable
+                score.value,
+                score.low,
+                score.high,
+                score.n,
+                score.unscored,
+                score.signature,
+                score.unavailable,
+                letters.get(score.output, {}).get(folder.path.name, ""),
             )
             for score in scores
         },

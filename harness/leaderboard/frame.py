@@ -3,18 +3,22 @@
 Every writer (Markdown, CSV, JSON, HTML) reads the same `Board`. Two rules are kept here, once:
 
 * Within a column only equal signatures are ranked against each other. A value that was made differently is shown, marked
-  with the letter of its group, and ranked among its own kind.
+  with the capital letter of its signature, and ranked among its own kind.
 * A run that has not answered every example is shown last and never ranked.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.examples import Failure
+
+if TYPE_CHECKING:
+    from harness.leaderboard.published import PublishedTable
 
 Kind = Literal["", "blind", "image-aware", "constant"]
 """What a row's decoder looks at: nothing is said, the words alone, the image too, or nothing whatever (one constant
@@ -38,6 +42,9 @@ class Cell:
     """`str(harness.provenance.Signature)`: everything that moves the value."""
     unavailable: str = ""
     """Why the metric could not be computed at all; empty where it could."""
+    letters: str = ""
+    """Significance groups, such as `ab`: runs of equal signature that share a letter cannot be told apart in this column.
+    Empty where nothing was tested."""
 
     @property
     def number(self) -> float | None:
@@ -140,7 +147,29 @@ class Standing:
     best: bool = False
     """First of at least two."""
     group: str = ""
-    """Letter of the cell's signature, where the column holds more than one signature; else empty."""
+    """Capital letter of the cell's signature, where the column holds more than one signature; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How the small letters of a table were found."""
+
+    test: str
+    """Such as `paired permutation test`."""
+    permutations: int
+    correction: str
+    """Over all pairs of a column, such as `Holm`."""
+    significance: float
+    """Level after the correction."""
+    seed: int
+
+    def sentence(self) -> str:
+        """The legend: what a letter means and which test stands behind it."""
+        return (
+            "Small letters: within a column, systems that share one cannot be told apart; the best has a "
+            f"({self.test} over examples, B = {self.permutations:,}, two-sided, {self.correction} over all pairs of the column, "
+            f"{self.significance:.0%}, seed {self.seed})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +198,10 @@ class Board:
     """One line about the machine and the packages."""
     intervals: str = ""
     """How the intervals were made, such as `95 % intervals, BCa bootstrap over examples, seed 0`."""
+    grouping: Grouping | None = None
+    """How the letters in the cells were made; None if there are none."""
+    published: tuple[PublishedTable, ...] = ()
+    """What papers and repositories say about the same suite, shown apart."""
 
     @property
     def order_by(self) -> Column | None:
@@ -241,11 +274,19 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def share_a_letter(one: Cell, other: Cell) -> bool:
+    """Whether two cells of one column and signature belong to a common significance group."""
+    return not set(_LETTER.findall(one.letters)).isdisjoint(_LETTER.findall(other.letters))
+
+
+_LETTER = re.compile(r"[a-z]|\(\d+\)")
+
+
 def letter(index: int) -> str:
-    """A footnote letter: a, b, ..., z, aa, ab, ..."""
+    """A signature's mark: A, B, ..., Z, AA, AB, ...; capital, since small letters are significance groups."""
     letters = ""
     index += 1
     while index:
         index, digit = divmod(index - 1, 26)
-        letters = chr(ord("a") + digit) + letters
+        letters = chr(ord("A") + digit) + letters
     return letters

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.leaderboard.escaping import markdown
 from harness.leaderboard.frame import Board, Column, Row, Standing, letter
+from harness.leaderboard.published import RULE, PublishedTable, facts, value_text
 
 
 def to_markdown(boards: Sequence[Board]) -> str:
@@ -36,10 +37,12 @@ def notes(board: Board) -> list[str]:
         said.append(f"Values are shown times 100{', except ' + ', '.join(plain) if plain else ''}.")
     if board.intervals:
         said.append(f"{board.intervals}.")
+    if board.grouping:
+        said.append(f"{board.grouping.sentence()}.")
     mixed = [column.label for column in board.columns if len(board.signatures(column)) > 1]
     if mixed:
         said.append(
-            f"Not all numbers were made in the same way in: {', '.join(mixed)}. Letters tell them apart; they are ranked "
+            f"Not all numbers were made in the same way in: {', '.join(mixed)}. Capital letters tell them apart; they are ranked "
             "and compared only among equals."
         )
     incomplete = [row.decoder for row in board.rows if not row.complete]
@@ -59,15 +62,40 @@ def notes(board: Board) -> list[str]:
 
 
 def _board(board: Board) -> str:
-    parts = [f"## {markdown(board.suite)}", markdown(board.description), markdown(_facts(board)), _values(board)]
+    parts = [f"## {markdown(board.suite)}", markdown(board.description)]
+    parts += _measured(board) if board.rows or not board.published else ["No runs here yet."]
+    parts += [_published(table) for table in board.published]
+    return "\n\n".join(filter(None, parts))
+
+
+def _measured(board: Board) -> list[str]:
+    parts = [markdown(_facts(board)), _values(board)]
     intervals = _intervals(board)
     if intervals:
         parts.append(f"<details><summary>Intervals</summary>\n\n{intervals}\n\n</details>")
     parts.append("\n".join(f"- {markdown(note)}" for note in notes(board)))
     parts.append(_signatures(board))
     made = [f"SeeTell {board.version}" if board.version else "", board.created, board.environment]
-    parts.append(markdown(", ".join(filter(None, made))))
-    return "\n\n".join(filter(None, parts))
+    return [*parts, markdown(", ".join(filter(None, made)))]
+
+
+def _published(table: PublishedTable) -> str:
+    heads = ["System", *(f"{markdown(each.label)} {each.arrow}".strip() for each in table.columns)]
+    lines = [
+        [
+            f"{markdown(row.system)} <sup>{markdown(facts(row))}</sup>",
+            *(value_text(row.cells.get(column.name)) for column in table.columns),
+        ]
+        for row in table.rows
+    ]
+    sources = [
+        f"{number}. {markdown(source.title)} ({source.origin}): {markdown(source.where)}"
+        for number, source in enumerate(table.sources, start=1)
+    ]
+    notes = [f"{number}. {markdown(note)}" for number, note in enumerate(table.notes, start=1)]
+    parts = [f"### Published: {markdown(table.collection)}", RULE, _table(heads, lines, left={0})]
+    parts += ["Sources:", "\n".join(sources)]
+    return "\n\n".join([*parts, "Notes:", "\n".join(notes)] if notes else parts)
 
 
 def _facts(board: Board) -> str:
@@ -110,7 +138,8 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
     if cell is None or cell.value is None:
         return "n/a" if cell is not None and cell.unavailable else "–"
     text = column.show(cell.value)
-    return (f"**{text}**" if standing.best else text) + _group(standing)
+    letters = f" {markdown(cell.letters)}" if cell.letters else ""
+    return (f"**{text}**" if standing.best else text) + letters + _group(standing)
 
 
 def _group(standing: Standing) -> str:

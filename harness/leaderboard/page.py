@@ -19,9 +19,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.leaderboard.escaping import one_line, printable
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row, Standing, letter
+from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row, Standing, letter, share_a_letter
 from harness.leaderboard.markdown import config_text, notes
+from harness.leaderboard.published import RULE, value_text
 
+ORIGINS = {"authors": "the authors' own", "third party": "by a third party", "re-scored": "their outputs, scored again"}
 KINDS = {"blind": "image-blind", "image-aware": "sees the image", "constant": "one constant sentence", "": ""}
 PLOT_WIDTH = 64
 """Of an interval's drawing, in CSS pixels."""
@@ -50,6 +52,8 @@ class CellView:
     group: int
     """Index of its signature in the column: only equal groups are compared."""
     standing: Standing
+    letters: str
+    """Its significance groups."""
     plot: Plot | None
     partial: str
     """`61 of 64` where not every answer was scored."""
@@ -89,6 +93,8 @@ class BoardView:
     examples: tuple[tuple[ExampleView, str, tuple[tuple[str, tuple[Answer, ...]], ...]], ...]
     """Each example with its image as a data address and its answers by decoder."""
     notes: tuple[str, ...]
+    kinds: Mapping[str, str]
+    """What to call the origin of a published number."""
 
 
 def to_html(boards: Sequence[Board]) -> str:
@@ -130,7 +136,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"one_line": one_line, "letter": letter}
+    environment.filters |= {"one_line": one_line, "letter": letter, "value_text": value_text}
+    environment.globals["rule"] = RULE
     return environment
 
 
@@ -143,7 +150,7 @@ def _board_view(board: Board) -> BoardView:
     rows = []
     for index, row in enumerate(ordered):
         cells = tuple(
-            _cell_view(row.cells.get(column.name), column, standing[index], known, scale)
+            _cell_view(row.cells.get(column.name), column, standing[index], known, scale, _alike(ordered, row, column))
             for column, standing, known, scale in zip(board.columns, standings, signatures, scales, strict=True)
         )
         place = standings[board.columns.index(order)][index] if order else Standing()
@@ -154,7 +161,7 @@ def _board_view(board: Board) -> BoardView:
     )
     positions = {(row.decoder, row.identity): index for index, row in enumerate(ordered)}
     examples = tuple((each, image_address(each.image), _by_decoder(each, positions)) for each in board.examples)
-    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)))
+    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)), ORIGINS)
 
 
 def _head_title(column: Column, signatures: Sequence[str]) -> str:
@@ -169,21 +176,42 @@ def _cell_view(
     standing: Standing,
     signatures: Sequence[str],
     scales: Mapping[str, tuple[float, float]],
+    alike: Sequence[str],
 ) -> CellView:
     if cell is None or cell.value is None or math.isnan(cell.value):
         reason = cell.unavailable if cell is not None else "not computed for this run"
-        return CellView("n/a" if reason else "–", reason, "", 0, standing, None, "", bool(reason))
+        return CellView("n/a" if reason else "–", reason, "", 0, standing, "", None, "", bool(reason))
     facts = [f"{column.label} {column.show(cell.value)}"]
     if cell.interval is not None:
         facts.append(f"interval {column.show(cell.interval[0])} to {column.show(cell.interval[1])}")
     if standing.rank is not None:
         facts.append(f"rank {standing.rank} of {standing.of}")
+    if cell.letters:
+        facts.append(
+            f"group {cell.letters}: "
+            + (f"not told apart from {', '.join(alike)}" if alike else "told apart from all others")
+        )
     facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
     group = signatures.index(cell.signature) if cell.signature in signatures else 0
     plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
     partial = f"{cell.n} of {cell.n + cell.unscored}" if cell.unscored else ""
     sort = "" if cell.number is None else repr(float(cell.number))
-    return CellView(column.show(cell.value), "; ".join(facts), sort, group, standing, plot, partial, unavailable=False)
+    return CellView(
+        column.show(cell.value), "; ".join(facts), sort, group, standing, cell.letters, plot, partial, unavailable=False
+    )
+
+
+def _alike(rows: Sequence[Row], row: Row, column: Column) -> list[str]:
+    """The other rows that share a letter with a row in a column."""
+    cell = row.cells.get(column.name)
+    if cell is None or not cell.letters:
+        return []
+    others = [(other, other.cells.get(column.name)) for other in rows if other is not row]
+    return [
+        other.decoder
+        for other, known in others
+        if known is not None and known.signature == cell.signature and share_a_letter(cell, known)
+    ]
 
 
 def _scales(rows: Sequence[Row], column: Column) -> dict[str, tuple[float, float]]:

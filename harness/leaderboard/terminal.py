@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
+
 from harness import console
 from harness.leaderboard.frame import Board, Column, Row, Standing
 
 
 def show(board: Board) -> None:
-    """A board as a terminal shows it: as many columns as fit, the interval of the column that orders the rows, * for the best."""
+    """A board as a terminal shows it: as many columns as fit, the interval of the column that orders the rows, * for the best.
+
+    Small letters are significance groups, capital ones signatures; the lines below the table say so.
+    """
+    if not board.rows:
+        console.out.print(
+            f"{escape(board.suite)}: no runs here; what was published is on the page, and in `seetell leaderboard -f md`"
+        )
+        return
     lead = board.order_by
     columns = sorted(board.columns, key=lambda column: column is not lead)
     standings = {column.name: board.standings(column) for column in columns}
@@ -28,6 +38,10 @@ def show(board: Board) -> None:
     shown = max(shown, 1)
     lines = [[name, *each[:shown]] for name, each in zip(names, cells, strict=True)]
     console.show_table(board.description or board.suite, ["decoder", *header[:shown]], lines, right=range(1, shown + 1))
+    if board.grouping:
+        console.out.print(f"{board.grouping.sentence()}.")
+    if any(standing.group for each in standings.values() for standing in each):
+        console.out.print("Capital letters: numbers made in another way, ranked and compared only among equals.")
     if shown < len(columns):
         console.out.print(f"Not shown for want of room: {', '.join(header[shown:])}")
 
@@ -45,4 +59,5 @@ def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> 
     text = column.show(cell.number)
     if with_interval and cell.interval:
         text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
-    return text + ("*" if standing.best else "") + standing.group
+    marks = [text + ("*" if standing.best else ""), cell.letters, standing.group]
+    return " ".join(filter(None, marks))

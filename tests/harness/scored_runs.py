@@ -115,7 +115,7 @@ def make_run(
     ]
     folder = results.run(spec)
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.open(spec, len(records), suite.document(), {"python": "3", "packages": {"torch": "1"}})
+    folder.open(spec, len(records), suite.document(), {"python": "3", "platform": "here", "packages": {"torch": "1"}})
     with folder.part() as part:
         part.append(records)
     folder.finish([record.key for record in records])

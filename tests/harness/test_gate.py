@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from harness import registry
 from harness.baseline import Baseline, PackedRows
 from harness.differences import Difference, load_metric
 from harness.errors import SeeTellError, StoreError, SuiteError
@@ -29,6 +30,8 @@ HOSTILE = "<script>alert('x')</script> | ]]> & \x00\x1b \u202e"
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.syspath_prepend(install_metric(tmp_path / "site"))
+    found = registry.metrics()
+    monkeypatch.setattr(registry, "metrics", lambda: found)  # hundreds of gates need not look for plug-ins each time
     return Results(tmp_path / "results")
 
 
@@ -172,23 +175,20 @@ def simulate(results: Results, trials: int, count: int, loss: float, margin: flo
     return found
 
 
-def test_no_change_seldom_raises_an_alarm(results: Results) -> None:
-    """Two samples from one system, 200 times, at a margin that 500 examples can just see."""
-    found = simulate(results, 200, 500, 0.0, 0.024)
-    assert found["worse"] <= 0.07 * 200, found
-    assert found["pass"] >= 0.9 * 200, found
-
-
 @pytest.mark.heavy
-@pytest.mark.parametrize("margin", [0.03, 0.02, 0.01, 0.002])
+@pytest.mark.parametrize("margin", [0.03, 0.024, 0.02, 0.01, 0.002])
 def test_no_change_seldom_raises_an_alarm_at_any_margin(results: Results, margin: float) -> None:
+    """Two samples from one system, 200 times; 0.024 is what 500 examples can just see."""
     found = simulate(results, 200, 500, 0.0, margin)
     assert found["worse"] <= 0.07 * 200, found
+    if margin >= 0.024:
+        assert found["pass"] >= 0.9 * 200, found
     if margin < 0.005:
         # Out of sight: the gate says so instead of guessing. By the power of the test some 9 % gain enough by luck to pass.
         assert found["undecided"] >= 0.8 * 200, found
 
 
+@pytest.mark.heavy
 def test_a_planted_drop_of_twice_the_margin_is_caught(results: Results) -> None:
     found = simulate(results, 200, 500, 0.05, 0.025)
     assert found["worse"] >= 0.95 * 200, found
@@ -259,6 +259,7 @@ def test_a_baseline_survives_its_file(results: Results, tmp_path: Path) -> None:
     accepted = run_of(results, texts)
     path = tmp_path / "baselines" / "made.json"
     Baseline.of([accepted], {"quality": 0.02, "words": None}).write(path)
+    assert str(tmp_path) not in path.read_text(encoding="utf-8"), "it goes into version control"
     read = Baseline.read(path)
     again = read.runs["echo"].scored()
     assert (again.name, again.digest, again.example_ids) == (accepted.name, accepted.digest, accepted.example_ids)
@@ -331,3 +332,16 @@ def test_reports_count_and_show_every_number(results: Results) -> None:
     assert metrics["quality"]["outcome"] == "worse"
     assert metrics["quality"]["difference"] == pytest.approx(-0.2, abs=0.03)
     assert "❌" in to_markdown(report)
+
+
+def test_the_committed_baseline_is_whole_and_names_no_machine() -> None:
+    path = Path(__file__).resolve().parents[2] / "results" / "baselines" / "toybox-plain.json"
+    baseline = Baseline.read(path)
+    assert baseline.suite == "toybox-plain"
+    runs = {label: run.scored() for label, run in baseline.runs.items()}
+    assert {"magic", "clipre", "constant"} <= set(runs)
+    for run in runs.values():
+        assert run.suite.folder == Path()
+        assert all(metric.rows is not None for metric in run.metrics.values()), (
+            "made where every metric could be computed"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections import Counter
 
 import numpy as np
@@ -138,6 +137,24 @@ def test_it_agrees_with_sacrebleu_on_corpus_bleu() -> None:
     ours = permutation_test(rows, corpus_bleu, [(0, 1), (0, 2)], seed=1)[:, 0]
     for p, theirs in zip(ours, p_values, strict=True):
         assert abs(p - theirs) < 4 * math.sqrt(2 * theirs * (1 - theirs) / 10_000)
+
+
+def test_it_agrees_with_sacrebleu_run_here_and_now() -> None:
+    """The same test by sacrebleu itself, on its own sufficient statistics."""
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed; pip install sacrebleu==2.6.0")
+    from sacrebleu.metrics import BLEU
+    from sacrebleu.significance import PairedTest
+
+    references, systems = made_up_corpora()
+    metric = BLEU(tokenize="none", smooth_method="none", references=[references])
+    named = [(str(index), system) for index, system in enumerate(systems)]
+    _, scores = PairedTest(named, {"BLEU": metric}, references=None, test_type="ar", n_samples=10_000)()
+    theirs = scores["BLEU"]
+    rows = np.stack([bleu_rows(system, references) for system in systems])
+    np.testing.assert_allclose(100 * corpus_bleu(rows.sum(axis=1))[:, 0], [each.score for each in theirs], rtol=1e-12)
+    ours = permutation_test(rows, corpus_bleu, [(0, 1), (0, 2)], seed=2)[:, 0]
+    for p, result in zip(ours, theirs[1:], strict=True):
+        assert abs(p - result.p_value) < 4 * math.sqrt(2 * result.p_value * (1 - result.p_value) / 10_000)
 
 
 def test_p_is_never_zero_and_counts_the_observed_arrangement() -> None:
@@ -318,15 +335,19 @@ def test_groups_of_a_column() -> None:
     assert significance_groups({"alone": systems["weak"]}, mean, [True]) == [{"alone": ""}]
 
 
-def test_ten_thousand_permutations_of_five_thousand_examples_take_a_second() -> None:
+def test_ten_thousand_permutations_are_a_few_matrix_products() -> None:
+    """The finaliser sees hundreds of exchanges at once, and so 10,000 of 5,000 examples take a fraction of a second."""
+    calls: list[int] = []
+
+    def counted(sums: Floats) -> Floats:
+        calls.append(sums.size)
+        return mean_of_ten(sums)
+
     pair = np.random.default_rng(18).random((2, 5000, 10)) + 0.1
-    permutation_test(pair[:, :50], mean_of_ten, PAIR)
-    seconds = []
-    for seed in range(3):
-        start = time.process_time()
-        permutation_test(pair, mean_of_ten, PAIR, seed=seed)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) <= 2.0, seconds  # of processor time: one second on each of two cores
+    p = permutation_test(pair, counted, PAIR)
+    assert (p > 0.0001).all()
+    assert sum(calls) == 10 * (2 + 2 * 10_000)
+    assert len(calls) < 30
 
 
 def mean_of_ten(sums: Floats) -> Floats:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.stats import interval
+from harness.stats import _counts, interval
 
 Floats = NDArray[np.float64]
 
@@ -69,13 +71,40 @@ def test_bca_moves_the_interval_to_the_long_tail() -> None:
     assert found.high[0] - value > 1.2 * (value - found.low[0])
 
 
-def test_covers_the_truth_about_as_often_as_it_says() -> None:
-    covered, trials = 0, 400
+def normal(rng: np.random.Generator) -> tuple[Floats, Floats, float]:
+    return as_rows(rng.normal(0.3, 1, 60)), np.arange(60), 0.3
+
+
+def corpus_ratio(rng: np.random.Generator) -> tuple[Floats, Floats, float]:
+    """Hits among a text's words, texts of different lengths: a corpus-level score, no mean of per-example ones."""
+    words = rng.integers(5, 15, 100)
+    return np.stack([rng.binomial(words, 0.3), words], axis=-1).astype(np.float64), np.arange(100), 0.3
+
+
+def three_draws(rng: np.random.Generator) -> tuple[Floats, Floats, float]:
+    """Three draws of each of 80 examples, which differ more between examples than within."""
+    names = np.repeat(np.arange(80), 3)
+    return as_rows(np.repeat(rng.normal(0, 1, 80), 3) + rng.normal(0, 0.7, 240)), names, 0.0
+
+
+@pytest.mark.parametrize("world", [normal, corpus_ratio, three_draws])
+def test_covers_the_truth_as_often_as_it_says(
+    world: Callable[[np.random.Generator], tuple[Floats, Floats, float]],
+) -> None:
+    covered, trials = 0, 1500
     for trial in range(trials):
-        rng = np.random.default_rng(trial)
-        found = interval(as_rows(rng.normal(0.3, 1, 60)), range(60), mean, draws=400, seed=trial)
-        covered += bool(found.low[0] <= 0.3 <= found.high[0])
-    assert 0.91 <= covered / trials <= 0.98
+        rows, names, truth = world(np.random.default_rng(trial))
+        found = interval(rows, names.tolist(), mean, draws=400, seed=trial)
+        covered += bool(found.low[0] <= truth <= found.high[0])
+    assert 0.93 <= covered / trials <= 0.97
+
+
+def test_a_cluster_is_drawn_as_often_as_a_fair_lottery_draws_it() -> None:
+    """Counts of a multinomial distribution: their sum, mean, variance and covariance."""
+    counts = _counts(np.random.default_rng(0), 20_000, 8)
+    assert (counts.sum(axis=1) == 8).all()
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.03)
+    np.testing.assert_allclose(np.cov(counts.T), np.eye(8) - 1 / 8, atol=0.04)
 
 
 def test_draws_of_one_example_are_resampled_together() -> None:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from PIL import Image
 
 from harness.examples import Failure
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row
+from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Row
+from harness.leaderboard.published import PublishedCell, PublishedRow, PublishedTable
+from harness.published import Source
 
 COLUMNS = (
     Column("cider", "CIDEr", description="Consensus with the references."),
@@ -62,6 +64,22 @@ def row(decoder: str, cider: float | None, rep: float = 0.1, *, tokenizer: str =
     )
 
 
+GROUPING = Grouping("paired permutation test", 10_000, "Holm", 0.05, 0)
+
+
+def lettered(shown: Row, letters: str) -> Row:
+    """The row with significance groups in its CIDEr cell."""
+    return replace(shown, cells={**shown.cells, "cider": replace(shown.cells["cider"], letters=letters)})
+
+
+def lettered_board() -> Board:
+    """The plain board after its tests: magic and clipre cannot be told apart, nor clipre and the rest."""
+    shown = board()
+    letters = {"magic": "a", "clipre": "ab", "greedy": "b", "constant": "b", "contrastive": "b"}
+    rows = tuple(lettered(each, letters.get(each.decoder, "")) for each in shown.rows)
+    return replace(shown, rows=rows, grouping=GROUPING)
+
+
 def board() -> Board:
     """Seven runs: ties, a failure, another tokenizer, an unavailable metric, a constant sentence, an incomplete run."""
     clipre = row("clipre", 0.6, 0.02)
@@ -109,7 +127,7 @@ def hostile_board() -> Board:
             decoder=text,
             identity=f"{index:08x}",
             cells={
-                each.name: Cell(0.5, 0.4, 0.6, 3, 1, text) if index % 2 else Cell(None, unavailable=text)
+                each.name: Cell(0.5, 0.4, 0.6, 3, 1, text, letters=text) if index % 2 else Cell(None, unavailable=text)
                 for each in columns
             },
             decoded=3,
@@ -126,4 +144,16 @@ def hostile_board() -> Board:
     svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
     examples = tuple(ExampleView(text, text, svg, HOSTILE, (*answers, *failures)) for text in HOSTILE)
     models = {text: text for text in HOSTILE}
-    return Board(evil, "caption", columns, rows, examples, "", evil, models, 99, evil, evil, evil, evil)
+    grouping = Grouping(evil, 1, evil, 0.05, 0)
+    valid = [text.replace("\ud800", "") for text in HOSTILE]  # a file cannot hold half a character
+    sources = tuple(Source(origin="third party", title=text, where=text) for text in valid)
+    said = tuple(
+        PublishedRow(
+            text, "third party", index + 1, 3, 2, (1,), {columns[0].name: PublishedCell(0.5, "50.0", 0.1, text)}
+        )
+        for index, text in enumerate(HOSTILE)
+    )
+    published = PublishedTable(evil, evil, evil, columns, said, sources, HOSTILE)
+    return Board(
+        evil, "caption", columns, rows, examples, "", evil, models, 99, evil, evil, evil, evil, grouping, (published,)
+    )

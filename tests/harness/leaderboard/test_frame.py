@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.leaderboard.frame import Cell, Column, Standing, letter
+from harness.leaderboard.frame import Cell, Column, Standing, letter, share_a_letter
 from tests.harness.leaderboard.samples import COLUMNS, board, cell, row
 
 CIDER, REP, LENGTH = COLUMNS
@@ -29,8 +29,8 @@ def test_equal_signatures_are_ranked_and_ties_share_a_rank() -> None:
 
 def test_another_signature_is_never_ranked_with_the_rest() -> None:
     found = standings(CIDER)
-    assert found["elsewhere"] == Standing(rank=1, of=1, best=False, group="b")
-    assert found["magic"].group == "a"
+    assert found["elsewhere"] == Standing(rank=1, of=1, best=False, group="B")
+    assert found["magic"].group == "A"
     assert [each.decoder for each in board().ordered()][-2:] == ["elsewhere", "nucleus"]
 
 
@@ -40,7 +40,7 @@ def test_an_incomplete_run_is_last_and_unranked_however_good() -> None:
     shown = replace(shown, rows=rows)
     assert shown.ordered()[-1].decoder == "magic"
     assert shown.standings(CIDER)[-1].rank is None
-    assert shown.standings(CIDER)[0] == Standing(1, 5, best=True, group="a")
+    assert shown.standings(CIDER)[0] == Standing(1, 5, best=True, group="A")
 
 
 def test_lower_is_better_turns_the_ranking_round() -> None:
@@ -95,5 +95,14 @@ def test_half_an_interval_is_none() -> None:
     assert Cell(0.5, math.nan, 0.6).interval is None
 
 
+def test_runs_share_a_group_where_they_share_a_letter() -> None:
+    a, ab, b, far = (Cell(0.5, letters=text) for text in ("a", "ab", "b", "b(27)"))
+    assert share_a_letter(a, ab)
+    assert share_a_letter(far, b)
+    assert not share_a_letter(a, b)
+    assert not share_a_letter(Cell(0.5, letters="(27)"), Cell(0.5, letters="(28)"))
+    assert not share_a_letter(Cell(0.5), Cell(0.5)), "nothing was tested"
+
+
 def test_letters_go_on_after_z() -> None:
-    assert [letter(index) for index in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
+    assert [letter(index) for index in (0, 25, 26, 27, 701, 702)] == ["A", "Z", "AA", "AB", "ZZ", "AAA"]

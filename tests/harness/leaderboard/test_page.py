@@ -12,7 +12,7 @@ import pytest
 
 from harness.leaderboard import render
 from harness.leaderboard.page import image_address
-from tests.harness.leaderboard.samples import HOSTILE, board, hostile_board, png
+from tests.harness.leaderboard.samples import HOSTILE, board, hostile_board, lettered_board, png
 
 
 class Page(HTMLParser):
@@ -120,6 +120,29 @@ def test_rows_carry_what_sorting_needs(page: Page) -> None:
     assert [each.get("aria-sort") for each in page.all("th") if each.get("aria-sort")] == ["descending"]
     titles = [str(each.get("title")) for each in page.all("th")]
     assert any("cider|tok:ptb|v:0.1.0\ncider|tok:python|v:0.1.0" in title for title in titles)
+
+
+def test_a_cell_says_its_group_in_a_letter_and_in_words() -> None:
+    text = render([lettered_board()], "html")
+    assert text.count('<span class="letters"><span class="hush">, group </span>') == 5
+    titles = [str(each.get("title")) for each in Page(text).all("span") if each.get("class") == "value"]
+    assert any("CIDEr 90.0;" in title and "group a: not told apart from clipre;" in title for title in titles)
+    clipre = next(title for title in titles if "group ab" in title)
+    assert "not told apart from magic, constant, contrastive, greedy;" in clipre
+    assert "paired permutation test over examples, B = 10,000, two-sided, Holm over all pairs of the column, 5%" in text
+    assert "Small letters" not in "".join(Page(render([board()], "html")).texts), (
+        "nothing was tested, nothing is explained"
+    )
+
+
+def test_published_numbers_have_a_table_of_their_own() -> None:
+    shown = replace(board(), published=hostile_board().published)
+    found = Page(render([shown], "html"))
+    assert len(found.all("table")) == 2
+    assert ["data-sortable" in each for each in found.all("table")] == [True, False]
+    without_runs = render([replace(shown, rows=(), columns=(), examples=())], "html")
+    assert "No runs of this suite yet." in without_runs
+    assert len(Page(without_runs).all("table")) == 1
 
 
 def test_intervals_are_drawn_on_the_scale_of_their_signature() -> None:

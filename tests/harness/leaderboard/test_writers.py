@@ -14,18 +14,20 @@ import pytest
 from harness.errors import SeeTellError
 from harness.leaderboard import FORMATS, render
 from harness.leaderboard.frame import Cell
-from tests.harness.leaderboard.samples import HOSTILE, board, hostile_board, row
+from harness.leaderboard.latex import latex, number
+from tests.harness.leaderboard.samples import HOSTILE, board, hostile_board, lettered_board, row
 
 
 def test_json_has_the_promised_shape() -> None:
     document = json.loads(render([board()], "json"))
-    assert list(document) == ["rows"]
+    assert list(document) == ["suites", "rows", "published"]
     rows = {each["decoder"]: each for each in document["rows"]}
     magic = rows["magic"]
     assert list(magic) == ["suite", "decoder", "identity", "complete", "decoded", "failed", "metrics"]
     assert (magic["suite"], magic["complete"], magic["decoded"], magic["failed"]) == ("toybox-plain", True, 61, 3)
     assert magic["metrics"]["cider"] == {
-        "value": 0.9, "low": 0.85, "high": 0.9500000000000001, "n": 61, "unscored": 3, "signature": "cider|tok:ptb|v:0.1.0",
+        "value": 0.9, "low": 0.85, "high": 0.9500000000000001, "n": 61, "unscored": 3, "letters": "",
+        "signature": "cider|tok:ptb|v:0.1.0",
     }  # fmt: skip
     assert rows["clipre"]["metrics"]["rep-2"]["unavailable"] == "no Java here"
     assert rows["clipre"]["metrics"]["rep-2"]["value"] is None
@@ -40,7 +42,7 @@ def test_json_has_null_for_what_is_no_number() -> None:
 
 
 def test_json_without_runs_is_an_empty_list() -> None:
-    assert json.loads(render([], "json")) == {"rows": []}
+    assert json.loads(render([], "json")) == {"suites": [], "rows": [], "published": []}
 
 
 def test_csv_has_one_line_a_run_and_metric_that_reads_back() -> None:
@@ -76,14 +78,75 @@ def test_a_negative_number_in_csv_stays_a_number() -> None:
 def test_markdown_marks_the_best_and_tells_signatures_apart() -> None:
     text = render([board()], "markdown")
     assert (
-        "| 1 <sup>a</sup> | magic (k=12 alpha=0.1) | **90.0** <sup>a</sup> | 10.0 | 9.12 | 61 of 64, 3 failed |" in text
+        "| 1 <sup>A</sup> | magic (k=12 alpha=0.1) | **90.0** <sup>A</sup> | 10.0 | 9.12 | 61 of 64, 3 failed |" in text
     )
-    assert "| 1 <sup>b</sup> | elsewhere | 95.0 <sup>b</sup> |" in text
-    assert "| – | nucleus | 5.0 <sup>a</sup> | 0.0 | 9.12 | 20 of 64, incomplete |" in text
+    assert "| 1 <sup>B</sup> | elsewhere | 95.0 <sup>B</sup> |" in text
+    assert "| – | nucleus | 5.0 <sup>A</sup> | 0.0 | 9.12 | 20 of 64, incomplete |" in text
     assert "85.0 to 95.0" in text
-    assert r"CIDEr <sup>b</sup>: cider\|tok:python\|v:0.1.0" in text
+    assert r"CIDEr <sup>B</sup>: cider\|tok:python\|v:0.1.0" in text
     assert "n/a, rep-2: no Java here" in text
     assert "Incomplete, hence last and not ranked: nucleus." in text
+
+
+def test_letters_stand_in_every_format() -> None:
+    shown = lettered_board()
+    said = render([shown], "md")
+    assert "| **90.0** a <sup>A</sup> |" in said
+    assert "| 60.0 ab <sup>A</sup> |" in said
+    assert "Small letters: within a column, systems that share one cannot be told apart" in said
+    document = json.loads(render([shown], "json"))
+    assert {each["decoder"]: each["metrics"]["cider"]["letters"] for each in document["rows"]}["clipre"] == "ab"
+    assert document["suites"][0]["letters"] == {
+        "test": "paired permutation test", "permutations": 10_000, "correction": "Holm", "significance": 0.05, "seed": 0,
+    }  # fmt: skip
+    lines = list(csv.DictReader(io.StringIO(render([shown], "csv"))))
+    assert {line["decoder"]: line["letters"] for line in lines if line["metric"] == "cider"} == {
+        "magic": "a", "clipre": "ab", "greedy": "b", "constant": "b", "contrastive": "b", "elsewhere": "", "nucleus": "",
+    }  # fmt: skip
+    assert {line["origin"] for line in lines} == {"measured"}
+    assert r"\textbf{90.0}\textsuperscript{a}\textsuperscript{A}" in render([shown], "tex")
+
+
+def latex_cells(text: str) -> list[list[str]]:
+    """The rows of the tables, split where LaTeX would: at & and \\\\ outside braces that are not escaped."""
+    rows: list[list[str]] = []
+    depth, cell = 0, ""
+    row: list[str] = []
+    body = "".join(re.findall(r"(?s)\\toprule(.*?)\\bottomrule", text))
+    for token in re.findall(r"\\[a-zA-Z]+|\\.|.", body):
+        depth += {"{": 1, "}": -1}.get(token, 0)
+        assert depth >= 0
+        if token == "&" and not depth:
+            row, cell = [*row, cell.strip()], ""
+        elif token == "\\\\" and not depth:
+            rows.append([*row, cell.strip()])
+            row, cell = [], ""
+        else:
+            cell += token
+    assert depth == 0
+    return rows
+
+
+def test_latex_rows_have_a_cell_a_column_whatever_the_texts_say() -> None:
+    for shown in (board(), lettered_board(), hostile_board()):
+        rows = latex_cells(render([shown], "tex"))
+        assert {len(each) for each in rows} == {len(shown.columns) + 2}
+        with_intervals = sum(any(cell.interval for cell in each.cells.values()) for each in shown.rows)
+        assert len(rows) == 1 + len(shown.rows) + with_intervals
+    assert render([board()], "tex").count(r"\scriptsize 85.0 to 95.0") == 1
+
+
+def test_latex_prints_hostile_text_and_never_runs_it() -> None:
+    text = latex("\\input{/etc/passwd} 50% of $x_1^2$ #1 ~ & -- --- [2pt] `'\" <a|b> \n \u202e ↑–")
+    ours = r"\\(text(backslash|ascii\w+|less|greater|bar|quote\w+|endash)|uparrow)(?![a-z])"
+    assert not re.search(r"\\[a-zA-Z]", re.sub(ours, "", text))
+    assert not re.search(r"(?<!\\)[&#%_^~]", text)
+    assert "--" not in text
+    assert "\n" not in text
+    assert number("-16.9") == "$-$16.9"
+    written = render([hostile_board()], "tex")
+    commands = set(re.findall(r"\\([a-zA-Z]+)", written.partition("\n\n")[2]))
+    assert not commands & {"input", "write", "def", "href", "url", "include", "catcode"}
 
 
 def test_every_markdown_table_line_has_the_same_number_of_cells() -> None:
