@@ -104,8 +104,9 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
     evaluator = Evaluator(suite, examples, digests, pick_device(device))
     store = Results(results)
     report = []
-    for label in chosen:
-        folder = store.run(plan(suite, label, examples, digests=digests).spec)
+    folders = {label: store.run(plan(suite, label, examples, digests=digests).spec) for label in chosen}
+    evaluator.expect(list(folders.values()), fresh=fresh)
+    for label, folder in folders.items():
         if not folder.complete:
             console.say(f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}` does it")
             continue
