@@ -17,10 +17,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import util
 from pathlib import Path
 from typing import Any
 
-from harness.errors import MetricError
+from harness.errors import MetricError, MetricUnavailable
 from harness.outputs import Outputs
 
 METRICS = ("bleu", "meteor", "rouge-l", "cider")
@@ -76,8 +77,13 @@ def measure(
         progress: called with processes run and due.
 
     Raises:
+        MetricUnavailable: pycocoevalcap is not installed.
         MetricError: one side could not score; with what it said.
     """
+    if util.find_spec("pycocoevalcap") is None:
+        raise MetricUnavailable(
+            "pycocoevalcap, which is measured against, is not installed; pip install 'seetell[metrics]'"
+        )
     found: list[Comparison] = []
     cases = [systems[:1], systems] if len(systems) > 1 else [systems]
     for number, each in enumerate(cases):
@@ -121,8 +127,8 @@ def _run(side: str, asked: Path, folder: Path) -> tuple[Cost, Scores]:
                 process.wait()
         if process.returncode or not answer.exists():
             said.seek(0)
-            tail = said.read().decode(errors="replace").strip()[-800:]
-            raise MetricError(f"{side} could not score these files (exit code {process.returncode}): {tail}")
+            lines = said.read().decode(errors="replace").strip().splitlines() or ["nothing was said"]
+            raise MetricError(f"{side} could not score these files (exit code {process.returncode}): {lines[-1][:800]}")
     largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     scores: Scores = json.loads(answer.read_bytes())
     return Cost(usage.ru_utime + usage.ru_stime, max(watch.peak, largest) / 1e6), scores

@@ -29,7 +29,7 @@ ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 ARCHIVE = "stanford-corenlp-full-2015-12-09.zip"
 HOME = "https://nlp.stanford.edu/software"
 SHA1 = "55c9d653eb30ace7d5a60eb3138e424f9442e539"
-"""Of the archive. Stanford publishes no checksum of it; this one is what public build scripts have pinned it to."""
+"""Of the archive. Stanford publishes no checksum of it; this one is what a public build script pins it to."""
 SIZE = 536_000_000
 """Bytes of the archive, roughly, as Stanford's download page says; used only where a server does not tell."""
 
