@@ -39,6 +39,7 @@ NOTHING = np.uint32(0)
 """Key of a phrase without letters and digits, or of a very long one: it counts as standing everywhere."""
 
 _LAYOUT = 2
+_ARRAYS = ("first", "second", "first_asked", "second_asked", "start", "lines")
 _READ = 1 << 18
 _CHUNK = 1 << 18
 _NEWLINE = 10
@@ -261,34 +262,14 @@ def _name(table: Path, digest: str) -> str:
 
 def _packed(found: Paraphrases) -> bytes:
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        first=found.first,
-        second=found.second,
-        first_asked=found.first_asked,
-        second_asked=found.second_asked,
-        start=found.start,
-        lines=found.lines,
-        check=np.frombuffer(_checksum(found), np.uint8),
-    )
+    np.savez(buffer, allow_pickle=False, **{name: getattr(found, name) for name in _ARRAYS})
     return buffer.getvalue()
 
 
 def _read(path: Path) -> Paraphrases | None:
-    """What is kept there; None for anything else, which is then made again."""
+    """What is kept there; None for anything else (the format has checksums of its own), which is then made again."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = [content[name] for name in ("first", "second", "first_asked", "second_asked", "start", "lines")]
-            check = content["check"].tobytes()
-        found = Paraphrases(*arrays)
-        return found if _checksum(found) == check else None
+            return Paraphrases(**{name: content[name] for name in _ARRAYS})
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
         return None
-
-
-def _checksum(found: Paraphrases) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (found.first, found.second, found.first_asked, found.second_asked, found.start, found.lines):
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.digest()
