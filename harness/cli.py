@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from decoders.errors import SeeTellError
-from harness.errors import Interrupted
+from harness.errors import Interrupted, SuiteError
 
 DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all well; something to put right; finished, but some examples failed; Ctrl-C."""
@@ -29,7 +29,7 @@ app = App(
 )
 train = App(name="train", help="Train models: the embedded Toybox world's own, from nothing.")
 app.command(train)
-bench = App(name="bench", help="Measure speed, side by side in one process.")
+bench = App(name="bench", help="Measure speed, side by side.")
 app.command(bench)
 
 ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
@@ -75,6 +75,7 @@ def score(
     *,
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     metrics: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative="")] = (),
     references: Path | None = None,
     common: Annotated[bool, Parameter(negative="")] = False,
     fresh: Annotated[bool, Parameter(negative="")] = False,
@@ -91,6 +92,7 @@ def score(
         targets: A packaged suite, the path of a TOML file, or files of outputs.
         only: Decoders of the suite to score, by their label; all of them by default.
         metrics: For files: metrics to compute, such as bleu,cider; by default what fits captions or stories.
+        settings: For files: options of metrics, such as repetition.impl=simctg.
         references: For files without references: where they are (COCO annotations, or any of the formats above).
         common: For files: score all systems on the examples that every one of them answered.
         fresh: Compute every metric again, even if nothing has changed since the last time.
@@ -101,7 +103,9 @@ def score(
     if all(Path(target).suffix in {".json", ".jsonl", ".csv", ".gz"} for target in targets):
         from harness import score_files
 
-        return score_files.score_files(targets, metrics, references, common, fresh, results, as_json)
+        return score_files.score_files(targets, metrics, settings, references, common, fresh, results, as_json)
+    if settings:
+        raise SuiteError("--set is for files of outputs; a suite has its metrics' options in its TOML, under [metrics]")
     return commands.score(targets, only, fresh, device, results, as_json)
 
 
@@ -249,6 +253,48 @@ def bench_decoders(
     from harness import commands
 
     return commands.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
+
+
+@bench.command(name="metrics")
+def bench_metrics(
+    files: Annotated[tuple[str, ...], Parameter(negative="")],
+    /,
+    *,
+    metrics: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    references: Path | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """Measure the caption metrics against pycocoevalcap's on the same files: CPU time, memory, and whether the values agree.
+
+    The first file is scored alone, then all of them. Everything counts, Java included; SeeTell's intervals too.
+
+    Args:
+        files: Files of outputs, as for `seetell score`.
+        metrics: Some of bleu, meteor, rouge-l, cider; all by default.
+        references: For files without references: where they are.
+    """
+    from harness import commands
+
+    return commands.bench_metrics(files, metrics, references, as_json)
+
+
+@app.command
+def prefetch(
+    what: Annotated[tuple[Literal["spice"], ...], Parameter(negative="")],
+    /,
+    *,
+    mirror: str | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """Download what cannot come with the package, checked by its SHA-256, into SeeTell's cache. Goes on where it stopped.
+
+    Args:
+        what: spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.
+        mirror: Address of a folder that holds the same files, instead of where they come from.
+    """
+    from harness import commands
+
+    return commands.prefetch(what, mirror, as_json)
 
 
 @train.command(name="toybox")

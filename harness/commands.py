@@ -104,8 +104,9 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
     evaluator = Evaluator(suite, examples, digests, pick_device(device))
     store = Results(results)
     report = []
-    for label in chosen:
-        folder = store.run(plan(suite, label, examples, digests=digests).spec)
+    folders = {label: store.run(plan(suite, label, examples, digests=digests).spec) for label in chosen}
+    evaluator.expect(list(folders.values()), fresh=fresh)
+    for label, folder in folders.items():
         if not folder.complete:
             console.say(f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}` does it")
             continue
@@ -335,6 +336,58 @@ def doctor(as_json: bool) -> int:
             if each.remedy and not each.ok:
                 console.out.print(f"          {escape(each.remedy)}")
     return USER_ERROR if any(each.ok is False for each in checks) else DONE
+
+
+def bench_metrics(paths: Sequence[str], wanted: Sequence[str], references: Path | None, as_json: bool) -> int:
+    """`seetell bench metrics`."""
+    from harness.bench_metrics import METRICS, measure
+    from harness.outputs import read_outputs
+
+    names = [name for each in wanted for name in each.split(",") if name] or list(METRICS)
+    for name in names:
+        if name not in METRICS:
+            raise SuiteError(f"--metrics {name}: expected some of {', '.join(METRICS)}{did_you_mean(name, METRICS)}")
+    systems = [read_outputs(Path(path), references) for path in paths]
+    with console.progress_bar("measuring") as progress:
+        found = measure(systems, names, progress=progress)
+    if as_json:
+        console.emit({"metrics": names, "comparisons": [each.to_json() for each in found]})
+        return DONE
+    rows = [
+        (
+            each.case,
+            f"{each.theirs.cpu:.1f}",
+            f"{each.ours.cpu:.1f}",
+            f"{each.ratio:.1f}x",
+            f"{each.theirs.peak:.0f}",
+            f"{each.ours.peak:.0f}",
+            f"{each.difference:.1e}",
+        )
+        for each in found
+    ]
+    header = (
+        "case",
+        "pycocoevalcap CPU s",
+        "SeeTell CPU s",
+        "ratio",
+        "pycocoevalcap MB",
+        "SeeTell MB",
+        "max difference",
+    )
+    console.show_table(", ".join(names), header, rows, right=range(1, 7))
+    return DONE
+
+
+def prefetch(wanted: Sequence[str], mirror: str | None, as_json: bool) -> int:
+    """`seetell prefetch`."""
+    from harness.prefetch import fetch_spice
+
+    if not wanted:
+        raise SuiteError("nothing to fetch was named; expected: spice")
+    folder = fetch_spice(mirror, say=console.say, progress_bar=console.progress_bar)
+    if as_json:
+        console.emit({"spice": str(folder)})
+    return DONE
 
 
 def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> int:

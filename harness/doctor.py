@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.metrics.java import java_path
+from harness.metrics.java import CORENLP_JARS, OLDEST, java_path
 from harness.store import cache_folder
 
 OLDEST_PYTHON = (3, 11)
@@ -32,7 +32,6 @@ LOW_DISK = 1 << 30
 PROBE_SECONDS = 180
 MAUVE_FEATURES = ("gpt2-large", "openai-community/gpt2-large")
 """The model whose features MAUVE compares by default (Pillutla et al. 2021, section 4), under both its hub names."""
-CORENLP_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
 INSTALL_METRICS = "pip install 'seetell[metrics]'"
 INSTALL_JAVA = "apt-get install default-jre-headless  (or: conda install openjdk; or set JAVA_HOME)"
@@ -249,6 +248,8 @@ def check_java(java: Java | None) -> Check:
     if not java.works:
         remedy = f"unset JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS; {java.path} -version"
         return Check("Java", False, f"{java.path} does not run ({java.complaint})", remedy)
+    if 0 < java.major < OLDEST:
+        return Check("Java", False, f"{java.version} at {java.path}; expected {OLDEST} or newer", INSTALL_JAVA)
     return Check("Java", True, f"{java.version} at {java.path}")
 
 
@@ -291,14 +292,7 @@ def check_spice(java: Java | None, folder: Path | None, cache: Path) -> Check:
     own = cache / "spice"
     missing = [jar for jar in CORENLP_JARS if not any((place / jar).is_file() for place in (own, folder / "spice/lib"))]
     if missing:
-        unpack = f"unzip -j stanford-corenlp-full-2015-12-09.zip '*/stanford-corenlp-3.6.0*.jar' -d '{own}'"
-        return Check(
-            "SPICE", None, f"Stanford's parser is missing: {', '.join(missing)}", f"{unpack}  (from Stanford NLP)"
-        )
-    options = os.environ.get("JDK_JAVA_OPTIONS", "") + os.environ.get("JAVA_TOOL_OPTIONS", "")
-    if java.major >= 16 and "java.base/java.lang=" not in options:
-        detail = f"complete, but Java {java.version} refuses its serialiser; Java 8 to 15 does not"
-        return Check("SPICE", None, detail, "export JDK_JAVA_OPTIONS=--add-opens=java.base/java.lang=ALL-UNNAMED")
+        return Check("SPICE", None, f"Stanford's parser is missing: {', '.join(missing)}", "seetell prefetch spice")
     return found
 
 

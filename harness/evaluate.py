@@ -6,6 +6,7 @@ again costs nothing until one of them changes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from decoders.base import Models, Need
 from harness import registry
-from harness.errors import RunIncomplete
+from harness.errors import MetricError, NeedMissing, RunIncomplete
 from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
@@ -57,6 +58,24 @@ class Evaluator:
         self.digests = digests
         self.device = device
         self.due = due_metrics(suite)
+
+    def expect(self, folders: Sequence[RunFolder], *, fresh: bool = False) -> None:
+        """Tell each metric which runs it will be asked to score, so that it does for all at once what is dear to start."""
+        folders = [folder for folder in folders if folder.complete]
+        missing = [self._missing(folder, fresh) for folder in folders]
+        if len(missing) < 2:
+            return
+        answers = [samples(folder, self.examples) if due else [] for folder, due in zip(folders, missing, strict=True)]
+        for due in self.due:
+            runs = [each for each, wanted in zip(answers, missing, strict=True) if due in wanted]
+            if len(runs) > 1:
+                with contextlib.suppress(MetricError, NeedMissing):  # it will say so when it is asked for rows
+                    self._metric(due).expect(runs)
+
+    def _missing(self, folder: RunFolder, fresh: bool) -> list[Due]:
+        before = {} if fresh else (folder.scores() or {}).get("metrics", {})
+        content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
+        return [due for due in self.due if before.get(due.label, {}).get("key") != self._key(due, content)]
 
     def score(
         self, folder: RunFolder, *, fresh: bool = False, progress: Callable[[int, int], None] = lambda done, total: None

@@ -56,10 +56,16 @@ def score_imported(
 ) -> dict[str, list[Score]]:
     """Score runs from `store_outputs`; references of a suite are tokenised once for all its systems."""
     scores: dict[str, list[Score]] = {}
+    evaluators: dict[str, Evaluator] = {}
+    for each in imported:
+        if each.suite.name not in evaluators:
+            digests = Digests(each.suite, each.examples)
+            evaluators[each.suite.name] = Evaluator(each.suite, each.examples, digests, "cpu")
+    for name, evaluator in evaluators.items():
+        evaluator.expect([each.folder for each in imported if each.suite.name == name], fresh=fresh)
     for done, each in enumerate(imported):
         progress(done, len(imported))
-        evaluator = Evaluator(each.suite, each.examples, Digests(each.suite, each.examples), "cpu")
-        scores[each.name] = evaluator.score(each.folder, fresh=fresh)
+        scores[each.name] = evaluators[each.suite.name].score(each.folder, fresh=fresh)
     progress(len(imported), len(imported))
     return scores
 
@@ -114,6 +120,8 @@ def _store(name: str, system: Outputs, results: Results, metrics: Mapping[str, M
 
 
 def _record(sample: Sample) -> Record:
+    if sample.failure:
+        return Record(sample.example.id, sample.draw, failure=sample.failure)
     return Record(sample.example.id, sample.draw, sample.text, finish="imported")
 
 

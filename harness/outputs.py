@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.examples import Example, Sample
+from harness.examples import Example, Failure, Sample
 
 ID_KEYS = ("id", "image_name", "image_id", "image", "filename", "file_name", "cocoid", "imgid")
 TEXT_KEYS = ("prediction", "caption", "text", "output", "generated")
 REFERENCE_KEYS = ("references", "captions", "refs", "gts")
+_BROKEN = re.compile("[\ud800-\udfff]")
+_HALF = "half a surrogate pair, which is no character; repair the encoding where the text comes from"
 SHOWN = 5
 """How many ids a message lists."""
 
@@ -45,13 +48,14 @@ class Outputs:
         return list({sample.example.id: sample.example for sample in self.samples}.values())
 
 
-def read_outputs(path: Path, references: Path | None = None) -> Outputs:
+def read_outputs(path: Path, references: Path | None = None, *, need_references: bool = True) -> Outputs:
     """Read one file of outputs, plain or gzipped.
 
     Args:
         path: MAGIC's captions (JSON array) or stories (JSON object), COCO results, Karpathy-style JSON with predictions,
             JSON Lines or CSV.
         references: where the references are, if not in the file itself: COCO annotations or any of the formats above.
+        need_references: whether an output without any is a fault.
 
     Raises:
         DataError: the file is unreadable, of no known format, answers an example twice, or lacks references.
@@ -69,7 +73,7 @@ def read_outputs(path: Path, references: Path | None = None) -> Outputs:
         text = _first(row, TEXT_KEYS, f"{place} of {path}", "text")
         draw = int(row.get("draw") or 0)
         texts = known.of(example_id) if references is not None else _references(row)
-        if not texts:
+        if not texts and need_references:
             where = (
                 f"in {references}" if references is not None else "with it; name a file that has them with --references"
             )
@@ -78,8 +82,16 @@ def read_outputs(path: Path, references: Path | None = None) -> Outputs:
             raise DataError(
                 f"{path} answers {example_id!r} twice; keep one answer each (or tell draws apart by a `draw` field)"
             )
-        samples[example_id, draw] = Sample(Example(example_id, references=texts), draw, text)
-    empty = [example_id for (example_id, _), sample in samples.items() if not sample.text.strip()]
+        for reference in texts:
+            if _BROKEN.search(reference):
+                raise DataError(f"{place} of {path} ({example_id}) has the reference {ascii(reference)[:60]}: {_HALF}")
+        failure = Failure("BrokenText", f"{ascii(text)[:60]}: {_HALF}") if _BROKEN.search(text) else None
+        example = Example(example_id, references=texts)
+        samples[example_id, draw] = Sample(example, draw, "" if failure else text, failure=failure)
+    broken = [example_id for (example_id, _), sample in samples.items() if sample.failure]
+    if broken:
+        notes.append(f"{len(broken)} predictions hold half a surrogate pair and are unscored: {_some(broken)}")
+    empty = [each for (each, _), sample in samples.items() if not sample.failure and not sample.text.strip()]
     if empty:
         notes.append(f"{len(empty)} empty predictions, scored as they are: {_some(empty)}")
     unanswered = known.unanswered(example_id for example_id, _ in samples)

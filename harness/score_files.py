@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ STORY_METRICS = ("repetition",)
 def score_files(
     paths: Sequence[str],
     wanted: Sequence[str],
+    settings: Sequence[str],
     references: Path | None,
     common: bool,
     fresh: bool,
@@ -30,13 +32,15 @@ def score_files(
     as_json: bool,
 ) -> int:
     """Read, store and score files; exit code 2 if a metric was not to be had."""
-    systems = [read_outputs(Path(path), references) for path in paths]
+    names = _named(wanted)
+    needed = not names or any(metrics().load(name).needs_references for name in names)
+    systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
     for path, system in zip(paths, systems, strict=True):
         console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
         for note in system.notes:
             console.say(f"{path}: {note}")
     systems = _same_examples(systems, common)
-    imported = store_outputs(systems, Results(results), _metrics(wanted, systems))
+    imported = store_outputs(systems, Results(results), _metrics(names, settings, systems))
     with console.progress_bar("scoring") as progress:
         scores = score_imported(imported, fresh=fresh, progress=progress)
     if as_json:
@@ -46,7 +50,8 @@ def score_files(
         outputs = list(dict.fromkeys(score.output for each in scores.values() for score in each))
         lines = [[name, *(_shown(each, output) for output in outputs)] for name, each in scores.items()]
         console.show_table("", ["system", *outputs], lines, right=range(1, len(outputs) + 1))
-    return SOME_FAILED if any(score.unavailable for each in scores.values() for score in each) else DONE
+    failed = any(sample.failure for system in systems for sample in system.samples)
+    return SOME_FAILED if failed or any(score.unavailable for each in scores.values() for score in each) else DONE
 
 
 def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
@@ -63,22 +68,47 @@ def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
     return systems
 
 
-def _metrics(wanted: Sequence[str], systems: Sequence[Outputs]) -> dict[str, MetricRef]:
+def _named(wanted: Sequence[str]) -> list[str]:
+    """What `--metrics a,b` or `--metrics a b` names."""
     names = [name for each in wanted for name in each.split(",") if name]
-    if not names:
-        stories = all(system.format.startswith("stories") for system in systems)
-        names = list(STORY_METRICS if stories else CAPTION_METRICS)
     known = metrics().entries
     for name in names:
         if name not in known:
             raise SuiteError(f"--metrics {name}: there is no such metric{did_you_mean(name, known)}")
-    return {name: MetricRef() for name in names}
+    return names
+
+
+def _metrics(names: Sequence[str], settings: Sequence[str], systems: Sequence[Outputs]) -> dict[str, MetricRef]:
+    if not names:
+        stories = all(system.format.startswith("stories") for system in systems)
+        names = STORY_METRICS if stories else CAPTION_METRICS
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for setting in settings:
+        place, equals, value = setting.partition("=")
+        name, dot, option = place.partition(".")
+        if not (equals and dot and option):
+            raise SuiteError(f"--set {setting}: expected METRIC.OPTION=VALUE, as in repetition.impl=simctg")
+        if name not in options:
+            raise SuiteError(
+                f"--set {setting}: {name!r} is not among the metrics{did_you_mean(name, options)}; --metrics adds it"
+            )
+        options[name][option] = _value(value)
+    return {name: MetricRef.model_validate(each) for name, each in options.items()}
+
+
+def _value(text: str) -> Any:
+    """A number, true or false, a list, as in JSON; anything else is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _figures(score: Score) -> dict[str, Any]:
+    """Value, interval, number of samples and signature; more only where something is wrong."""
     fields = score.to_json()
-    kept = {key: fields[key] for key in ("value", "low", "high", "n", "unscored", "signature")}
-    return {**kept, "unavailable": score.unavailable} if score.unavailable else kept
+    kept = {key: fields[key] for key in ("value", "low", "high", "n", "signature")}
+    return kept | {key: fields[key] for key in ("unscored", "unavailable") if fields[key]}
 
 
 def _shown(scores: Sequence[Score], output: str) -> str:

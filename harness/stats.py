@@ -6,8 +6,9 @@ one matrix product. Several draws of one example are one cluster: they are drawn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ Floats = NDArray[np.float64]
 Finalise = Callable[[Floats], Floats]
 
 DRAWS = 1000
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 16 * 2**20
+_KEPT = 10_000_000
+"""Numbers of a resampling that are kept for the next metric; no count among so few clusters exceeds 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +82,28 @@ def cluster_sums(rows: Floats, clusters: Sequence[Hashable]) -> Floats:
 
 def _resample(sums: Floats, draws: int, seed: int) -> Floats:
     """Sums of resampled clusters, `[draws, k]`: how often each cluster was drawn, times its sums."""
-    rng = np.random.Generator(np.random.PCG64(seed))
     m = len(sums)
-    chunk = max(1, _CHUNK_BYTES // (8 * m))
-    parts = [_counts(rng, min(chunk, draws - start), m) @ sums for start in range(0, draws, chunk)]
-    return np.concatenate(parts)
+    drawn = _drawn(m, draws, seed) if draws * m <= _KEPT else _draw(m, draws, seed)
+    return np.concatenate([counts.astype(np.float64) @ sums for counts in drawn])
 
 
-def _counts(rng: np.random.Generator, draws: int, m: int) -> Floats:
-    """How often each of m clusters comes up in m draws with replacement, `[draws, m]`.
+@lru_cache(maxsize=4)
+def _drawn(m: int, draws: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """Kept, because all metrics of all runs on the same examples are resampled alike."""
+    return tuple(counts.astype(np.uint16) for counts in _draw(m, draws, seed))
 
-    Drawing and counting is five times as fast as `rng.multinomial`, which draws a binomial number a cluster.
+
+def _draw(m: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """How often each of m clusters comes up in m draws with replacement, in pieces of some replicates each, `[piece, m]`.
+
+    Drawing and counting is five times as fast as `Generator.multinomial`, which draws a binomial number a cluster.
     """
-    drawn = rng.integers(0, m, (draws, m)) + m * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * m).reshape(draws, m).astype(np.float64)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    chunk = max(1, _CHUNK_BYTES // (8 * m))
+    for start in range(0, draws, chunk):
+        rows = min(chunk, draws - start)
+        drawn = rng.integers(0, m, (rows, m)) + m * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * m).reshape(rows, m)
 
 
 def _one(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float, float]) -> tuple[float, float, str]:

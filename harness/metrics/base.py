@@ -45,6 +45,8 @@ class Metric(ABC):
     Config: ClassVar[type[MetricConfig]] = MetricConfig
     needs: ClassVar[frozenset[Need]] = frozenset()
     """Models and inputs it cannot do without; the harness loads them, or reports the metric as unavailable."""
+    needs_references: ClassVar[bool] = False
+    """Whether it compares with what people wrote."""
     resampling: ClassVar[Resampling] = "bootstrap"
     """`bootstrap`: percentile-type intervals are valid; `paired-only`: only comparisons are; `none`: neither is."""
 
@@ -58,6 +60,13 @@ class Metric(ABC):
         Stored scores are not reused across a change of it. Called without models, so it must be cheap.
         """
         return ""
+
+    def expect(self, runs: Sequence[Sequence[Sample]]) -> None:  # noqa: B027 - most metrics have nothing to prepare
+        """Told before several runs are scored one after the other, so that what costs a start is done once for all.
+
+        Nothing need be done here, and `rows` must give the same without. What goes wrong may be raised: it is passed over, and
+        `rows` will say it again.
+        """
 
     @property
     @abstractmethod

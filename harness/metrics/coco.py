@@ -42,7 +42,7 @@ class Prepared:
 
     references: References
     scored: NDArray[np.int64]
-    """Which samples have a text and references, by position."""
+    """Which samples have a text that is one and references, by position."""
     image: NDArray[np.int64]
     """The image of each scored sample, as `references` counts them."""
     texts: tuple[str, ...]
@@ -77,7 +77,11 @@ def prepare(samples: Sequence[Sample], tokenizer: ptb.TokenizerName) -> Prepared
             _REFERENCES.pop(next(iter(_REFERENCES)))
         tokens = iter(ptb.tokenize([text for example in ordered for text in example.references], tokenizer, keep=True))
         _REFERENCES[key] = References([[next(tokens) for _ in example.references] for example in ordered])
-    scored = [i for i, sample in enumerate(samples) if sample.failure is None and sample.example.id in place]
+    scored = [
+        i
+        for i, sample in enumerate(samples)
+        if sample.failure is None and sample.example.id in place and not ptb.broken(sample.text)
+    ]
     texts = ptb.tokenize([samples[i].text for i in scored], tokenizer)
     image = np.array([place[samples[i].example.id] for i in scored], np.int64)
     return Prepared(_REFERENCES[key], np.array(scored, np.int64), image, tuple(texts))
@@ -88,6 +92,7 @@ class CocoMetric(Metric):
 
     Config = CocoConfig
     config: CocoConfig
+    needs_references = True
     columns: ClassVar[int]
     """Numbers a row."""
 
@@ -98,6 +103,10 @@ class CocoMetric(Metric):
     def variant(self) -> str:
         """The tokenizer that is used here."""
         return ptb.tokenizer_variant(self.config.tokenizer)
+
+    def expect(self, runs: Sequence[Sequence[Sample]]) -> None:
+        """Tokenise the texts of all runs in one go."""
+        prepare([sample for run in runs for sample in run], self.config.tokenizer)
 
     def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
         """Rows as `measure` gives them, NaN where there is no text or no reference."""

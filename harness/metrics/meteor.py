@@ -1,18 +1,25 @@
 """METEOR 1.5: aligned words, exact, by stem, by synonym and by paraphrase (Denkowski and Lavie 2014).
 
 The alignment is the published Java program's; the score is computed here from the counts that it prints for each text, so
-corpus scores, intervals and tests need no second pass through Java.
+corpus scores, intervals and tests need no second pass through Java. It is given only the paraphrases that can match
+(`harness.metrics.paraphrases`), which changes nothing but the cost.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import JavaError, MetricUnavailable
+from harness.examples import Sample
 from harness.metrics.base import Output
-from harness.metrics.coco import CocoMetric, Prepared
-from harness.metrics.java import find_jar, run_java
+from harness.metrics.coco import CocoMetric, Prepared, prepare
+from harness.metrics.java import find_jar, find_java, run_java
+from harness.metrics.ngrams import References
+from harness.metrics.paraphrases import narrowed
 from harness.provenance import Signature
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
@@ -27,6 +34,8 @@ LONGEST = 512
 """Words; aligning two texts of thousands takes minutes, so longer ones are left unscored."""
 SECONDS, SECONDS_A_TEXT = 180.0, 0.1
 
+HEAP = "256m"
+_TABLE = "paraphrases.gz"
 _JAR = "meteor/meteor-1.5.jar"
 _PARAPHRASES = "meteor/data/paraphrase-en.gz"
 
@@ -41,35 +50,25 @@ class Meteor(CocoMetric):
         """One number."""
         return (Output("meteor", higher_is_better=True),)
 
+    def expect(self, runs: Sequence[Sequence[Sample]]) -> None:
+        """Align the texts of all runs in one go, so that METEOR starts once."""
+        super().expect(runs)
+        prepared = prepare([sample for run in runs for sample in run], self.config.tokenizer)
+        _align(prepared.references, sorted(set(zip(prepared.image.tolist(), prepared.texts, strict=True))))
+
     def measure(self, prepared: Prepared) -> NDArray[np.float64]:
-        """The 23 counts of each text against its best reference; NaN for texts of more than 512 words.
+        """The 23 counts of each text against its best reference; NaN where a text or a reference has more than 512 words.
 
         Raises:
             MetricUnavailable: no Java, or no pycocoevalcap, which METEOR's jar comes with.
             JavaError: METEOR failed, took too long, or answered something else than 23 numbers a text.
         """
-        jar, paraphrases = find_jar(_JAR), find_jar(_PARAPHRASES)
-        if jar is None or paraphrases is None:
-            raise MetricUnavailable("METEOR comes with pycocoevalcap; install it: pip install 'seetell[metrics]'")
-        short = [i for i, text in enumerate(prepared.texts) if len(text.split()) <= LONGEST]
-        asked = []
-        for i in short:
-            references = [_plain(text) for text in prepared.references.tokens[prepared.image[i]]]
-            asked.append(" ||| ".join(["SCORE", *references, _plain(prepared.texts[i])]))
-        # The table of paraphrases by its path: from inside the jar METEOR finds it only where no folder has a space.
-        arguments = ["-", "-", "-stdio", "-l", "en", "-norm", "-a", str(paraphrases)]
-        seconds = SECONDS + SECONDS_A_TEXT * len(asked)
-        answer = (
-            run_java(jar, "Meteor", arguments, "\n".join(asked) + "\n", timeout=seconds, heap="2g") if asked else ""
-        )
-        rows = np.full((len(prepared.texts), FIELDS), np.nan)
-        lines = answer.splitlines()
-        if len(lines) != len(asked):
-            raise JavaError(
-                f"METEOR was asked about {len(asked)} texts and answered {len(lines)} lines; nothing was scored"
-            )
-        for i, line in zip(short, lines, strict=True):
-            rows[i] = _numbers(line)
+        pairs = list(zip(prepared.image.tolist(), prepared.texts, strict=True))
+        known = _align(prepared.references, list(dict.fromkeys(pairs)))
+        rows = np.full((len(pairs), FIELDS), np.nan)
+        for i, pair in enumerate(pairs):
+            if pair in known:
+                rows[i] = np.frombuffer(known[pair])
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,6 +87,43 @@ class Meteor(CocoMetric):
     def signature(self) -> Signature:
         """Version, language, parameters, tokenizer and references."""
         return self._signed("meteor", jar="1.5", lang="en", task="rank", norm="yes")
+
+
+_ALIGNED: WeakKeyDictionary[References, dict[tuple[int, str], bytes]] = WeakKeyDictionary()
+"""What METEOR answered in this process: the counts, as bytes, of each text for an image."""
+
+
+def _align(references: References, pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], bytes]:
+    """Let METEOR align each (image, text) that it has not aligned before; those that are too long are left out."""
+    known = _ALIGNED.setdefault(references, {})
+    short = [all(len(text.split()) <= LONGEST for text in each) for each in references.tokens]
+    asked = [pair for pair in pairs if pair not in known and short[pair[0]] and len(pair[1].split()) <= LONGEST]
+    if not asked:
+        return known
+    jar, table = find_jar(_JAR), find_jar(_PARAPHRASES)
+    if jar is None or table is None:
+        raise MetricUnavailable("METEOR comes with pycocoevalcap; install it: pip install 'seetell[metrics]'")
+    find_java()  # before the paraphrases, which take seconds
+    wanted = [[_plain(text) for text in each] for each in references.tokens]
+    lines = [" ||| ".join(["SCORE", *wanted[image], _plain(text)]) for image, text in asked]
+    paraphrases = narrowed(table, [text for each in wanted for text in each], references.digest)
+    answer = run_java(
+        jar,
+        "Meteor",
+        ["-", "-", "-stdio", "-l", "en", "-norm", "-a", _TABLE],
+        "\n".join(lines) + "\n",
+        timeout=SECONDS + SECONDS_A_TEXT * len(asked),
+        heap=HEAP,
+        files={_TABLE: paraphrases.table([_plain(text) for _, text in asked])},
+    )
+    found = answer.splitlines()
+    if len(found) != len(asked):
+        raise JavaError(
+            f"METEOR was asked about {len(asked)} texts and answered {len(found)} lines; nothing was scored"
+        )
+    numbers = np.array([_numbers(line) for line in found])
+    known.update(zip(asked, (row.tobytes() for row in numbers), strict=True))
+    return known
 
 
 def _plain(tokens: str) -> str:

@@ -59,8 +59,9 @@ class References:
         """For each order, in how many images each reference n-gram occurs."""
         frequencies = []
         for counts, keys in zip(self.counts, self._keys, strict=True):
-            pairs = np.unique(np.stack([counts.gram, self.image_of[counts.text]]), axis=1)
-            frequencies.append(np.bincount(pairs[0], minlength=len(keys)).astype(np.float64))
+            pairs = np.sort(self.image_of[counts.text] * _SHIFT + counts.gram)
+            grams = pairs[np.diff(pairs, prepend=-1) != 0] % _SHIFT
+            frequencies.append(np.bincount(grams, minlength=len(keys)).astype(np.float64))
         return frequencies
 
     @cached_property

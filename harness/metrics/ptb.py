@@ -78,6 +78,11 @@ def tokenize(texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool =
     return [known[text] for text in clean]
 
 
+def broken(text: str) -> bool:
+    """Whether the text holds half a surrogate pair, which is no character and cannot be written anywhere."""
+    return _SURROGATE.search(text) is not None
+
+
 @functools.cache
 def _memory(variant: str) -> dict[str, str]:
     """What was tokenised in this process."""
@@ -85,7 +90,7 @@ def _memory(variant: str) -> dict[str, str]:
 
 
 def _one_line(text: str) -> str:
-    if _SURROGATE.search(text):
+    if broken(text):
         raise MetricError(
             f"the text {ascii(text)[:80]} holds half a surrogate pair, which is no character; expected Unicode text, so "
             "repair the encoding where the text comes from"

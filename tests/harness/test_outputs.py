@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -80,6 +82,61 @@ def test_all_flat_formats_say_the_same(tmp_path: Path) -> None:
     first, *others = (read_outputs(file) for file in files)
     for other in others:
         assert other.samples == first.samples
+
+
+TRICKY = ['a "red" ball, it\'s big', "two\nlines", "", " spaces ", "ünï 🐕", "a;b\tc", "a\u2028b", "=1+1"]
+
+
+@pytest.mark.parametrize("zipped", ["", ".gz"])
+@pytest.mark.parametrize("kind", ["csv", "csv, one column of references", "jsonl", "json", "karpathy"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_texts_come_out_as_they_went_in(tmp_path: Path, kind: str, zipped: str, mark: str) -> None:
+    """Quotes, commas, line breaks inside fields, a byte order mark, Windows line ends, blank lines."""
+    rows = [{"image_id": i, "caption": text, "references": [f"{text} 1", "second"]} for i, text in enumerate(TRICKY)]
+    if kind.startswith("csv"):
+        buffer = io.StringIO(newline="")
+        one = kind != "csv"
+        writer = csv.writer(buffer, lineterminator="\r\n")
+        writer.writerow(["image_id", "caption", *(["references"] if one else ["reference_1", "reference_2"])])
+        for row in rows:
+            refs = row["references"]
+            writer.writerow([row["image_id"], row["caption"], *([json.dumps(refs)] if one else refs)])
+        content, name = buffer.getvalue(), "table.csv"
+    elif kind == "jsonl":
+        content, name = "\r\n\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "lines.jsonl"
+    elif kind == "karpathy":
+        images = [
+            {
+                "cocoid": row["image_id"],
+                "caption": row["caption"],
+                "sentences": [{"raw": each} for each in row["references"]],
+            }
+            for row in rows
+        ]
+        content, name = json.dumps({"dataset": "coco", "images": images}), "dataset.json"
+    else:
+        content, name = json.dumps(rows), "array.json"
+    found = read_outputs(write(tmp_path, name + zipped, mark + content))
+    assert [sample.text for sample in found.samples] == TRICKY
+    assert [sample.example.references for sample in found.samples] == [(f"{text} 1", "second") for text in TRICKY]
+    assert found.notes == ("1 empty predictions, scored as they are: 2",)
+
+
+def test_half_a_surrogate_pair_is_a_failure_in_a_prediction_and_a_fault_in_a_reference(tmp_path: Path) -> None:
+    bad = {**CAPTIONS[0], "prediction": "half \ud83d"}
+    found = read_outputs(write(tmp_path, "a.json", json.dumps([bad, *CAPTIONS[1:]])))
+    assert found.samples[0].failure is not None
+    assert "1 predictions hold half a surrogate pair and are unscored: 0.jpg" in found.notes
+    with pytest.raises(DataError, match=r"record 0 .*0\.jpg.*ud83d"):
+        read_outputs(write(tmp_path, "b.json", json.dumps([{**CAPTIONS[0], "captions": ["\ud83d"]}])))
+
+
+@pytest.mark.parametrize("zipped", ["", ".gz"])
+def test_coco_results_of_images_without_annotations_are_told_by_id(tmp_path: Path, zipped: str) -> None:
+    results = write(tmp_path, f"r.json{zipped}", json.dumps([{"image_id": 77, "caption": "a ball"}]))
+    annotations = write(tmp_path, f"captions.json{zipped}", json.dumps(ANNOTATIONS))
+    with pytest.raises(DataError, match=r"\(77\) has no references in"):
+        read_outputs(results, annotations)
 
 
 @pytest.mark.parametrize("key", ["image_id", "file"])

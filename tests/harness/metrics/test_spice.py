@@ -1,0 +1,194 @@
+"""SPICE's plumbing: found or explained, asked and answered through files. A jar made here stands in for the program, which
+cannot run without Stanford's parser; it reads the question and writes the answer in the program's own way, JavaScript included.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from decoders.base import Models
+from harness.errors import JavaError, MetricUnavailable
+from harness.examples import Example, Failure, Sample
+from harness.metrics import java
+from harness.metrics.java import CORENLP_JARS
+from harness.metrics.spice import Spice, SpiceConfig, spice_jars
+from harness.score import score_samples
+
+SCORER = """
+package edu.anu.spice;
+import java.io.*;
+import java.lang.reflect.Field;
+import java.nio.file.*;
+import java.util.*;
+import java.util.regex.*;
+import javax.script.*;
+
+public class SpiceScorer {
+    public static void main(String[] args) throws Exception {
+        Field inside = String.class.getDeclaredField("value");
+        inside.setAccessible(true);  // as the program's serialiser does
+        String input = new String(Files.readAllBytes(Paths.get(args[0])), "UTF-8");
+        List<String> list = Arrays.asList(args);
+        if (!list.contains("-silent")) throw new RuntimeException("not silent");
+        StringBuilder out = new StringBuilder();
+        String item = "'image_id': (\\\\d+), 'test': '(.*?)', 'refs': \\\\['(.*?)'".replace((char) 39, (char) 34);
+        Matcher items = Pattern.compile(item).matcher(input);
+        while (items.find()) {
+            Set<String> said = new HashSet<>(Arrays.asList(items.group(2).split(" ")));
+            Set<String> wanted = new HashSet<>(Arrays.asList(items.group(3).split(" ")));
+            double sizes = said.size() + wanted.size();
+            said.retainAll(wanted);
+            out.append(out.length() > 0 ? "," : "").append("{\\"image_id\\": ").append(items.group(1))
+               .append(", \\"scores\\": {\\"All\\": {\\"f\\": ").append(2 * said.size() / sizes).append("}}}");
+        }
+        String json = "[" + out + "]";
+        if (input.contains("crash")) { System.err.println("Could not parse"); System.exit(1); }
+        if (input.contains("cut")) json = "[]";
+        if (input.contains("garbled")) json = "[{";
+        if (list.contains("-cache")) Files.write(Paths.get(list.get(list.indexOf("-cache") + 1), "parsed"), new byte[1]);
+        ScriptEngine engine = new ScriptEngineManager().getEngineByName("JavaScript");
+        engine.put("jsonString", json);
+        engine.eval("result = JSON.stringify(JSON.parse(jsonString), null, 2)");
+        try (BufferedWriter writer = new BufferedWriter(new FileWriter(list.get(list.indexOf("-out") + 1)))) {
+            writer.write((String) engine.get("result"));
+        }
+        if (new File(args[0]).getAbsolutePath().contains("site-packages")) throw new RuntimeException("in site-packages");
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as pycocoevalcap's, with the stand-in for SPICE's jar and none for the parser."""
+    compiler, packer = shutil.which("javac"), shutil.which("jar")
+    if compiler is None or packer is None:
+        pytest.skip("needs a Java compiler to make the stand-in jar; only a runtime, or nothing, is there")
+    build = tmp_path_factory.mktemp("build")
+    (build / "SpiceScorer.java").write_text(SCORER)
+    subprocess.run([compiler, "-nowarn", "-d", ".", "SpiceScorer.java"], cwd=build, check=True, capture_output=True)
+    folder = build / "ein Ordner" / "pycocoevalcap"
+    (folder / "spice" / "lib").mkdir(parents=True)
+    command = [packer, "cf", str(folder / "spice" / "spice-1.0.jar"), "edu"]
+    subprocess.run(command, cwd=build, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def installed(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stand-in installed; the value is SeeTell's cache, without the parser."""
+    monkeypatch.setattr(
+        java.util, "find_spec", lambda name, *_: SimpleNamespace(submodule_search_locations=[str(program)])
+    )
+    monkeypatch.setenv("SEETELL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def put_parser(cache: Path) -> None:
+    (cache / "spice").mkdir(parents=True, exist_ok=True)
+    for name in CORENLP_JARS:
+        shutil.copyfile(Path(__file__), cache / "spice" / name)
+
+
+def spice() -> Spice:
+    return Spice(SpiceConfig(tokenizer="python", heap="64m"), Models())
+
+
+SAMPLES = [
+    Sample(Example("b", references=("a dog runs",)), text="a dog sits"),
+    Sample(Example("a", references=("two cats",)), text="two cats"),
+    Sample(Example("c", references=('a "sign" — ß',)), text=""),
+    Sample(Example("d", references=("x",)), failure=Failure("OutOfMemory", "no")),
+]
+
+
+@pytest.mark.java
+def test_scores_come_back_to_their_texts(installed: Path, program: Path) -> None:
+    put_parser(installed)
+    before = sorted(program.rglob("*"))
+    rows = spice().rows(SAMPLES)
+    np.testing.assert_allclose(rows, [[4 / 6, 1], [1, 1], [0, 1], [np.nan, np.nan]])
+    [score] = score_samples(SAMPLES, {"spice": spice()}, draws=50).scores
+    assert score.value == pytest.approx((4 / 6 + 1) / 3)
+    assert (score.n, score.unscored) == (3, 1)
+    assert "parser:corenlp-3.6.0" in score.signature
+    assert sorted(program.rglob("*")) == before  # nothing is written where it is installed
+    assert {each.name for each in (installed / "spice" / "parses").iterdir()} <= {"parsed"}
+
+
+@pytest.mark.java
+@pytest.mark.parametrize(
+    ("word", "message"), [("crash", "Could not parse"), ("cut", "scored 0"), ("garbled", "cannot be read")]
+)
+def test_a_program_that_fails_is_an_error(installed: Path, word: str, message: str) -> None:
+    put_parser(installed)
+    with pytest.raises(JavaError, match=message):
+        spice().rows([Sample(Example("a", references=(word,)), text="x")])
+
+
+@pytest.mark.java
+def test_without_the_parser_it_says_what_fetches_it_and_the_others_go_on(installed: Path) -> None:
+    put_parser(installed)
+    (installed / "spice" / CORENLP_JARS[1]).unlink()
+    [score] = score_samples(SAMPLES, {"spice": spice()}).scores
+    assert CORENLP_JARS[1] in score.unavailable
+    assert score.unavailable.endswith("run `seetell prefetch spice`")
+
+
+@pytest.mark.java
+def test_a_parser_beside_the_program_will_do(installed: Path, program: Path) -> None:
+    for name in CORENLP_JARS:
+        (program / "spice" / "lib" / name).write_bytes(b"")
+    try:
+        assert [jar.name for jar in spice_jars()] == ["spice-1.0.jar", *CORENLP_JARS]
+    finally:
+        for name in CORENLP_JARS:
+            (program / "spice" / "lib" / name).unlink()
+
+
+def test_without_java_or_pycocoevalcap_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java.util, "find_spec", lambda name, *_: None)
+    with pytest.raises(MetricUnavailable, match="pip install"):
+        spice().rows(SAMPLES)
+    (tmp_path / "spice").mkdir()
+    (tmp_path / "spice" / "spice-1.0.jar").write_bytes(b"")
+    there = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(java.util, "find_spec", lambda name, *_: there)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(MetricUnavailable, match="JAVA_HOME"):
+        spice().rows(SAMPLES)
+
+
+@pytest.mark.java
+def test_the_shipped_class_is_the_source_beside_it(tmp_path: Path) -> None:
+    """Not byte by byte, for compilers differ: the same declarations, which a test above lets run."""
+    compiler, lister = shutil.which("javac"), shutil.which("javap")
+    if compiler is None or lister is None:
+        pytest.skip("needs a Java compiler to compare with")
+    folder = Path(java.__file__).parent / "spice_writer"
+    options = ["-nowarn", "--release", "8", "-g:none", "-d", str(tmp_path)]
+    subprocess.run([compiler, *options, str(folder / "Verbatim.java")], check=True, capture_output=True)
+
+    def listing(place: Path) -> bytes:
+        command = [lister, "-p", "-c", str(place / "Verbatim.class")]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
+    assert listing(folder) == listing(tmp_path)
+
+
+@pytest.mark.java
+def test_the_real_program_gets_as_far_as_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pycocoevalcap's own jar and nothing in the parser's: Java starts, finds the program and misses a class."""
+    if java.find_jar("spice/spice-1.0.jar") is None:
+        pytest.skip("pycocoevalcap is not installed")
+    monkeypatch.setenv("SEETELL_CACHE", str(tmp_path))
+    put_parser(tmp_path)
+    with pytest.raises(JavaError, match=r"(?s)SpiceScorer ended with code 1.*edu/stanford/nlp"):
+        spice().rows(SAMPLES)

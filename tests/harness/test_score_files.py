@@ -1,0 +1,189 @@
+"""`seetell score FILE...` on the published outputs, with the values that others got from them, and its options."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.metrics.java import java_path
+from tests.harness.test_cli import seetell
+from tests.harness.test_outputs import CAPTIONS, STORIES, write
+
+KEYS = {"BLEU": {f"bleu-{n}": f"Bleu_{n}" for n in range(1, 5)}, "rest": {"rouge-l": "ROUGE_L", "cider": "CIDEr"}}
+FIGURES = {"value", "low", "high", "n", "signature"}
+
+
+def scores_of(*arguments: str | Path, cwd: Path, code: int = 0, **environment: str) -> dict[str, dict[str, Any]]:
+    done = seetell("score", *map(str, arguments), "--json", cwd=cwd, SEETELL_CACHE=str(cwd / "cache"), **environment)
+    assert done.returncode == code, done.stderr
+    scores: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return scores
+
+
+def counting_java(folder: Path) -> tuple[Path, Path]:
+    """A JAVA_HOME whose java notes every start, and the notes."""
+    java, notes = folder / "counting" / "bin" / "java", folder / "starts"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\necho \"$*\" >> '{notes}'\nexec '{java_path()}' \"$@\"\n")
+    java.chmod(0o755)
+    return java.parents[1], notes
+
+
+@pytest.mark.java
+def test_all_published_captions_in_one_command(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycocoevalcap", reason="the tokenizer's jar comes with pycocoevalcap, which is not installed")
+    files = sorted((shared / "published" / "flickr30k").glob("*.json.gz"))
+    golden = json.loads((shared / "published" / "golden.json").read_bytes())["flickr30k"]
+    home, notes = counting_java(tmp_path)
+    scores = scores_of(*files, "--metrics", "bleu,rouge-l,cider", cwd=tmp_path, JAVA_HOME=str(home))
+    assert set(scores) == set(golden)
+    for system, expected in golden.items():
+        for ours, theirs in (KEYS["BLEU"] | KEYS["rest"]).items():
+            found = scores[system][ours]
+            assert set(found) == FIGURES
+            assert found["value"] == pytest.approx(expected["scores"][theirs], abs=1e-6)
+            assert found["low"] <= found["value"] <= found["high"]
+            assert found["n"] == 1000
+    assert len(notes.read_text().splitlines()) == 2  # the tokenizer, once for the references and once for all texts
+
+
+@pytest.mark.java
+def test_meteor_of_published_captions_with_one_start(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycocoevalcap", reason="METEOR's jar comes with pycocoevalcap, which is not installed")
+    systems = ("magic", "contrastive")
+    _check_meteor(shared, tmp_path, systems)
+
+
+@pytest.mark.java
+@pytest.mark.heavy
+def test_meteor_of_all_published_captions(shared: Path, tmp_path: Path) -> None:
+    files = sorted((shared / "published" / "flickr30k").glob("*.json.gz"))
+    _check_meteor(shared, tmp_path, tuple(file.name.removesuffix(".json.gz") for file in files))
+
+
+def _check_meteor(shared: Path, folder: Path, systems: tuple[str, ...]) -> None:
+    files = [shared / "published" / "flickr30k" / f"{system}.json.gz" for system in systems]
+    golden = json.loads((shared / "published" / "golden.json").read_bytes())["flickr30k"]
+    home, notes = counting_java(folder)
+    scores = scores_of(*files, "--metrics", "meteor", cwd=folder, JAVA_HOME=str(home))
+    for system in systems:
+        assert scores[system]["meteor"]["value"] == pytest.approx(golden[system]["scores"]["METEOR"], abs=1e-6)
+    assert len(notes.read_text().splitlines()) == 3
+
+
+def test_published_stories_as_their_authors_counted(shared: Path, tmp_path: Path) -> None:
+    """Table values of the papers; the human stories come out of the file as one more system, without references."""
+    folder = shared / "published" / "rocstories"
+    content = json.loads(gzip.decompress((folder / "contrastive.json.gz").read_bytes()))["evaluation_result"]
+    lines = [json.dumps({"id": i, "text": each["reference_continuation_text"]}) for i, each in enumerate(content)]
+    human = write(tmp_path, "human.jsonl", "\n".join(lines))
+    files = (folder / "magic.json.gz", folder / "contrastive.json.gz", human)
+    as_theirs = ("--metrics", "repetition", "--set", "repetition.impl=simctg")
+    scores = scores_of(*files, *as_theirs, cwd=tmp_path)
+    expected = {"magic": (2.60, 0.40, 0.10), "contrastive": (2.49, 0.38, 0.09), "human": (2.21, 0.37, 0.09)}
+    for system, values in expected.items():
+        found = [round(100 * scores[system][f"rep-{n}"]["value"], 2) for n in (2, 3, 4)]
+        assert found == list(values)
+        assert "impl:simctg" in scores[system]["rep-2"]["signature"]
+    exact = scores_of(human, "--metrics", "repetition", cwd=tmp_path)
+    assert round(100 * exact["human"]["rep-2"]["value"], 2) == 2.28
+    assert "impl:exact" in exact["human"]["rep-2"]["signature"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("repetition.impl", "expected METRIC.OPTION=VALUE"),
+        ("impl=simctg", "expected METRIC.OPTION=VALUE"),
+        ("repetiton.impl=simctg", "did you mean 'repetition'"),
+        ("cider.tokenizer=python", "is not among the metrics"),
+        ("repetition.impl=mine", "simctg"),
+        ("repetition.imp=simctg", "imp"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message: str) -> None:
+    write(tmp_path, "a.json", json.dumps(STORIES))
+    done = seetell("score", "a.json", "--set", setting, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_are_not_for_suites(tmp_path: Path) -> None:
+    done = seetell("score", "toybox-plain", "--set", "cider.tokenizer=python", cwd=tmp_path)
+    assert (done.returncode, "under [metrics]" in done.stderr) == (1, True)
+
+
+def test_what_is_wrong_is_in_the_json_and_in_the_exit_code(tmp_path: Path) -> None:
+    broken = [*CAPTIONS[1:], {**CAPTIONS[0], "prediction": "half \ud83d of one"}]
+    write(tmp_path, "broken.json", json.dumps(broken))
+    write(tmp_path, "alone.json", json.dumps(CAPTIONS[:1]))
+    settings = ("--set", "cider.tokenizer=python", "rouge-l.tokenizer=python")
+    done = scores_of("broken.json", "--metrics", "cider,rouge-l,length", *settings, cwd=tmp_path, code=2)
+    for found in done["broken"].values():
+        assert (found["n"], found["unscored"]) == (3, 1)
+        assert "unavailable" not in found
+    alone = scores_of("alone.json", "--metrics", "cider,rouge-l", *settings, cwd=tmp_path, code=2)["alone"]
+    assert alone["cider"]["value"] is None
+    assert "two images" in alone["cider"]["unavailable"]
+    assert set(alone["rouge-l"]) == FIGURES
+
+
+def test_metrics_without_references_need_none_and_others_say_so(tmp_path: Path) -> None:
+    write(tmp_path, "bare.jsonl", '{"id": 1, "text": "a b a b"}\n{"id": 2, "text": "c"}\n')
+    found = scores_of("bare.jsonl", "--metrics", "length,distinct", cwd=tmp_path)["bare"]
+    assert found["length"]["value"] == 2.5
+    assert found["distinct-1"]["value"] == 3 / 5
+    assert found["distinct-1"]["low"] is None
+    done = seetell("score", "bare.jsonl", "--metrics", "length,cider", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--references" in done.stderr
+
+
+@pytest.mark.java
+@pytest.mark.heavy
+def test_bench_metrics_agrees_and_is_cheaper(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycocoevalcap", reason="there is nothing to compare with: pycocoevalcap is not installed")
+    file = shared / "published" / "flickr30k" / "magic.json.gz"
+    done = seetell("bench", "metrics", str(file), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    new, again = json.loads(done.stdout)["comparisons"]
+    assert new["difference"] == again["difference"] < 1e-9
+    assert again["ours"]["cpu"] < new["ours"]["cpu"] < new["theirs"]["cpu"]
+    assert again["ours"]["peak"] < 400 < new["theirs"]["peak"]
+
+
+def test_bench_metrics_of_one_metric_without_java(tmp_path: Path) -> None:
+    """Both sides run and are measured; without Java theirs cannot tokenise, and that is said."""
+    write(tmp_path, "a.json", json.dumps(CAPTIONS))
+    done = seetell("bench", "metrics", "a.json", "--metrics", "rouge", cwd=tmp_path)
+    assert (done.returncode, "did you mean 'rouge-l'" in done.stderr) == (1, True)
+    nowhere = {"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}
+    done = seetell("bench", "metrics", "a.json", "--metrics", "rouge-l", cwd=tmp_path, **nowhere)
+    assert done.returncode == 1
+    assert "pycocoevalcap could not score these files" in done.stderr
+
+
+@pytest.mark.java
+def test_bench_metrics_measures_a_small_case(tmp_path: Path) -> None:
+    pytest.importorskip("pycocoevalcap", reason="there is nothing to compare with: pycocoevalcap is not installed")
+    write(tmp_path, "a.json", json.dumps(CAPTIONS))
+    write(tmp_path, "b.json", json.dumps([{**each, "prediction": "one ball"} for each in CAPTIONS]))
+    done = seetell("bench", "metrics", "a.json", "b.json", "--metrics", "bleu,cider", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    cases = json.loads(done.stdout)["comparisons"]
+    assert [(each["systems"], each["case"].endswith("new")) for each in cases] == [
+        (1, True),
+        (1, False),
+        (2, True),
+        (2, False),
+    ]
+    for each in cases:
+        assert each["difference"] < 1e-9
+        assert each["ratio"] == pytest.approx(each["theirs"]["cpu"] / each["ours"]["cpu"])
+        assert each["ours"]["cpu"] > 0
+        assert each["ours"]["peak"] > 50  # the process and its Java
