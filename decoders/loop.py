@@ -36,6 +36,7 @@ class _Row:
     tokens: list[int]
     """Its new tokens so far."""
     log_probability: float = 0.0
+    prompt_ids: Sequence[int] = ()
 
 
 class _Beginnings:
@@ -80,6 +81,7 @@ class Step:
         self.generated = tuple(tuple(row.tokens) for row in rows)
         self.lm = lm
         self._seeds = tuple(row.seed for row in rows)
+        self._prompt_ids = tuple(row.prompt_ids for row in rows)
         self.logits, self.history, self.history_mask = context.logits, context.hidden, context.mask
         self._context = context
         self._models = models
@@ -90,6 +92,11 @@ class Step:
     def tokenizer(self) -> Any:
         """The language model's tokenizer."""
         return self.lm.tokenizer
+
+    @property
+    def context_ids(self) -> list[list[int]]:
+        """Ids of the prompt and the new tokens of each row, without padding."""
+        return [[*prompt, *new] for prompt, new in zip(self._prompt_ids, self.generated, strict=True)]
 
     @cached_property
     def log_probs(self) -> Tensor:
@@ -220,7 +227,8 @@ def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[in
     work: list[tuple[list[int], _Row]] = []
     for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
         ids = lm.encode(prompt.text)
-        work.append((ids, _Row(place, prompt, seed, room_for(lm, decoder.limits, prompt, len(ids)), [])))
+        room = room_for(lm, decoder.limits, prompt, len(ids))
+        work.append((ids, _Row(place, prompt, seed, room, [], prompt_ids=ids)))
     generations: dict[int, Generation] = {}
     key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
     for _, group in groupby(sorted(work, key=key), key=key):
