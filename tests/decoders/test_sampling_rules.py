@@ -99,17 +99,17 @@ def test_a_draw_is_what_the_definition_says(kind: type[Any], config: dict[str, A
     decoder = kind(kind.Config(**config), Models(), Limits())
     generator = torch.Generator().manual_seed(5)
     different: set[int] = set()
-    for step in range(12):
-        logits = torch.randn(60, 700, generator=generator) * torch.linspace(0.1, 9, 60)[:, None]
+    for step in range(6):
+        logits = torch.randn(40, 700, generator=generator) * torch.linspace(0.1, 9, 40)[:, None]
         if step % 3 == 1:
             logits = logits.round()  # many equals, also at the edge of what is kept
         if step % 3 == 2:
             logits[:, ::3] = -torch.inf
         log_probs = torch.log_softmax(logits.double(), dim=-1)
-        found = drawn(decoder, log_probs, range(60), step)
-        assert found.tolist() == drawn_in_full(decoder, log_probs, range(60), step).tolist()
+        found = drawn(decoder, log_probs, range(40), step)
+        assert found.tolist() == drawn_in_full(decoder, log_probs, range(40), step).tolist()
         different.update(found.tolist())
-    assert len(different) > 100
+    assert len(different) > 50
 
 
 @pytest.mark.parametrize("size", [10, 100, 1000])
@@ -117,13 +117,13 @@ def test_a_draw_is_what_the_definition_says(kind: type[Any], config: dict[str, A
 def test_a_mass_on_the_line_is_left_to_the_sort(kind: type[Any], size: int) -> None:
     """All tokens equally likely, or in two equal halves, and a mass of so many of them: rounding in the sum decides."""
     halves = torch.tensor([1.0, 3.0]).repeat(size // 2)
-    log_probs = torch.stack([torch.zeros(size), halves]).double().log_softmax(dim=-1).repeat(40, 1)
+    log_probs = torch.stack([torch.zeros(size), halves]).double().log_softmax(dim=-1).repeat(10, 1)
     for tenths in range(1, 10):
         name = "p" if kind is Nucleus else "mass"
         decoder = kind(kind.Config(**{name: tenths / 10}), Models(), Limits())
         for step in range(3):
-            expected = drawn_in_full(decoder, log_probs, range(80), step)
-            assert drawn(decoder, log_probs, range(80), step).tolist() == expected.tolist()
+            expected = drawn_in_full(decoder, log_probs, range(20), step)
+            assert drawn(decoder, log_probs, range(20), step).tolist() == expected.tolist()
 
 
 def test_draws_follow_the_distribution() -> None:
