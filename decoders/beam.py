@@ -18,9 +18,10 @@ from torch import Tensor
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
 from decoders.loop import room_for, top_ids
 from decoders.models.language_model import LanguageModel
+from decoders.repetition import RepetitionConfig, held_back, limits_repetition
 
 
-class BeamConfig(DecoderConfig):
+class BeamConfig(RepetitionConfig):
     """Settings of beam search; the defaults are those of the published story baseline."""
 
     width: int = Field(default=10, ge=1)
@@ -37,6 +38,7 @@ class _Search:
 
     place: int
     """Index in the batch that the decoder was given."""
+    prompt_ids: Sequence[int]
     room: int
     running: list[tuple[int, ...]] = field(default_factory=lambda: [()])
     """New tokens of the unfinished texts, best first."""
@@ -64,7 +66,7 @@ class Beam(Decoder):
         work = []
         for place, prompt in enumerate(prompts):
             ids = lm.encode(prompt.text)
-            work.append((ids, _Search(place, room_for(lm, self.limits, prompt, len(ids)))))
+            work.append((ids, _Search(place, ids, room_for(lm, self.limits, prompt, len(ids)))))
         said: dict[int, Generation] = {}
         key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
         for _, group in groupby(sorted(work, key=key), key=key):
@@ -80,6 +82,9 @@ class Beam(Decoder):
         live = list(searches)
         while live:
             log_probs = torch.log_softmax(context.logits, dim=-1)
+            if limits_repetition(self.config):  # of the log-probabilities, as `generate` has it
+                texts = [[*search.prompt_ids, *text] for search in live for text in search.running]
+                log_probs = held_back(self.config, log_probs, texts)
             kept, tokens, going_on, row = [], [], [], 0
             for search in live:
                 rows = range(row, row + len(search.running))
@@ -114,12 +119,14 @@ class Beam(Decoder):
         sums: list[float] = []
         sources: list[int] = []
         for rank, (place, score) in enumerate(zip(order.tolist(), scores, strict=True)):
+            if score == -torch.inf and rank > 0:
+                break  # nothing but impossible texts from here on; one is written if there is no other
             source, token = divmod(place, totals.shape[1])
             text = (*search.running[source], token)
             if token == end_id or len(text) == search.room:
                 if rank < width:
                     search.finished.append((score / len(text) ** self.config.length_penalty, text))
-            elif len(running) < width and score > -torch.inf:
+            elif len(running) < width:
                 running.append(text)
                 sums.append(score)
                 sources.append(source)

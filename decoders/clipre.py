@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +17,10 @@ from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
 from decoders.errors import NeedMissing
 
 _SHORTLIST = 16
+_BLOCK = 16 * 2**20
+"""Bytes of features that are looked at together."""
+_RESCORED = 4096
+"""Rows that are scored again together."""
 _ROUNDING = 1e-5
 """More than float32 rounding can move a cosine."""
 PUBLISHED_INDEX = 128
@@ -24,16 +30,20 @@ PUBLISHED_INDEX = 128
 class CaptionIndex:
     """Captions and their text features, searched exhaustively by inner product.
 
+    Features that are memory-mapped stay on disk: a search goes through them block by block and lets go of each. No second
+    copy is made, so an index may be larger than the memory.
+
     Attributes:
         captions: the texts.
     """
 
     def __init__(self, captions: Sequence[str], features: NDArray[np.float32]) -> None:
-        """Build the index.
+        """Take features as an index.
 
         Args:
             captions: n texts.
-            features: `[n, d]` float32 of unit length, row by row those of the captions; may be memory-mapped.
+            features: `[n, d]` float32 of unit length, row by row those of the captions; may be memory-mapped
+                (`np.load(..., mmap_mode="r")`).
 
         Raises:
             ValueError: no captions, or features that do not belong to them.
@@ -46,8 +56,7 @@ class CaptionIndex:
             raise ValueError(f"features are {features.dtype}; expected float32")
         self.captions = tuple(captions)
         self._features = features
-        self._index = faiss.IndexFlatIP(features.shape[1])
-        self._index.add(np.ascontiguousarray(features))
+        self._mapping = _mapping(features)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -76,8 +85,17 @@ class CaptionIndex:
     def _shortlist(
         self, queries: NDArray[np.float32], size: int = _SHORTLIST
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Scores and rows of the best captions of each query, `[m, size]`, best first."""
-        scores, rows = self._index.search(queries, min(size, len(self)))
+        """Scores and rows of the best captions of each query, `[m, size]`, best first; all captions if there are fewer."""
+        scores = np.empty((len(queries), 0), dtype=np.float32)
+        rows = np.empty((len(queries), 0), dtype=np.int64)
+        block = max(1, _BLOCK // self._features[0].nbytes)
+        for start in range(0, len(self), block) if len(queries) else ():
+            part = self._features[start : start + block]
+            more, where = faiss.knn(queries, part, min(size, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+            scores, rows = np.hstack([scores, more]), np.hstack([rows, where + start])
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :size]
+            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+            self._let_go()
         return scores, rows
 
     def _best(
@@ -88,9 +106,30 @@ class CaptionIndex:
             longer = self._shortlist(query[None], 8 * len(rows))
             scores, rows = longer[0][0], longer[1][0]
         rows = np.sort(rows)
-        cosines = (self._features[rows].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        exact = query.astype(np.float64)
+        parts = [
+            (self._features[rows[start : start + _RESCORED]].astype(np.float64) * exact).sum(axis=1)
+            for start in range(0, len(rows), _RESCORED)
+        ]
+        self._let_go()
+        cosines = np.concatenate(parts)
         best = int(cosines.argmax())
         return int(rows[best]), float(cosines[best])
+
+    def _let_go(self) -> None:
+        """Pages of the file that were looked at need not stay in this process; the system may keep them for the next."""
+        if self._mapping is not None and sys.platform != "win32":
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping(features: NDArray[np.float32]) -> mmap.mmap | None:
+    """What a read-only memory-mapped array is a view of; None for arrays in memory or with changes of their own."""
+    if not isinstance(features, np.memmap) or features.mode != "r":
+        return None
+    base: object = features
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
 
 
 class ClipReConfig(DecoderConfig):

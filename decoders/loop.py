@@ -37,6 +37,7 @@ class _Row:
     tokens: list[int]
     """Its new tokens so far."""
     log_probability: float = 0.0
+    prompt_ids: Sequence[int] = ()
 
 
 class _Sight:
@@ -92,6 +93,7 @@ class Step:
         self.generated = tuple(tuple(row.tokens) for row in rows)
         self.lm = lm
         self._seeds = tuple(row.seed for row in rows)
+        self._prompt_ids = tuple(row.prompt_ids for row in rows)
         self.logits, self.history, self.history_mask = context.logits, context.hidden, context.mask
         self.directions = context.directions
         self._context = context
@@ -103,6 +105,11 @@ class Step:
     def tokenizer(self) -> Any:
         """The language model's tokenizer."""
         return self.lm.tokenizer
+
+    @property
+    def context_ids(self) -> list[list[int]]:
+        """Ids of the prompt and the new tokens of each row, without padding."""
+        return [[*prompt, *new] for prompt, new in zip(self._prompt_ids, self.generated, strict=True)]
 
     @cached_property
     def log_mass(self) -> Tensor:
@@ -240,7 +247,8 @@ def counter_noise(seed: int, step: int, size: int) -> NDArray[np.float64]:
     numpy's `Generator`, whose streams may change from one release to the next.
     """
     raw = np.random.Philox(key=seed, counter=[0, 0, 0, step]).random_raw(size)
-    return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    # The largest of the 2^53 numbers would round to 1.
+    return np.minimum(((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53, 1 - 2.0**-53)
 
 
 @torch.no_grad()
@@ -267,7 +275,8 @@ def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[in
     work: list[tuple[list[int], _Row]] = []
     for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
         ids = lm.encode(prompt.text)
-        work.append((ids, _Row(place, prompt, seed, room_for(lm, decoder.limits, prompt, len(ids)), [])))
+        room = room_for(lm, decoder.limits, prompt, len(ids))
+        work.append((ids, _Row(place, prompt, seed, room, [], prompt_ids=ids)))
     generations: dict[int, Generation] = {}
     key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
     for _, group in groupby(sorted(work, key=key), key=key):

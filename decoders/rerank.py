@@ -11,10 +11,11 @@ from pydantic import Field
 
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
 from decoders.loop import images_of
-from decoders.sampling import Nucleus, NucleusConfig, TopK, TopKConfig, Typical, TypicalConfig
+from decoders.repetition import RepetitionConfig
+from decoders.sampling import Nucleus, NucleusConfig, SamplingConfig, TopK, TopKConfig, Typical, TypicalConfig
 
 
-class SampleRerankConfig(DecoderConfig):
+class SampleRerankConfig(RepetitionConfig):
     """Settings of sampling and re-ranking."""
 
     n: int = Field(default=8, ge=1, le=1000)
@@ -28,7 +29,7 @@ class SampleRerankConfig(DecoderConfig):
     mass: float = Field(default=0.2, gt=0, le=1)
     """See `TypicalConfig`. Matters to `typical` alone."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Divides the logits before anything else."""
+    """Divides the logits before they are truncated."""
 
 
 class SampleRerank(Decoder):
@@ -67,11 +68,12 @@ class SampleRerank(Decoder):
 
     def _sampler(self) -> Decoder:
         config, models, limits = self.config, self.models, self.limits
+        shared = config.model_dump(include=set(SamplingConfig.model_fields))
         if config.sampler == "nucleus":
-            return Nucleus(NucleusConfig(p=config.p, temperature=config.temperature), models, limits)
+            return Nucleus(NucleusConfig(p=config.p, **shared), models, limits)
         if config.sampler == "top-k":
-            return TopK(TopKConfig(k=config.k, temperature=config.temperature), models, limits)
-        return Typical(TypicalConfig(mass=config.mass, temperature=config.temperature), models, limits)
+            return TopK(TopKConfig(k=config.k, **shared), models, limits)
+        return Typical(TypicalConfig(mass=config.mass, **shared), models, limits)
 
 
 def draw_seeds(seed: int, n: int) -> list[int]:

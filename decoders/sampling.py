@@ -2,6 +2,10 @@
 
 Draws use the Gumbel-max trick with counter-based noise: `argmax(log p + g)` with standard Gumbel g is a sample from p. The
 noise of a row depends on its seed and the step alone, so a text can be drawn again whatever else is in the batch.
+
+The same trick makes drawing cheap. A draw from the tokens that are kept is the first kept token in the order of
+`log p + g`, so it is enough to ask of that order's first tokens whether they are kept. That takes a sum where keeping all
+that may be kept would take a sort of the vocabulary.
 """
 
 from __future__ import annotations
@@ -9,29 +13,40 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from decoders.base import DecoderConfig, Need, StepDecoder
 from decoders.loop import Step
+from decoders.repetition import RepetitionConfig, held_back, limits_repetition
+
+_ROUNDING = 4 * torch.finfo(torch.float64).eps
+"""How far the sums of probabilities in two orders can be apart, a token of the vocabulary; four times what is possible."""
+
+
+class GreedyConfig(RepetitionConfig):
+    """Settings of greedy decoding."""
 
 
 class Greedy(StepDecoder):
     """The likeliest token at every step; among equals, the lowest id."""
 
+    Config: ClassVar[type[DecoderConfig]] = GreedyConfig
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
+    config: GreedyConfig
 
     def select(self, step: Step) -> Tensor:
         """The argmax of the logits, `[batch]`."""
-        return step.logits.argmax(dim=-1)
+        return _logits(step, self.config).argmax(dim=-1)
 
 
-class SamplingConfig(DecoderConfig):
+class SamplingConfig(RepetitionConfig):
     """What all sampling decoders share."""
 
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Divides the logits before anything else; below 1 is bolder, 1 as published."""
+    """Divides the logits before they are truncated; below 1 is bolder, 1 as published."""
 
 
 class _Sampler(StepDecoder):
@@ -48,9 +63,17 @@ class _Sampler(StepDecoder):
 
     def select(self, step: Step) -> Tensor:
         """A draw from what is left of the distribution, renormalised, `[batch]`."""
-        temperature = self.config.temperature
-        log_probs = torch.log_softmax(step.logits.double() / temperature, dim=-1)
-        return (log_probs + step.gumbel).masked_fill(~self.keep(log_probs), -torch.inf).argmax(dim=-1)
+        logits = _logits(step, self.config)
+        return self.draw(torch.log_softmax(logits.double() / self.config.temperature, dim=-1), step.noise)
+
+    def draw(self, log_probs: Tensor, noise: Tensor) -> Tensor:
+        """The kept token with the largest `log p + g` of each row, `[batch]`.
+
+        Args:
+            log_probs: `[batch, vocabulary]` float64.
+            noise: uniform numbers of the same shape, from which g is made.
+        """
+        return _best(log_probs, noise, self.keep(log_probs))
 
 
 class TopKConfig(SamplingConfig):
@@ -72,6 +95,44 @@ class TopK(_Sampler):
         return log_probs >= torch.topk(log_probs, k, dim=-1).values[:, -1:]
 
 
+class _MassSampler(_Sampler):
+    """Puts the tokens in some order and keeps a beginning of it that holds a given mass."""
+
+    @abstractmethod
+    def order(self, log_probs: Tensor, probs: Tensor) -> Tensor:
+        """Where each token stands in that order, `[batch, vocabulary]`, the smallest first."""
+
+    @abstractmethod
+    def before(self, place: Tensor, token: Tensor) -> Tensor:
+        """Which tokens stand before one of them: places `[batch, vocabulary]` and ids `[batch, 1]` to bool like the places."""
+
+    @abstractmethod
+    def overshoot(self, mass: Tensor) -> Tensor:
+        """By how much the mass before a token is too large for it to be kept; 0 is on the line."""
+
+    def draw(self, log_probs: Tensor, noise: Tensor) -> Tensor:
+        """See `_Sampler.draw`; exactly what `keep` would give, and where rounding might decide, `keep` does."""
+        probs = log_probs.exp()
+        place, bound = self.order(log_probs, probs), _bound(probs, noise)
+        drawn = torch.empty(len(bound), dtype=torch.int64, device=bound.device)
+        rows = torch.arange(len(bound), device=bound.device)
+        while len(rows):
+            token = _first(log_probs, noise, bound)
+            before = self.before(place, token[:, None])
+            excess = self.overshoot(torch.where(before, probs, 0).sum(dim=-1))
+            close = excess.abs() <= _ROUNDING * probs.shape[-1]
+            if bool(close.any()):
+                token[close] = _best(log_probs[close], noise[close], self.keep(log_probs[close]))
+            drawn[rows] = token
+            out = ~close & (excess > 0)
+            if not bool(out.any()):
+                break
+            # One that is not kept takes along all that stand behind it.
+            rows, log_probs, noise = rows[out], log_probs[out], noise[out]
+            probs, place, bound = probs[out], place[out], bound[out].masked_fill_(~before[out], 0)
+        return drawn
+
+
 class NucleusConfig(SamplingConfig):
     """Settings of nucleus sampling."""
 
@@ -79,7 +140,7 @@ class NucleusConfig(SamplingConfig):
     """Probability mass that the likeliest tokens must exceed together; 0.95 as published."""
 
 
-class Nucleus(_Sampler):
+class Nucleus(_MassSampler):
     """Nucleus sampling (Holtzman et al. 2020, section 3.1).
 
     Draws from the smallest set of likeliest tokens whose mass exceeds p, the token that crosses p included.
@@ -98,6 +159,29 @@ class Nucleus(_Sampler):
         mass_before[:, 0] = 0
         return torch.zeros_like(order, dtype=torch.bool).scatter(1, order, mass_before <= p)
 
+    def order(self, log_probs: Tensor, probs: Tensor) -> Tensor:
+        """See `_MassSampler.order`."""
+        return -log_probs
+
+    def before(self, place: Tensor, token: Tensor) -> Tensor:
+        """See `_MassSampler.before`; among equals, the lower id."""
+        own = place.gather(1, token)
+        before = place < own
+        equal = place == own
+        if int(equal.sum()) > len(place):
+            before |= equal & (torch.arange(place.shape[1], device=place.device) < token)
+        return before
+
+    def overshoot(self, mass: Tensor) -> Tensor:
+        """See `_MassSampler.overshoot`."""
+        return mass - self.config.p
+
+    def draw(self, log_probs: Tensor, noise: Tensor) -> Tensor:
+        """See `_Sampler.draw`."""
+        if self.config.p == 1:
+            return _first(log_probs, noise, _bound(log_probs.exp(), noise))
+        return super().draw(log_probs, noise)
+
 
 class TypicalConfig(SamplingConfig):
     """Settings of typical sampling."""
@@ -106,7 +190,7 @@ class TypicalConfig(SamplingConfig):
     """Probability mass that the most typical tokens must reach together; 0.2 as published."""
 
 
-class Typical(_Sampler):
+class Typical(_MassSampler):
     """Locally typical sampling (Meister et al. 2023, equation 8).
 
     Tokens are ordered by how far their surprisal is from the entropy, `|-log p - H|`, and kept, the least far first, until
@@ -119,10 +203,57 @@ class Typical(_Sampler):
     def keep(self, log_probs: Tensor) -> Tensor:
         """See `_Sampler.keep`."""
         probs = log_probs.exp()
-        entropy = torch.special.entr(probs).sum(dim=-1, keepdim=True)
-        distance: Tensor = (-log_probs - entropy).abs()
+        distance = self.order(log_probs, probs)
         ordered, order = distance.sort(dim=-1, stable=True)
         reached: Tensor = probs.gather(1, order).cumsum(dim=-1) >= self.config.mass
         # argmax finds the first True; where rounding keeps the sum below the mass, nothing is cut
         last = torch.where(reached.any(dim=-1), reached.int().argmax(dim=-1), log_probs.shape[-1] - 1)
         return distance <= ordered.gather(1, last[:, None])
+
+    def order(self, log_probs: Tensor, probs: Tensor) -> Tensor:
+        """See `_MassSampler.order`."""
+        entropy = torch.special.entr(probs).sum(dim=-1, keepdim=True)
+        distance: Tensor = (-log_probs - entropy).abs()
+        return distance
+
+    def before(self, place: Tensor, token: Tensor) -> Tensor:
+        """See `_MassSampler.before`; equals stand side by side."""
+        return place < place.gather(1, token)
+
+    def overshoot(self, mass: Tensor) -> Tensor:
+        """See `_MassSampler.overshoot`; a mass that is reached cuts off what follows."""
+        return mass - self.config.mass
+
+
+def _logits(step: Step, config: RepetitionConfig) -> Tensor:
+    return held_back(config, step.logits, step.context_ids) if limits_repetition(config) else step.logits
+
+
+def _bound(probs: Tensor, noise: Tensor) -> Tensor:
+    """No less than `exp(log p + g)`, which is `p / -log u`, and near it where it is large; no logarithm is taken."""
+    return probs / (1 - noise)
+
+
+def _first(log_probs: Tensor, noise: Tensor, bound: Tensor) -> Tensor:
+    """The token with the largest `log p + g` of each row, `[batch]`.
+
+    Args:
+        log_probs: `[batch, vocabulary]` float64.
+        noise: uniform numbers of the same shape.
+        bound: by `_bound`, but 0 for tokens that must not be drawn.
+    """
+    likely = bound.argmax(dim=-1, keepdim=True)
+    reached = log_probs.gather(1, likely).exp() / -noise.gather(1, likely).log()
+    # Those whose bound is not below what one of them reaches are a few. The margin is far above rounding.
+    return _best(log_probs, noise, bound >= reached * (1 - 1e-9))
+
+
+def _best(log_probs: Tensor, noise: Tensor, among: Tensor) -> Tensor:
+    """As `_first`, among the tokens that a mask, `[batch, vocabulary]` bool, leaves; the lowest id among equals."""
+    rows, tokens = among.nonzero(as_tuple=True)
+    # The logarithms are numpy's, as in `gumbel_noise`; torch's may differ in the last place.
+    gumbel = torch.from_numpy(-np.log(-np.log(noise[rows, tokens].cpu().numpy())))
+    scores = log_probs[rows, tokens] + gumbel.to(noise.device)
+    highest = scores.new_full((len(among),), -torch.inf).scatter_reduce(0, rows, scores, "amax")
+    won = scores == highest[rows]
+    return tokens.new_zeros(len(among)).scatter_reduce(0, rows[won], tokens[won], "amin", include_self=False)

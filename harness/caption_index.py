@@ -1,28 +1,33 @@
 """The captions that CLIPRe chooses from, encoded once and kept.
 
 Features depend on the captions and the image-text model alone, so the cache is keyed by the content of both and never
-goes stale. It may be deleted at any time.
+goes stale. It may be deleted at any time. The index works off the file: neither writing nor reading it takes the memory
+that all the features would.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decoders.clipre import CaptionIndex
 from decoders.models.image_text import ImageTextModel
-from harness.store import write_bytes
+from harness.store import replacing
+
+_ENCODED = 8192
+"""Captions that are encoded before the next features are written."""
 
 
 def caption_index(captions: Sequence[str], model: ImageTextModel, cache: Path) -> CaptionIndex:
     """An index over captions, in their order; `first128` of CLIPRe counts on it.
 
     Args:
-        captions: any number of texts; equal ones are encoded once, and the first of them wins.
+        captions: at least one text; equal ones are encoded once, and the first of them wins.
         model: whose text features are used.
         cache: folder for the features; made if missing.
     """
@@ -30,15 +35,38 @@ def caption_index(captions: Sequence[str], model: ImageTextModel, cache: Path) -
         :32
     ]
     file = cache / "caption-index" / f"{key}.npy"
-    if file.is_file():
-        try:
-            features = np.load(file, mmap_mode="r", allow_pickle=False)
-        except ValueError:  # half a file from a disk that was full; encode again
-            features = None
-        if features is not None and features.shape[0] == len(captions):
-            return CaptionIndex(captions, features)
-    features = model.text_features(captions).float().cpu().numpy()
-    buffer = io.BytesIO()
-    np.save(buffer, features, allow_pickle=False)
-    write_bytes(file, buffer.getvalue())
+    features = _mapped(file, len(captions))
+    if features is None:
+        _encode(captions, model, file)
+        features = np.load(file, mmap_mode="r", allow_pickle=False)
     return CaptionIndex(captions, features)
+
+
+def _mapped(file: Path, rows: int) -> NDArray[np.float32] | None:
+    """The features in a file, left on disk; None if there is no such file or not all of it."""
+    try:
+        features: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, EOFError, ValueError):  # half a file from a disk that was full; encode again
+        return None
+    return features if features.shape[:1] == (rows,) else None
+
+
+def _encode(captions: Sequence[str], model: ImageTextModel, file: Path) -> None:
+    """Write the features of captions, in their order, as `np.save` would write the whole of them."""
+    repeated = {caption for caption, count in Counter(captions).items() if count > 1}
+    known: dict[str, NDArray[np.float32]] = {}
+    with replacing(file) as target:
+        for start in range(0, len(captions), _ENCODED):
+            part = captions[start : start + _ENCODED]
+            new = [caption for caption in dict.fromkeys(part) if caption not in known]
+            found = known | dict(zip(new, model.text_features(new).float().cpu().numpy(), strict=True))
+            features = np.stack([found[caption] for caption in part])
+            known.update((caption, found[caption].copy()) for caption in new if caption in repeated)
+            if start == 0:
+                layout = {
+                    "descr": features.dtype.str,
+                    "fortran_order": False,
+                    "shape": (len(captions), features.shape[1]),
+                }
+                np.lib.format.write_array_header_1_0(target, layout)
+            target.write(features.tobytes())

@@ -83,3 +83,14 @@ def test_a_seed_is_a_draw(models: Models, kind: type[Decoder]) -> None:
     assert len({generation.tokens for generation in decoder.decode(prompts, [5] * 12)}) == 1
     assert decoder.decode(prompts[:1], [5])[0].tokens == different[5].tokens
     assert kind.seeded
+
+
+@pytest.mark.parametrize("kind", [TopK, Nucleus, Typical])
+def test_several_draws_of_a_prompt_are_those_that_would_be_drawn_one_by_one(
+    models: Models, kind: type[Decoder]
+) -> None:
+    decoder = kind(kind.Config(), models, Limits(max_new_tokens=14))
+    prompts, seeds = [Prompt("same", "A red")] * 9, [2**63 + 17 * draw for draw in range(9)]
+    together = [generation.tokens for generation in decoder.decode(prompts, seeds)]
+    assert together == [decoder.decode(prompts[:1], [seed])[0].tokens for seed in seeds]
+    assert len(set(together)) > 4  # chance may draw a short text twice

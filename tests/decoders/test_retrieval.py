@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from decoders import clipre
 from decoders.base import Limits, Models, Prompt
 from decoders.clipre import CaptionIndex, ClipRe
 from decoders.constant import Constant
@@ -59,6 +62,81 @@ def test_a_memory_mapped_array_is_fine(tmp_path: Path) -> None:
     np.save(tmp_path / "features.npy", unit(50, 8, 5))
     features = np.load(tmp_path / "features.npy", mmap_mode="r")
     assert CaptionIndex([str(n) for n in range(50)], features).nearest(unit(50, 8, 5))[0].tolist() == list(range(50))
+
+
+@pytest.mark.parametrize("rows_a_block", [1, 7, 250, 999, 5000])
+def test_blocks_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_a_block: int) -> None:
+    """Off a file and block by block, the same captions and cosines; the first of equals, in whatever block it stands."""
+    features, queries = unit(1000, 16, 2), unit(30, 16, 3)
+    nearest = (queries.astype(np.float64) @ features.astype(np.float64).T).argmax(axis=1)
+    copies = np.random.default_rng(4).permutation(1000)[:200]
+    features[copies] = features[nearest[0]]
+    captions = [str(n) for n in range(1000)]
+    rows, cosines = CaptionIndex(captions, features).nearest(queries)
+    assert rows[0] == min(copies.min(), nearest[0])
+    np.save(tmp_path / "features.npy", features)
+    index = CaptionIndex(captions, np.load(tmp_path / "features.npy", mmap_mode="r"))
+    monkeypatch.setattr(clipre, "_BLOCK", rows_a_block * 16 * 4)
+    for size in (1, 7, 30):
+        for start in range(0, 30, size):
+            found = index.nearest(queries[start : start + size])
+            assert found[0].tolist() == rows[start : start + size].tolist()
+            assert found[1].tolist() == cosines[start : start + size].tolist()
+    assert (
+        index.first(128).nearest(queries)[0].tolist()
+        == CaptionIndex(captions[:128], features[:128]).nearest(queries)[0].tolist()
+    )
+
+
+def test_no_queries_no_answers() -> None:
+    rows, cosines = CaptionIndex(["a"], unit(1, 4, 0)).nearest(np.empty((0, 4), dtype=np.float32))
+    assert (rows.shape, rows.dtype, cosines.shape) == ((0,), np.int64, (0,))
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+import numpy as np
+from decoders.clipre import CaptionIndex
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+queries = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+captions = ["a"] * 200_000
+CaptionIndex(captions[:5000], queries[np.arange(5000) % 64]).nearest(queries)
+before = peak()
+features = np.load(sys.argv[1], mmap_mode="r")
+for size in (64, 5):
+    rows, _ = CaptionIndex(captions, features).nearest(queries[:size])
+print(peak() - before, *rows)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read where Linux keeps it")
+def test_an_index_on_disk_is_not_read_into_memory(tmp_path: Path) -> None:
+    features = unit(200_000, 64, 9)
+    np.save(tmp_path / "features.npy", features)
+    size = (tmp_path / "features.npy").stat().st_size
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "features.npy")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    peak, *rows = map(int, said.split())
+    queries = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    assert rows == (queries[:5].astype(np.float64) @ features.astype(np.float64).T).argmax(axis=1).tolist()
+    assert size > 51e6
+    assert peak < 0.6 * size
+
+
+def test_changes_of_ones_own_are_left_alone(tmp_path: Path) -> None:
+    """Letting go of a copy-on-write mapping would undo them."""
+    np.save(tmp_path / "features.npy", -unit(50, 8, 5))
+    features = np.load(tmp_path / "features.npy", mmap_mode="c")
+    features[:] = unit(50, 8, 5)
+    index = CaptionIndex([str(n) for n in range(50)], features)
+    for _ in range(2):
+        assert index.nearest(unit(50, 8, 5))[0].tolist() == list(range(50))
 
 
 def test_features_must_fit_the_captions() -> None:

@@ -3,7 +3,9 @@
 Top-k: Fan et al. 2018, "Hierarchical Neural Story Generation": draw from the k likeliest tokens. Nucleus: Holtzman et al.
 2020, "The Curious Case of Neural Text Degeneration", equations 2 and 3: from the smallest V with sum over V of p >= p_0.
 Typical: Meister et al. 2023, "Locally Typical Sampling": from the tokens with the smallest |-log p - H|, H the entropy, that
-hold the mass tau.
+hold the mass tau. Penalty: Keskar et al. 2019, "CTRL: A Conditional Transformer Language Model", section 4.1, with the
+division turned round for negative scores. No run of tokens twice: Paulus et al. 2017, "A Deep Reinforced Model for
+Abstractive Summarization".
 Drawing from softmax(z) is taking the argmax of z + g with g standard Gumbel (Gumbel 1954; Maddison et al. 2014), so with the
 noise given, nothing is left to chance.
 """
@@ -80,6 +82,18 @@ def typical(mass: float) -> Keep:
     return keep
 
 
+def held_back(logits: Tensor, context: Sequence[int], penalty: float, size: int) -> Tensor:
+    """Logits after a penalty on every token of the context, and without those that would repeat a run of `size` tokens."""
+    changed = logits.clone()
+    for token in set(context):
+        changed[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+    for start in range(len(context) - size + 1 if size else 0):
+        run_of_tokens = [*context[start : start + size]]
+        if run_of_tokens[:-1] == [*context[len(context) - size + 1 :]]:
+            changed[run_of_tokens[-1]] = -math.inf
+    return changed
+
+
 def decode(
     model: Any,
     prompt: Sequence[int],
@@ -87,6 +101,8 @@ def decode(
     keep: Keep = all_tokens,
     noise: Callable[[int], Tensor] | None = None,
     temperature: float = 1.0,
+    repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
     new_tokens: int,
     end_id: int,
 ) -> Answer:
@@ -97,13 +113,15 @@ def decode(
         prompt: ids to continue.
         keep: which tokens may be drawn at a step.
         noise: standard Gumbel noise of a step counted from 0, `[vocabulary]`; none for greedy decoding.
-        temperature: divides the logits before anything else.
+        temperature: divides the logits before they are truncated.
+        repetition_penalty: see `held_back`; comes before the temperature.
+        no_repeat_ngram_size: see `held_back`; 0 is none.
         new_tokens: the limit, end token included.
         end_id: the token to stop at.
     """
     context, margin = list(prompt), Margin()
     for step in range(new_tokens):
-        logits = run(model, context)[0] / temperature
+        logits = held_back(run(model, context)[0], context, repetition_penalty, no_repeat_ngram_size) / temperature
         score = torch.log_softmax(logits, dim=-1)
         if noise is not None:
             score = score + noise(step)
