@@ -113,7 +113,8 @@ def synchroniser(device: str) -> Callable[[], None]:
 def count_flops(work: Callable[[], object]) -> int:
     """Floating-point operations of the matrix products, convolutions and attentions in `work`; a multiply-add is two.
 
-    Counted are those that torch's counter knows, attention on a CPU, and linear layers with weights packed for oneDNN.
+    Counted are those that torch's counter knows, attention as torch does it for inference and on a CPU, and linear layers with
+    weights packed for oneDNN.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -136,13 +137,17 @@ def _formulas() -> dict[Any, Any]:
         rows = functools.reduce(lambda a, b: a * b, x[:-1], 1)
         return 2 * rows * x[-1] * weight[0]
 
+    def whole_attention(query: Sequence[int], *_: Any, **__: Any) -> int:
+        batch, length, width = query
+        return batch * length * width * (8 * width + 4 * length)
+
     formulas = {
+        torch.ops.aten._native_multi_head_attention: whole_attention,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
     }
-    for name in ("_linear_pointwise",):
-        if hasattr(torch.ops.mkldnn, name):
-            formulas[getattr(torch.ops.mkldnn, name)] = linear
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        formulas[torch.ops.mkldnn._linear_pointwise] = linear
     return formulas
 
 

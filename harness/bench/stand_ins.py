@@ -6,7 +6,7 @@ rounding. So three things are put right, in closed form and with nothing trained
 
 * **Next tokens are as uncertain as a caption model's.** A GPT-2 small with normal weights reads sentences of a made-up
   language: words fall into classes, a class has favourite successors with probabilities as in Zipf's law, a full stop
-  grows likely after eight words, and after it the text ends (or, for stories, the next sentence begins). The head, not tied to
+  grows likely after nine words, and after it the text ends (or, for stories, the next sentence begins). The head, not tied to
   the embeddings, is the ridge regression from the final hidden states to that language's log-probabilities, scaled until the
   mean entropy of the next token is `ENTROPY`. What the network makes of a word's surroundings is random.
 * **Texts differ for the image-text model, and so do images.** The final hidden states of a random ViT-B/32 CLIP are nearly
@@ -36,10 +36,10 @@ from torch import Tensor
 
 from decoders.models import torchvision_schemas
 from harness.bench.pictures import pictures
-from harness.bench.yardsticks import pooled_texts
+from harness.bench.yardsticks import pooled_texts, without_bars
 from harness.store import cache_folder
 
-VERSION = 1
+VERSION = 2
 """Of the recipe; another number makes the models anew."""
 ENTROPY = 2.3
 """Nats; about what a language model that was adapted to captions has."""
@@ -159,7 +159,7 @@ class Language:
 
     def likeliest_end(self, length: int) -> float:
         """Probability of a full stop behind `length` words of a sentence."""
-        return float(1 / (1 + math.exp(-1.2 * (length - 8.5))))
+        return float(1 / (1 + math.exp(-1.2 * (length - 9.5))))
 
     def sentence(self) -> list[int]:
         """Ids of a text from the start token to the end token or the length limit."""
@@ -203,12 +203,18 @@ def _write_language_model(folder: Path, kind: str) -> None:
     model = GPT2LMHeadModel(config).eval()
     pieces = [vocabulary[piece] for piece in (f"Ġ{word}" for word in words()) if piece in vocabulary]
     spoken = Language(pieces, vocabulary["."], vocabulary[END], vocabulary[START], size, ends=kind == "captions")
-    # Embeddings of the published model's size: words of a class are alike, and louder than what the blocks add.
-    shared = torch.randn(_CLASSES, config.n_embd)[torch.from_numpy(spoken.class_of)]
-    model.transformer.wte.weight.copy_(0.12 * shared + 0.08 * torch.randn(size, config.n_embd))
+    set_embeddings(model, spoken)
     fit_head(model, spoken)
-    model.save_pretrained(folder)
+    with without_bars():
+        model.save_pretrained(folder)
     made.save_pretrained(folder)
+
+
+def set_embeddings(model: Any, spoken: Language) -> None:
+    """Embeddings as large as the published model's: words of a class are alike, and louder than what the blocks add."""
+    embeddings = model.transformer.wte.weight
+    shared = torch.randn(_CLASSES, embeddings.shape[1])[torch.from_numpy(spoken.class_of)]
+    embeddings.copy_(0.12 * shared + 0.08 * torch.randn(embeddings.shape))
 
 
 def fit_head(model: Any, spoken: Language) -> None:
@@ -287,7 +293,7 @@ def spread_features(model: Any, pixels: Tensor) -> None:
     from open_clip.tokenizer import SimpleTokenizer
 
     ids = SimpleTokenizer()([text for step in steps for text in step])
-    pooled = pooled_texts(model, ids)
+    pooled = pooled_texts(model, ids[:, : int(ids.argmax(dim=-1).max()) + 1])
     mean = pooled.mean(dim=0)
 
     def spread(share: float) -> float:

@@ -13,8 +13,9 @@ time and is no part of the answer.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,20 @@ from decoders.models import load, torchvision_schemas
 from decoders.models.images import open_image
 from decoders.models.language_model import clean_up
 from harness.bench.meters import Clock, Part
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Transformers shows no progress bars of its own in the block."""
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 @dataclass
@@ -63,14 +78,10 @@ class Published:
         torchvision_schemas.ensure()
         import open_clip
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
 
         folder = load._find_language_model(language_model).folder
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-        if bars:
-            logging.enable_progress_bar()
+        with without_bars():
+            model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         clip = transform = clip_tokenizer = None
         if image_text is not None:
