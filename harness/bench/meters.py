@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -161,19 +162,19 @@ class MachineRate:
     """How fast this machine multiplies matrices of the shapes that decoding has, measured between the repeats.
 
     Args:
-        dtype: of the matrices.
+        dtypes: of the matrices, by name, such as `float32`.
         device: where.
     """
 
-    def __init__(self, dtype: torch.dtype, device: str) -> None:
+    def __init__(self, dtypes: Iterable[str], device: str) -> None:
         self._synchronise = synchroniser(device)
         self._work: dict[str, tuple[int, Callable[[], Tensor]]] = {}
         self._found: dict[str, list[float]] = {}
-        for shape in RATE_SHAPES:
+        for dtype, shape in itertools.product(dict.fromkeys(dtypes), RATE_SHAPES):
             rows, inner, outer = shape
-            x = torch.randn(rows, inner, dtype=dtype, device=device)
-            weight = torch.randn(outer, inner, dtype=dtype, device=device)
-            name = "x".join(map(str, shape))
+            x = torch.randn(rows, inner, device=device).to(getattr(torch, dtype))
+            weight = torch.randn(outer, inner, device=device).to(getattr(torch, dtype))
+            name = f"{dtype} {'x'.join(map(str, shape))}"
             self._work[f"{name} plain"] = (
                 2 * rows * inner * outer,
                 functools.partial(torch.nn.functional.linear, x, weight),
@@ -197,6 +198,10 @@ class MachineRate:
     def medians(self) -> dict[str, float]:
         """Operations a second of each product."""
         return {name: statistics.median(samples) for name, samples in self._found.items()}
+
+    def best(self, dtype: str) -> float:
+        """Operations a second of the fastest product in a dtype."""
+        return max(rate for name, rate in self.medians().items() if name.startswith(f"{dtype} "))
 
 
 def _packed(x: Tensor, weight: Tensor) -> Callable[[], Tensor] | None:
