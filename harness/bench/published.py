@@ -88,7 +88,13 @@ SCENARIOS = {
     )
 }  # fmt: skip
 DEFAULT_SCENARIOS = ("magic-coco", "contrastive-stories", "greedy", "nucleus")
-TITLES = ("A walk on the beach", "The lost dog", "First day at school", "Rain", "My new bike", "The big game", "Lunch")
+_TITLES = ("A walk on the beach", "The lost dog", "First day at school", "Rain", "My new bike", "The big game", "Lunch")
+_WITH = ("Tom", "my sister", "an old friend", "the neighbours", "Grandma", "two strangers", "Mia", "the whole class")
+
+
+def title(number: int) -> str:
+    """Of a story; the first 56 differ."""
+    return f"{_TITLES[number % len(_TITLES)]} with {_WITH[number // len(_TITLES) % len(_WITH)]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ class Stage:
         """What the first `count` texts start from."""
         end = self.decoder.models.lm.tokenizer.convert_ids_to_tokens(self.decoder.models.lm.end_id)
         story = self.scenario.kind == "stories"
-        texts = [f"{TITLES[number % len(TITLES)]} {end}" if story else "" for number in range(count)]
+        texts = [f"{title(number)} {end}" if story else "" for number in range(count)]
         files = self._files[:count] if self.scenario.sees else [None] * count
         return [Prompt(str(number), text, file) for number, (text, file) in enumerate(zip(texts, files, strict=True))]
 

@@ -14,7 +14,7 @@ from harness import commands
 from harness.bench import report
 from harness.bench.meters import Part
 from harness.bench.pictures import picture_files, pictures
-from harness.bench.published import SCENARIOS, Contestant, Setup, _figures, choose, measure
+from harness.bench.published import SCENARIOS, Contestant, Setup, _figures, choose, measure, title
 from harness.errors import SeeTellError, SuiteError
 from tests.harness.test_cli import seetell
 
@@ -129,6 +129,10 @@ def test_choosing_scenarios() -> None:
     assert choose([], [], [])[0].name == "magic-coco"
     with pytest.raises(SuiteError, match="magic-flickr"):
         choose(["magic-flicker"], [], [])
+
+
+def test_stories_have_titles_of_their_own() -> None:
+    assert len({title(number) for number in range(56)}) == 56
 
 
 def contestant(who: str, size: int, seconds: list[float], said: list[tuple[int, ...]], flops: int) -> Contestant:
