@@ -39,7 +39,7 @@ from harness.bench.pictures import pictures
 from harness.bench.yardsticks import pooled_texts, without_bars
 from harness.store import cache_folder
 
-VERSION = 2
+VERSION = 3
 """Of the recipe; another number makes the models anew."""
 ENTROPY = 2.3
 """Nats; about what a language model that was adapted to captions has."""
@@ -124,8 +124,9 @@ def tokenizer() -> Any:
         vocab_size=_VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=[END],
         show_progress=False,
     )  # fmt: skip
-    texts = [f" {word}" for word in known] + [word.capitalize() for word in known[:2000]]
-    trained.train_from_iterator([*texts, *texts[:12000] * 3], trainer)
+    first = [f" {word}" for word in known]
+    inside = [*known, *(word.capitalize() for word in known[:2000])]  # enough pieces to fill the vocabulary
+    trained.train_from_iterator([*first[:12000] * 3, *first, *inside], trainer)
     made = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token=END, eos_token=END, pad_token=PAD)
     made.add_special_tokens({"extra_special_tokens": [START]})
     return made
@@ -195,7 +196,7 @@ def _write_language_model(folder: Path, kind: str) -> None:
 
     made = tokenizer()
     vocabulary = made.get_vocab()
-    size = max(_VOCABULARY + 2, len(made))
+    size = len(made)
     config = GPT2Config(
         vocab_size=size, tie_word_embeddings=False, bos_token_id=vocabulary[END], eos_token_id=vocabulary[END],
         pad_token_id=vocabulary[PAD],

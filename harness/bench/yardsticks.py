@@ -95,9 +95,9 @@ class Published:
         model = model.eval().requires_grad_(False).float().to(device)
         return cls(model, tokenizer, clip, transform, clip_tokenizer, end, torch.device(device))
 
-    def words(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens spelled out."""
-        text = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    def words(self, ids: Sequence[int], *, special: bool = True) -> str:
+        """Text of ids, special tokens spelled out or left out."""
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False)
         return clean_up(text)
 
     @torch.no_grad()
@@ -276,7 +276,7 @@ def zerocap(
         if all(stopped):
             break
     texts = [said[:length] for said, length in zip(beam, lengths, strict=True)]
-    fit = published.text_features([published.words(text) for text in texts]) @ seen
+    fit = published.text_features([published.words(text, special=False) for text in texts]) @ seen
     return texts[int(fit.argmax())]
 
 
@@ -297,7 +297,7 @@ def _steered(
         cache = model(context[:, :-1], attention_mask=ones[:, :-1], use_cache=True).past_key_values
         states = [state for layer in cache.layers for state in (layer.keys, layer.values)]
         unshifted = torch.softmax(model(context, attention_mask=ones, use_cache=True).logits[:, -1], dim=-1)
-    texts = [published.words([i for i in row if i != published.end]) for row in context.tolist()]
+    texts = [published.words([i for i in row if i != published.end], special=False) for row in context.tolist()]
     shift = [torch.zeros_like(state).cpu().numpy() for state in states]
     for _ in range(iterations):
         leaves = [torch.from_numpy(part_of).to(context.device).requires_grad_() for part_of in shift]
