@@ -34,9 +34,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Each decoder on the same images, seconds side by side.
+# Each decoder on the same images, seconds side by side; then MAGIC search against what was published, at full size (short).
 bench: $(READY)
 	$(BIN)/seetell bench decoders toybox-plain
+	$(BIN)/seetell bench published magic-coco --batch-sizes 1,8 --published-images 1 --repeats 1 --no-memory
 
 # Is any decoder of the embedded suite worse than the accepted baseline? 0 no, 1 yes, 2 could not judge (docs/gate.md).
 gate: $(READY)

@@ -297,6 +297,61 @@ def prefetch(
     return commands.prefetch(what, mirror, as_json)
 
 
+@bench.command(name="published")
+def bench_published(
+    scenarios: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    /,
+    *,
+    batch_sizes: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    k: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    new_tokens: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    images: int = 8,
+    published_images: int = 2,
+    repeats: int = 3,
+    memory: bool = True,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    device: str = "auto",
+    threads: int | None = None,
+    language_model: str | None = None,
+    image_text: str | None = None,
+    format: Annotated[Literal["table", "md", "json"], Parameter(name=["--format", "-f"])] = "table",
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Hold the decoders against the published computations: how many times as fast, and where the time goes.
+
+    Scenarios: magic-coco, magic-flickr, magic-stories, contrastive-stories, zerocap, zerocap-beams, greedy, nucleus. By default
+    magic-coco, contrastive-stories, greedy and nucleus, which takes some minutes on two cores. Without models of yours it makes
+    stand-ins of the published sizes (GPT-2 small, CLIP ViT-B/32), once, 2 GB in the cache folder. Both programs take turns in
+    one process; seconds are the machine's, ratios hold elsewhere too. docs/performance.md says how to read the table.
+
+    For example: `seetell bench published magic-coco --batch-sizes 1,8,32 --k 5,25,45,90`.
+
+    Args:
+        scenarios: What to measure.
+        batch_sizes: Of the product, as in 1,8,32; the published programs do one text at a time (`generate`: the same batch).
+        k: Numbers of candidates to try instead of the published one, as in 5,25,45,90.
+        new_tokens: Lengths to try instead of the published one, as in 16,32,64.
+        images: How many texts the product decodes in a pass; a larger batch decodes one batch.
+        published_images: How many the published program decodes in a pass; each costs it the same, so few will do.
+        repeats: Passes of each, in turn; medians count. One more is run first, to warm up and to count operations.
+        memory: Also measure peak memory, each program in a process of its own.
+        dtype: Of the product; the published programs are float32.
+        device: auto, cpu, cuda, cuda:1, ...
+        threads: Of torch; its own choice by default.
+        language_model: A model of yours instead of the stand-in, such as hf:org/name or local:folder.
+        image_text: A model of yours, such as open_clip:ViT-B-32-quickgelu@openai or local-dir:folder.
+        format: How to show it.
+        out: File to write instead of standard output.
+    """
+    from harness import commands
+
+    return commands.bench_published(
+        scenarios, batch_sizes, k, new_tokens, images, published_images, repeats, memory, dtype, device, threads,
+        language_model, image_text, "json" if as_json else format, out,
+    )  # fmt: skip
+
+
 @train.command(name="toybox")
 def train_toybox(
     *,

@@ -282,7 +282,7 @@ def bench_decoders(
 ) -> int:
     """`seetell bench decoders`."""
     _check_positive({"--examples": examples, "--batch-size": batch_size, "--repeats": repeats})
-    from harness.bench import measure
+    from harness.bench.suite import measure
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
 
@@ -320,6 +320,74 @@ def bench_decoders(
         f"{suite.name} on {where}, batch {batch_size}, median of {repeats}", header, rows, right=range(1, 5)
     )
     return DONE
+
+
+def bench_published(
+    names: Sequence[str],
+    batch_sizes: Sequence[str],
+    ks: Sequence[str],
+    lengths: Sequence[str],
+    images: int,
+    published_images: int,
+    repeats: int,
+    memory: bool,
+    dtype: str,
+    device: str,
+    threads: int | None,
+    language_model: str | None,
+    image_text: str | None,
+    format: str,
+    out: Path | None,
+) -> int:
+    """`seetell bench published`."""
+    counts = {"--images": images, "--published-images": published_images, "--repeats": repeats, "--threads": threads}
+    _check_positive(counts)
+    sizes = _numbers("--batch-sizes", batch_sizes)
+    chosen_ks, chosen_lengths = _numbers("--k", ks), _numbers("--new-tokens", lengths)
+    import torch
+
+    from harness.bench import report
+    from harness.bench.published import Setup, choose, measure
+    from harness.executor import pick_device
+
+    scenarios = choose([each for name in names for each in name.split(",") if each], chosen_ks, chosen_lengths)
+    setup = Setup(
+        device=pick_device(device),
+        dtype=dtype,
+        images=images,
+        published_images=published_images,
+        repeats=repeats,
+        batch_sizes=tuple(sizes),
+        language_model=language_model,
+        image_text=image_text,
+    )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with console.progress_bar("measuring") as progress:
+        found = measure(scenarios, setup, memory=memory, say=console.say, progress=progress)
+    if format == "json":
+        text = console.to_json(report.to_json(found))
+    elif format == "md" or out is not None:
+        text = report.markdown(found)
+    else:
+        right = [index for index in range(len(report.HEADER)) if index not in report.LEFT]
+        for scenario, rows in report.by_scenario(found["figures"]).items():
+            console.show_table(scenario, report.HEADER, rows, right=right)
+        for note in (report.heading(found), *report.notes(found)):
+            console.say(note)
+        return DONE
+    _deliver(text, out)
+    return DONE
+
+
+def _numbers(flag: str, given: Sequence[str]) -> list[int]:
+    """Positive numbers; `--k 5,45` and `--k 5 45` both work."""
+    found = []
+    for text in (part for each in given for part in each.split(",") if part):
+        if not text.isdigit() or int(text) < 1:
+            raise SuiteError(f"{flag} is {text}; expected numbers from 1 up, as in {flag} 1,8,32")
+        found.append(int(text))
+    return found
 
 
 def doctor(as_json: bool) -> int:

@@ -37,7 +37,12 @@ def complain(text: str) -> None:
 
 def emit(content: Any) -> None:
     """A JSON document on standard output."""
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(to_json(content))
+
+
+def to_json(content: Any) -> str:
+    """A JSON document, readable and with NaN refused."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
