@@ -316,6 +316,12 @@ class HalfASeed(Drawer):
         return super().decode(prompts, seeds)
 
 
+@breaks("seeds")
+class CutsSeedsOff(Drawer):
+    def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
+        return super().decode(prompts, [seed % 2**32 for seed in seeds])
+
+
 @breaks("global-randomness")
 class TorchNoise(Drawer):
     def select(self, step: Step) -> Tensor:
