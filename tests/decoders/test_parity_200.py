@@ -1,7 +1,8 @@
 """Parity at scale: many ragged prompts, every decoder, three batch sizes, three models, against the plain transcriptions.
 
 By default a dozen prompts; 200 with `-m heavy`. An oracle's answer is compared only where each of its decisions had a lead
-above rounding noise, so the tests also bound how many were too close to call (`-rP` shows the counts): a loophole that grows is a failure.
+above rounding noise, so the tests also bound how many were too close to call: a loophole that grows is a failure. `-rP` shows
+the counts.
 """
 
 from __future__ import annotations
