@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -43,6 +46,30 @@ def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(tmp_path: Path) 
     rows = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
     assert {row["decoder"] for row in rows} == {"lukewarm", "greedy"}
     assert all(row["metrics"]["cider"]["value"] is not None for row in rows)
+
+
+def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
+    """As a user would run it: a project of its own, which knows SeeTell only as something installed."""
+    decoder, test = block("python", "class Lukewarm"), block("python", "check_decoder")
+    broken = decoder.replace("step.candidates(2)", "step.candidates(2 + (len(step.prompts) == 3))")
+    broken = broken.replace("two.ids[:, 1])", "two.ids[:, -1])")
+    for number, source in enumerate((decoder, broken)):
+        (tmp_path / f"my_decoder{number}.py").write_text(source, encoding="utf-8")
+        mine = test.replace("my_decoder", f"my_decoder{number}")
+        (tmp_path / f"test_lukewarm{number}.py").write_text(mine, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    ).stdout
+    assert len(re.findall(r"^PASSED test_lukewarm0", done, re.MULTILINE)) == 21
+    assert "FAILED test_lukewarm1.py::test_lukewarm[batch-size]" in done
+    assert "in batches of" in done
+    assert "FAILED test_lukewarm0" not in done
 
 
 def test_the_suite_of_the_readme_is_valid() -> None:
