@@ -38,6 +38,10 @@ class Cell:
     """`str(harness.provenance.Signature)`: everything that moves the value."""
     unavailable: str = ""
     """Why the metric could not be computed at all; empty where it could."""
+    caution: str = ""
+    """What to know before believing the number; such a cell is marked."""
+    no_interval: str = ""
+    """Why the metric refuses an interval; empty where it does not."""
 
     @property
     def number(self) -> float | None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from harness.leaderboard.escaping import markdown
 from harness.leaderboard.frame import Board, Column, Row, Standing, letter
 
+CAUTION = "†"
+"""Behind a value that a note warns of."""
+
 
 def to_markdown(boards: Sequence[Board]) -> str:
     """Every board under its own heading; GitHub's dialect. All text from outside is escaped."""
@@ -48,6 +51,16 @@ def notes(board: Board) -> list[str]:
     failed = [f"{row.decoder} ({row.failed} of {row.total})" for row in board.rows if row.failed]
     if failed:
         said.append(f"Examples without a text count in no metric; they failed for: {', '.join(failed)}.")
+    cells = [
+        (column.label, cell) for column in board.columns for row in board.rows if (cell := row.cells.get(column.name))
+    ]
+    said.extend(
+        f"{CAUTION} {sentence}." for sentence in dict.fromkeys(cell.caution for _, cell in cells if cell.caution)
+    )
+    refused = dict.fromkeys(
+        (label, cell.no_interval) for label, cell in cells if cell.no_interval and not cell.unavailable
+    )
+    said.extend(f"No interval for {label}: {reason}." for label, reason in refused)
     reasons: dict[str, list[str]] = {}
     for column in board.columns:
         for row in board.rows:
@@ -110,7 +123,7 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
     if cell is None or cell.value is None:
         return "n/a" if cell is not None and cell.unavailable else "–"
     text = column.show(cell.value)
-    return (f"**{text}**" if standing.best else text) + _group(standing)
+    return (f"**{text}**" if standing.best else text) + (CAUTION if cell.caution else "") + _group(standing)
 
 
 def _group(standing: Standing) -> str:

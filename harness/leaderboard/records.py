@@ -53,7 +53,8 @@ def _metric(cell: Cell) -> dict[str, object]:
         "unscored": cell.unscored,
         "signature": cell.signature,
     }
-    return {**metric, "unavailable": cell.unavailable} if cell.unavailable else metric
+    said = {"unavailable": cell.unavailable, "caution": cell.caution}
+    return {**metric, **{key: text for key, text in said.items() if text}}
 
 
 def _lines(board: Board) -> Iterator[list[str]]:
