@@ -350,7 +350,9 @@ def write_bert(folder: Path, *, seed: int = 0, context: int = 48, pooler: bool =
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     trained = _bpe(special, 470)
-    trained.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    trained.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=trained, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         model_max_length=context,

@@ -270,8 +270,9 @@ def codebooks(p: NDArray[Any], q: NDArray[Any], buckets: int, seeds: Sequence[in
     both = normalize(both, norm="l2", axis=1)
     if np.ptp(both, axis=0).max() < 1e-6:
         raise MetricError("all texts have the same features, so there is no distribution to compare; try another model")
-    # With more threads than free cores OpenBLAS takes a hundred times as long here, for the same numbers.
-    with threadpool_limits(1, user_api="blas"):
+    # With more threads than free cores OpenBLAS takes a hundred times as long here, and so do k-means' own threads; one thread
+    # also adds numbers up in the same order on every machine.
+    with threadpool_limits(1):
         components = PCA(n_components=None).fit(both)
         kept = int(np.argmax(np.cumsum(components.explained_variance_ratio_) >= VARIANCE)) + 1
         data = np.ascontiguousarray(components.transform(both)[:, :kept], np.float32)
