@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def divergence(p: Sequence[float], r: Sequence[float]) -> float:
@@ -25,7 +26,7 @@ def mauve(p: Sequence[float], q: Sequence[float], *, scale: float = 5.0, points:
         curve.append((math.exp(-scale * divergence(q, r)), math.exp(-scale * divergence(p, r))))
     curve.append((0.0, 1.0))
     across = up = 0.0
-    for (x, y), (next_x, next_y) in zip(curve, curve[1:], strict=False):
+    for (x, y), (next_x, next_y) in pairwise(curve):
         across += (x - next_x) * (y + next_y) / 2
         up += (next_y - y) * (x + next_x) / 2
     return (across + up) / 2

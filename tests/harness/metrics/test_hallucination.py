@@ -112,10 +112,10 @@ def test_nothing_named_is_no_share(instances: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "id", ["336777", "COCO_val2014_000000336777", "COCO_train2014_000000336777.jpg", "000000336777.jpg"]
+    "name", ["336777", "COCO_val2014_000000336777", "COCO_train2014_000000336777.jpg", "000000336777.jpg"]
 )
-def test_images_are_found_by_name_and_number(instances: Path, id: str) -> None:
-    rows = scorer(instances).rows([Sample(Example(id), text="a car and a man and a dog")])
+def test_images_are_found_by_name_and_number(instances: Path, name: str) -> None:
+    rows = scorer(instances).rows([Sample(Example(name), text="a car and a man and a dog")])
     np.testing.assert_array_equal(rows, [[1, 3, 1, 1]])
 
 
