@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from decoders.loop import Step
     from decoders.models.image_text import ImageTextModel
     from decoders.models.language_model import LanguageModel
+    from decoders.models.sentence_encoder import SentenceEncoder
 
 
 class Need(StrEnum):
@@ -33,6 +34,12 @@ class Need(StrEnum):
     CLIP = "image_text"
     IMAGE = "image"
     INDEX = "caption_index"
+    ENCODER = "sentence_encoder"
+
+
+Pooling = Literal["cls", "mean", "pooler"]
+"""How a sentence encoder makes one vector of a text's tokens: the first one's, the mean of all, or the model's own layer
+behind the first one's (as supervised SimCSE was trained; Gao et al. 2021, arXiv 2104.08821)."""
 
 
 class DecoderConfig(BaseModel):
@@ -98,6 +105,7 @@ class Models:
     language_model: LanguageModel | None = None
     image_text: ImageTextModel | None = None
     caption_index: CaptionIndex | None = None
+    sentence_encoder: SentenceEncoder | None = None
 
     @property
     def lm(self) -> LanguageModel:
@@ -121,6 +129,13 @@ class Models:
         if self.caption_index is None:
             raise NeedMissing("this decoder needs captions to choose from; name them under [captions] in the suite")
         return self.caption_index
+
+    @property
+    def encoder(self) -> SentenceEncoder:
+        """The sentence encoder; metrics have one, decoders do not."""
+        if self.sentence_encoder is None:
+            raise NeedMissing("this needs a sentence encoder; name one as `model` among the metric's options")
+        return self.sentence_encoder
 
 
 class Decoder(ABC):

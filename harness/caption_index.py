@@ -1,8 +1,8 @@
-"""The captions that CLIPRe chooses from, encoded once and kept.
+"""Texts that many systems are measured against or chosen from (CLIPRe's captions, references), encoded once and kept.
 
-Features depend on the captions and the image-text model alone, so the cache is keyed by the content of both and never
-goes stale. It may be deleted at any time. The index works off the file: neither writing nor reading it takes the memory
-that all the features would.
+Features depend on the texts and the image-text model alone, so the cache is keyed by the content of both and never
+goes stale. It may be deleted at any time. The features stay in their file: neither writing nor reading it takes the memory
+that all of them would.
 """
 
 from __future__ import annotations
@@ -31,15 +31,24 @@ def caption_index(captions: Sequence[str], model: ImageTextModel, cache: Path) -
         model: whose text features are used.
         cache: folder for the features; made if missing.
     """
-    key = hashlib.sha256("\x1e".join([model.digest, model.dtype, *captions]).encode("utf-8", "replace")).hexdigest()[
-        :32
-    ]
+    return CaptionIndex(captions, text_features(captions, model, cache))
+
+
+def text_features(texts: Sequence[str], model: ImageTextModel, cache: Path) -> NDArray[np.float32]:
+    """Features of texts, `[n, d]` float32 of unit length, read from disk where they were computed before.
+
+    Args:
+        texts: any number, in any order; the order is part of the key.
+        model: whose text features are wanted.
+        cache: folder for the features; made if missing.
+    """
+    key = hashlib.sha256("\x1e".join([model.digest, model.dtype, *texts]).encode("utf-8", "replace")).hexdigest()[:32]
     file = cache / "caption-index" / f"{key}.npy"
-    features = _mapped(file, len(captions))
+    features = _mapped(file, len(texts))
     if features is None:
-        _encode(captions, model, file)
+        _encode(texts, model, file)
         features = np.load(file, mmap_mode="r", allow_pickle=False)
-    return CaptionIndex(captions, features)
+    return features
 
 
 def _mapped(file: Path, rows: int) -> NDArray[np.float32] | None:

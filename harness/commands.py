@@ -19,6 +19,7 @@ from harness.store import Results
 if TYPE_CHECKING:  # what they import would make `seetell list` slow
     from harness.compare import Comparison
     from harness.corrections import Correction
+    from harness.score import Score
 
 
 def run(
@@ -77,7 +78,9 @@ def run(
         }
         if evaluator is not None and outcome.complete:
             with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
-                entry["scores"] = [each.to_json() for each in evaluator.score(outcome.folder, progress=progress)]
+                scores = evaluator.score(outcome.folder, progress=progress)
+            entry["scores"] = [each.to_json() for each in scores]
+            _say_cautions(f"{suite.name}/{label}", scores)
         report.append(entry)
     if as_json:
         console.emit({"runs": report})
@@ -112,6 +115,7 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
             scores = evaluator.score(folder, fresh=fresh, progress=progress)
+        _say_cautions(f"{suite.name}/{label}", scores)
         report.append({"suite": suite.name, "decoder": label, "scores": [each.to_json() for each in scores]})
     if as_json:
         console.emit({"runs": report})
@@ -174,7 +178,7 @@ def compare(
     pair = ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second))
     if common:
         pair = on_common_examples(*pair, device=pick_device(device))
-    found = compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed)
+    found = compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed, device=device)
     if format == "table":
         _show_comparison(found)
         return DONE
@@ -468,6 +472,11 @@ def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> i
     else:
         console.say(f"wrote {out}")
     return DONE
+
+
+def _say_cautions(run: str, scores: Sequence[Score]) -> None:
+    for caution in dict.fromkeys(each.caution for each in scores if each.caution):
+        console.say(f"{run}: {caution}")
 
 
 def _deliver(text: str, out: Path | None) -> None:

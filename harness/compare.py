@@ -12,6 +12,7 @@ import numpy as np
 from harness.corrections import Correction, correct
 from harness.differences import Difference, load_metric, measure
 from harness.errors import IncomparableRuns, MetricError, StoreError
+from harness.joint import measured_together
 from harness.paired import PERMUTATIONS, Clusters, align
 from harness.registry import did_you_mean
 from harness.scored import ScoredMetric, ScoredRun
@@ -106,6 +107,7 @@ def compare_runs(
     by: str | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Comparison:
     """Compare two runs on the same examples.
 
@@ -116,12 +118,14 @@ def compare_runs(
         by: the output whose largest moves are shown; the first that was compared if None.
         permutations: exchanges a test.
         seed: of everything random here.
+        device: where the models of metrics run that have to see both runs at once.
 
     Raises:
         IncomparableRuns: they answered different examples, or no metric was made in the same way for both.
         SuiteError: no such correction.
     """
     check_same_examples(first, second)
+    first, second = measured_together(first, second, device=device)
     found = measure(first, second, level=LEVEL, permutations=permutations, seed=seed)
     if not any(each.compared for each in found):
         reasons = "; ".join(f"{each.output}: {each.reason}" for each in found) or "neither has a score"
@@ -232,6 +236,8 @@ def _chosen(found: Sequence[Difference], by: str | None) -> Difference:
 def moved_most(first: ScoredRun, second: ScoredRun, output: Difference, shown: int = SHOWN_MOVES) -> list[Move]:
     """The examples whose own score differs most; a corpus-level metric is finalised on each example alone.
 
+    None for a metric of distributions, which says nothing about one example.
+
     Raises:
         MetricError: there are no rows to look at.
         RegistryError: the metric's plug-in does not load.
@@ -240,9 +246,12 @@ def moved_most(first: ScoredRun, second: ScoredRun, output: Difference, shown: i
     before, after = first.metrics[label].rows, second.metrics[label].rows
     if before is None or after is None:
         raise MetricError(f"there are no rows of {label!r} to look at single examples with")
+    metric = load_metric(second.suite, label)
+    if metric.resampling == "paired-only":
+        return []
     aligned = align([Clusters.of(first.example_ids, before), Clusters.of(second.example_ids, after)])
     place = [score.output for score in second.metrics[label].scores].index(output.output)
-    values = load_metric(second.suite, label).finalise(aligned.rows)[..., place]
+    values = metric.finalise(aligned.rows)[..., place]
     moves = np.abs(values[1] - values[0])
     moved = [index for index in np.argsort(-np.nan_to_num(moves), kind="stable")[:shown] if moves[index] > 0]
     texts = _texts(first), _texts(second)

@@ -148,6 +148,17 @@ def _measure_metric(
         metric = load_metric(suite, label)
     except SeeTellError as error:
         return [replace(blank, reason=str(error)) for blank in blanks]
+    if metric.resampling == "paired-only" and not (before.joint and after.joint):
+        changes = signature_changes(before.scores[0].signature, after.scores[0].signature)
+        reason = (
+            f"made differently: {', '.join(changes)}"
+            if changes
+            else (
+                "its rows mean something only among the texts they were made from, and these two were not measured together; "
+                "`seetell compare` does that, a baseline keeps no texts to do it with"
+            )
+        )
+        return [replace(blank, reason=reason) for blank in blanks]
     if before.rows.shape[1] != after.rows.shape[1]:
         return [
             replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks
@@ -209,7 +220,7 @@ def _tested(
     rows, difference = differences(aligned.rows, metric.finalise)
     nothing = np.full(values.shape[1], np.nan)
     columns = {"p": nothing, "low": nothing, "high": nothing, "error": nothing}
-    reason = "not tested: its rows cannot be resampled" if metric.resampling == "none" else ""
+    reason = metric.no_interval or ("not tested: its rows cannot be resampled" if metric.resampling == "none" else "")
     if metric.resampling != "none" and permutations:
         columns["p"] = permutation_test(aligned.rows, metric.finalise, [(0, 1)], draws=permutations, seed=seed)[0]
     if metric.resampling == "bootstrap":

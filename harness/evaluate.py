@@ -11,16 +11,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from decoders.base import Models, Need
 from harness import registry
-from harness.errors import MetricError, NeedMissing, RunIncomplete
+from harness.errors import MetricError, ModelMismatch, ModelNotFound, NeedMissing, RunIncomplete
 from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
 from harness.run import Digests, samples
-from harness.score import Score, ScoreSheet, score_samples
+from harness.score import Score, ScoreSheet, score_samples, unavailable
 from harness.spec import Suite, checked
 from harness.store import RunFolder
 
@@ -45,8 +46,15 @@ def due_metrics(suite: Suite) -> list[Due]:
     for label, ref in suite.metrics.items():
         name = ref.metric or label
         plugin = registry.metrics().load(name)
-        found.append(Due(label, name, plugin, checked(plugin.Config, ref.options, f"[metrics.{label}]")))
+        config = checked(plugin.Config, ref.options, f"[metrics.{label}]")
+        found.append(Due(label, name, plugin, _located(config, suite.folder)))
     return found
+
+
+def _located(config: MetricConfig, folder: Path) -> MetricConfig:
+    """The config with its relative paths made absolute."""
+    paths = {name: folder / value for name, value in config if isinstance(value, Path)}
+    return config.model_copy(update=paths) if paths else config
 
 
 class Evaluator:
@@ -69,8 +77,9 @@ class Evaluator:
         for due in self.due:
             runs = [each for each, wanted in zip(answers, missing, strict=True) if due in wanted]
             if len(runs) > 1:
-                with contextlib.suppress(MetricError, NeedMissing):  # it will say so when it is asked for rows
-                    self._metric(due).expect(runs)
+                # What is wrong it will say when it is asked for rows.
+                with contextlib.suppress(MetricError, NeedMissing, ModelNotFound, ModelMismatch):
+                    self.metric(due).expect(runs)
 
     def _missing(self, folder: RunFolder, fresh: bool) -> list[Due]:
         before = {} if fresh else (folder.scores() or {}).get("metrics", {})
@@ -104,7 +113,7 @@ class Evaluator:
         rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in kept.values() if entry["rows"]}
         answers = samples(folder, self.examples) if missing else []
         for done, due in enumerate(missing, start=len(kept) + 1):
-            sheet = score_samples(answers, {due.label: self._metric(due)}, seed=self.suite.run.seed)
+            sheet = self._sheet(due, answers)
             name = f"{due.label}-{keys[due.label][:8]}" if due.label in sheet.rows else None
             if name:
                 rows[name] = sheet.rows[due.label]
@@ -121,31 +130,58 @@ class Evaluator:
 
     def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
         """Score samples with each metric, by its label, and keep nothing: for subsets that are no run of their own."""
-        seed = self.suite.run.seed
-        return {due.label: score_samples(answers, {due.label: self._metric(due)}, seed=seed) for due in self.due}
+        return {due.label: self._sheet(due, answers) for due in self.due}
 
-    def _metric(self, due: Due) -> Metric:
+    def metric(self, due: Due) -> Metric:
+        """A metric with its models.
+
+        Raises:
+            ModelNotFound, ModelMismatch: a model that is not to be had.
+        """
         from decoders.models import load
 
-        language_model = image_text = None
-        if Need.LM in due.plugin.needs and self.suite.models.language_model:
-            pin = self.digests.model(self.suite.models.language_model)
-            language_model = load.load_language_model(pin.name, dtype="float32", device=self.device)
-        if Need.CLIP in due.plugin.needs and self.suite.models.image_text:
-            pin = self.digests.model(self.suite.models.image_text)
-            image_text = load.load_image_text(pin.name, dtype="float32", device=self.device)
-        return due.plugin(due.config, Models(language_model, image_text))
+        pins = {need: self.digests.model(name) for need, name in self._models_of(due).items()}
+        where = {"dtype": "float32", "device": self.device}
+        lm, clip, encoder = (pins.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
+        models = Models(
+            language_model=load.load_language_model(lm.name, **where) if lm else None,
+            image_text=load.load_image_text(clip.name, **where) if clip else None,
+            sentence_encoder=load.load_sentence_encoder(encoder.name, **where) if encoder else None,
+        )
+        return due.plugin(due.config, models)
+
+    @staticmethod
+    def blank(due: Due) -> Metric:
+        """A metric without its models: enough to name its outputs and to finalise rows."""
+        return due.plugin(due.config, Models())
+
+    def _sheet(self, due: Due, answers: Sequence[Sample]) -> ScoreSheet:
+        try:
+            metric = self.metric(due)
+        except (ModelNotFound, ModelMismatch) as error:
+            return ScoreSheet(unavailable(self.blank(due), len(answers), str(error)))
+        return score_samples(answers, {due.label: metric}, seed=self.suite.run.seed)
+
+    def _models_of(self, due: Due) -> dict[Need, str]:
+        """The models that a metric is to be given, by need: its own, else the suite's."""
+        models = self.suite.models
+        named = {Need.LM: models.language_model, Need.CLIP: models.image_text, **due.config.own_models()}
+        return {need: name for need, name in named.items() if name and need in due.plugin.needs}
+
+    def _digest(self, name: str) -> str:
+        try:
+            return self.digests.model(name).digest
+        except (ModelNotFound, ModelMismatch):
+            return "not to be had"
 
     def _key(self, due: Due, samples_digest: str) -> str:
-        models = self.suite.models
-        wanted = {Need.LM: models.language_model, Need.CLIP: models.image_text}
         content = [
             due.name,
             due.config.model_dump(mode="json"),
             due.plugin(due.config, Models()).variant(),
             samples_digest,
             self.digests.data,
-            [self.digests.model(name).digest for need, name in wanted.items() if need in due.plugin.needs and name],
+            [self._digest(name) for name in self._models_of(due).values()],
             self.suite.run.seed,
             seetell_version(),
         ]

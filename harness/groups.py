@@ -36,8 +36,8 @@ def suite_groups(
     """Letters for every column of a suite's table.
 
     Only runs whose signatures are equal are compared with each other; where a column holds several signatures, each has
-    letters of its own. Metrics that cannot be resampled, outputs without a better direction, and rows that do not give the
-    stored value any more get none.
+    letters of its own. Metrics whose rows cannot be resampled as stored, outputs without a better direction, and rows that do
+    not give the stored value any more get none.
 
     Args:
         runs: by the name of their row; runs on other examples than the rest are compared on what all of them share.
@@ -57,8 +57,8 @@ def suite_groups(
                 metric = load_metric(first.suite, label)
             except SeeTellError:
                 continue  # a plug-in that is gone: the values stand, the letters do not
-            if metric.resampling == "none":
-                continue
+            if metric.resampling != "bootstrap":
+                continue  # rows that cannot be exchanged, or only after measuring all pairs of runs together
             systems = {}
             for name in names:
                 scored = runs[name].metrics[label]

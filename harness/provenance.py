@@ -53,6 +53,11 @@ def _quote(text: str) -> str:
     return quote(text, safe="-_.@+=,/()")
 
 
+def model_field(name: str, digest: str) -> str:
+    """A model in a signature: the end of its name for people, the beginning of its digest for certainty."""
+    return f"{name.split('/')[-1]}+{digest[:8]}"
+
+
 def seetell_version() -> str:
     """The installed version of SeeTell."""
     return metadata.version("seetell")

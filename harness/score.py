@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import MetricError, NeedMissing
+from harness.errors import MetricError, ModelMismatch, NeedMissing
 from harness.examples import Sample
 from harness.metrics.base import Metric
 from harness.stats import DRAWS, interval
@@ -40,6 +40,10 @@ class Score:
     """How the interval was made: `bca`, `percentile` or `none`."""
     unavailable: str = ""
     """Why there is no number at all; empty where there is one."""
+    caution: str = ""
+    """What to know before believing the number; empty if nothing. Tables mark it."""
+    no_interval: str = ""
+    """Why the metric refuses an interval; empty where it does not."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; NaN becomes null."""
@@ -86,20 +90,23 @@ def score_samples(
     for done, (label, metric) in enumerate(metrics.items(), start=1):
         try:
             found = metric.rows(samples)
-        except (MetricError, NeedMissing) as error:
-            scores += _unavailable(metric, len(samples), str(error))
+        except (MetricError, NeedMissing, ModelMismatch) as error:
+            scores += unavailable(metric, len(samples), str(error))
         else:
             rows[label] = found
-            scores += _scores(metric, found, samples, seed, draws)
+            scores += score_rows(metric, found, samples, seed=seed, draws=draws)
         progress(done, len(metrics))
     return ScoreSheet(scores, rows)
 
 
-def _scores(metric: Metric, rows: NDArray[np.float64], samples: Sequence[Sample], seed: int, draws: int) -> list[Score]:
+def score_rows(
+    metric: Metric, rows: NDArray[np.float64], samples: Sequence[Sample], *, seed: int = 0, draws: int = DRAWS
+) -> list[Score]:
+    """What a metric reports, from the rows that it has made of these samples."""
     scored = ~np.isnan(rows).any(axis=1)
     n = int(scored.sum())
     if not n:
-        return _unavailable(metric, len(samples), "no sample could be scored")
+        return unavailable(metric, len(samples), "no sample could be scored")
     values = metric.finalise(rows[scored].sum(axis=0))
     blank = np.full(len(values), np.nan)
     low, high, methods = blank, blank, ("none",) * len(values)
@@ -108,7 +115,7 @@ def _scores(metric: Metric, rows: NDArray[np.float64], samples: Sequence[Sample]
             rows, [sample.example.id for sample in samples], metric.finalise, draws=draws, seed=seed, level=CONFIDENCE
         )
         low, high, methods = found.low, found.high, found.methods
-    signature = str(metric.signature())
+    signature, caution = str(metric.signature()), metric.caution()
     return [
         Score(
             output.name,
@@ -122,12 +129,15 @@ def _scores(metric: Metric, rows: NDArray[np.float64], samples: Sequence[Sample]
             output.percent,
             methods[i],
             "" if np.isfinite(values[i]) else "not defined for these samples",
+            caution,
+            metric.no_interval,
         )
         for i, output in enumerate(metric.outputs)
     ]
 
 
-def _unavailable(metric: Metric, unscored: int, reason: str) -> list[Score]:
+def unavailable(metric: Metric, unscored: int, reason: str) -> list[Score]:
+    """What stands in the place of a metric's scores when it could not be computed."""
     return [
         Score(
             output.name,

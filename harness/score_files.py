@@ -43,6 +43,9 @@ def score_files(
     imported = store_outputs(systems, Results(results), _metrics(names, settings, systems))
     with console.progress_bar("scoring") as progress:
         scores = score_imported(imported, fresh=fresh, progress=progress)
+    for name, each in scores.items():
+        for caution in dict.fromkeys(score.caution for score in each if score.caution):
+            console.say(f"{name}: {caution}")
     if as_json:
         console.emit({name: {score.output: _figures(score) for score in each} for name, each in scores.items()})
     else:

@@ -25,6 +25,8 @@ class ScoredMetric:
     scores: tuple[Score, ...]
     rows: NDArray[np.float64] | None
     """`[n, k]` in the order of the run's answers; None where the metric was unavailable."""
+    joint: bool = False
+    """Whether the rows were made together with those of the run it is compared with; see `harness.joint`."""
 
 
 @dataclass(frozen=True, slots=True)

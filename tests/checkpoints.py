@@ -1,6 +1,7 @@
 """Tiny checkpoints and data sets in the real formats, written by the real libraries from a fixed seed.
 
     write_gpt2, write_llama, write_qwen          a Hugging Face folder: config, safetensors, fast tokenizer
+    write_bert                                   the same of a sentence encoder
     write_open_clip, write_siglip_like           an open_clip folder: open_clip_config.json, open_clip_model.safetensors
     write_images, write_karpathy, write_jsonl    real JPEG and PNG files, with captions
 
@@ -333,3 +334,43 @@ def write_jsonl(folder: Path, n: int) -> Path:
     target = folder / "dataset.jsonl"
     target.write_text("\n".join(lines) + "\n")
     return target
+
+
+def write_bert(folder: Path, *, seed: int = 0, context: int = 48, pooler: bool = True) -> Path:
+    """A BERT of two layers: a sentence encoder that sees both ways and begins each text with `[CLS]`.
+
+    Args:
+        folder: where to write; made if need be.
+        seed: of the weights.
+        context: number of learned positions.
+        pooler: leave the weights of the pooling layer out if False, as masked language models do.
+    """
+    torchvision_schemas.ensure()
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trained = _bpe(special, 470)
+    trained.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        model_max_length=context,
+    )  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=context,
+    )
+    torch_state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    model = BertModel(config, add_pooling_layer=pooler)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.copy_(torch.randn_like(weight) * 0.4)
+    torch.random.set_rng_state(torch_state)
+    return _save(folder, model, tokenizer)

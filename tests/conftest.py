@@ -62,6 +62,14 @@ def qwen_folder(checkpoints: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def bert_folder(checkpoints: Path) -> Path:
+    """A tiny BERT with a pooler: a sentence encoder."""
+    from tests.checkpoints import write_bert
+
+    return write_bert(checkpoints / "bert")
+
+
+@pytest.fixture(scope="session")
 def clip_folder(checkpoints: Path) -> Path:
     """A tiny CLIP."""
     from tests.checkpoints import write_open_clip

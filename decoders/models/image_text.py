@@ -28,8 +28,8 @@ __all__ = ["ImageTextModel", "open_image"]
 _IMAGE_BATCH = 32
 _TEXT_TOKENS = 16384
 """Tokens in one pass of the text tower; enough to keep a processor busy, little enough for any memory."""
-_REMEMBERED = 4096
-"""Images whose features are kept: checking an image and then captioning it encodes it once."""
+_REMEMBERED = 32768
+"""Images whose features are kept, so that decoders and metrics encode each once; 64 MiB at 512 numbers an image."""
 _CONTINUATIONS = 512
 """Beginnings of texts for which the features of all candidates are kept: most captions start alike."""
 

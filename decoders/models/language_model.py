@@ -167,6 +167,23 @@ class LanguageModel:
         """A transformers cache of the kind that this model uses, with nothing in it."""
         return _empty_cache(self.model)
 
+    @torch.no_grad()
+    def read(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """What the model makes of texts that are already written.
+
+        Args:
+            texts: token ids, at least one each; of one length unless `pads_prompts`.
+
+        Returns:
+            The vectors that the LM head sees, `[batch, longest, hidden]`, and the logits of every next token,
+            `[batch, longest, vocabulary]`, both float32; behind a text's own end they mean nothing.
+        """
+        longest = max(map(len, texts))
+        ids = torch.tensor([[*text, *[self.end_id] * (longest - len(text))] for text in texts], device=self.device)
+        positions = torch.arange(longest, device=self.device)
+        mask = positions < torch.tensor([len(text) for text in texts], device=self.device)[:, None]
+        return self.forward(ids, positions.expand_as(ids), mask, _empty_cache(self.model))
+
     def forward(
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Any, *, at: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

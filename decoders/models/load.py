@@ -2,6 +2,7 @@
 
 Language models: `hf:org/name@revision`, `local:folder`, `toybox:plain|ornate|stories`.
 Image-text models: `open_clip:ViT-B-32-quickgelu@openai`, `hf-hub:org/name@revision`, `local-dir:folder`, `toybox:clip`.
+Sentence encoders: as language models; any transformer that turns a text into one vector a token will do.
 
 Weights are read from safetensors only, never from a pickle, and no code that comes with a model is run. Everything is
 float32 with TF32 off unless another dtype is asked for. Relative folders are relative to the current directory.
@@ -23,6 +24,7 @@ from decoders.models.files import Files, hub_folder, local_folder
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
 from decoders.models.packed import pack_image_text, pack_language_model
+from decoders.models.sentence_encoder import SentenceEncoder
 
 TOYBOX = Path(__file__).parent / "toybox"
 TOYBOX_LANGUAGE_MODELS = ("plain", "ornate", "stories")
@@ -38,6 +40,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, Attribute
 
 _language_models: dict[tuple[str, str, str], LanguageModel] = {}
 _image_text_models: dict[tuple[str, str, str], ImageTextModel] = {}
+_sentence_encoders: dict[tuple[str, str, str], SentenceEncoder] = {}
 
 
 def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
@@ -79,6 +82,25 @@ def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -
     return _image_text_models[key]
 
 
+def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "cpu") -> SentenceEncoder:
+    """Load a sentence encoder with its tokenizer; remembered like language models.
+
+    Args:
+        name: see the module's docstring.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: a torch device, such as `cpu` or `cuda:0`.
+
+    Raises:
+        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelMismatch: the files are no such encoder.
+    """
+    files = _find_language_model(name, "sentence encoder")
+    key = (files.digest, dtype, device)
+    if key not in _sentence_encoders:
+        _sentence_encoders[key] = _read_sentence_encoder(name, files, _prepare(dtype, device), dtype, device)
+    return _sentence_encoders[key]
+
+
 def model_digest(name: str) -> str:
     """What identifies a model's content: the commit of a hub model, else a SHA-256 over its files.
 
@@ -93,8 +115,8 @@ def model_digest(name: str) -> str:
     return (_find_language_model(name) if is_language_model else _find_image_text(name)).digest
 
 
-def _find_language_model(name: str) -> Files:
-    scheme, rest = _split(name, LANGUAGE_SCHEMES, "language model", "hf:gpt2@607a30d783df")
+def _find_language_model(name: str, kind: str = "language model") -> Files:
+    scheme, rest = _split(name, LANGUAGE_SCHEMES, kind, "hf:gpt2@607a30d783df")
     if scheme == "toybox":
         return local_folder(_toybox(rest, TOYBOX_LANGUAGE_MODELS), _LM_FILES, name, config="config.json")
     if scheme == "local":
@@ -219,6 +241,38 @@ def _read_language_model(name: str, files: Files, weights: torch.dtype, dtype: s
             "download or save the model again"
         )
     return LanguageModel(pack_language_model(model.to(device)), tokenizer, name=name, digest=files.digest, dtype=dtype)
+
+
+def _read_sentence_encoder(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> SentenceEncoder:
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
+        model, report = AutoModel.from_pretrained(
+            files.folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=weights,
+            output_loading_info=True,
+        )  # fmt: skip
+    except _UNREADABLE as error:
+        raise ModelMismatch(
+            f"{name} cannot be loaded as a sentence encoder ({_first_line(error)}); expected a folder written by "
+            f"save_pretrained of a model and its fast tokenizer, in {files.folder}"
+        ) from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    # Checkpoints of masked language models come without a pooler, which matters only to those who pool with it.
+    absent = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+    lacking = [key for key in absent if not key.startswith("pooler.")]
+    if lacking:
+        raise ModelMismatch(
+            f"the weights of {name} lack {len(lacking)} tensors or have them in other shapes, such as {lacking[0]}; "
+            "download or save the model again"
+        )
+    pooler = getattr(model, "pooler", None) is not None and not absent
+    return SentenceEncoder(model.to(device), tokenizer, name=name, digest=files.digest, dtype=dtype, pooler=pooler)
 
 
 def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> ImageTextModel:

@@ -47,6 +47,17 @@ LABELS = {
     "grounding-recall": "Grounding R",
     "grounding-f1": "Grounding F1",
     "diversity": "Diversity",
+    "refclipscore": "RefCLIPScore",
+    "mauve": "MAUVE",
+    "mauve-sd": "MAUVE sd",
+    "coherence": "Coherence",
+    "coherence-lm": "Coherence LM",
+    "perplexity": "Perplexity",
+    "chair-i": "CHAIR-i",
+    "chair-s": "CHAIR-s",
+    "image-r@1": "Image R@1",
+    "image-r@5": "Image R@5",
+    "image-mrr": "Image MRR",
 } | {f"bleu-{n}": f"BLEU-{n}" for n in range(1, 5)}
 """How the field writes a metric's name; others are shown under their own."""
 
@@ -151,6 +162,8 @@ def _row(
                 score.signature,
                 score.unavailable,
                 letters.get(score.output, {}).get(folder.path.name, ""),
+                score.caution,
+                score.no_interval,
             )
             for score in scores
         },

@@ -45,6 +45,10 @@ class Cell:
     letters: str = ""
     """Significance groups, such as `ab`: runs of equal signature that share a letter cannot be told apart in this column.
     Empty where nothing was tested."""
+    caution: str = ""
+    """What to know before believing the number; such a cell is marked."""
+    no_interval: str = ""
+    """Why the metric refuses an interval; empty where it does not."""
 
     @property
     def number(self) -> float | None:

@@ -8,6 +8,9 @@ from harness.leaderboard.escaping import markdown
 from harness.leaderboard.frame import Board, Column, Row, Standing, letter
 from harness.leaderboard.published import RULE, PublishedTable, facts, value_text
 
+CAUTION = "†"
+"""Behind a value that a note warns of."""
+
 
 def to_markdown(boards: Sequence[Board]) -> str:
     """Every board under its own heading; GitHub's dialect. All text from outside is escaped."""
@@ -51,6 +54,16 @@ def notes(board: Board) -> list[str]:
     failed = [f"{row.decoder} ({row.failed} of {row.total})" for row in board.rows if row.failed]
     if failed:
         said.append(f"Examples without a text count in no metric; they failed for: {', '.join(failed)}.")
+    cells = [
+        (column.label, cell) for column in board.columns for row in board.rows if (cell := row.cells.get(column.name))
+    ]
+    said.extend(
+        f"{CAUTION} {sentence}." for sentence in dict.fromkeys(cell.caution for _, cell in cells if cell.caution)
+    )
+    refused = dict.fromkeys(
+        (label, cell.no_interval) for label, cell in cells if cell.no_interval and not cell.unavailable
+    )
+    said.extend(f"No interval for {label}: {reason}." for label, reason in refused)
     reasons: dict[str, list[str]] = {}
     for column in board.columns:
         for row in board.rows:
@@ -139,7 +152,8 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
         return "n/a" if cell is not None and cell.unavailable else "–"
     text = column.show(cell.value)
     letters = f" {markdown(cell.letters)}" if cell.letters else ""
-    return (f"**{text}**" if standing.best else text) + letters + _group(standing)
+    caution = CAUTION if cell.caution else ""
+    return (f"**{text}**" if standing.best else text) + caution + letters + _group(standing)
 
 
 def _group(standing: Standing) -> str:

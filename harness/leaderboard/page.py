@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from harness.leaderboard.escaping import one_line, printable
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row, Standing, letter, share_a_letter
-from harness.leaderboard.markdown import config_text, notes
+from harness.leaderboard.markdown import CAUTION, config_text, notes
 from harness.leaderboard.published import RULE, value_text
 
 ORIGINS = {"authors": "the authors' own", "third party": "by a third party", "re-scored": "their outputs, scored again"}
@@ -192,13 +192,13 @@ def _cell_view(
             + (f"not told apart from {', '.join(alike)}" if alike else "told apart from all others")
         )
     facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
+    facts += [cell.caution] if cell.caution else []
     group = signatures.index(cell.signature) if cell.signature in signatures else 0
     plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
     partial = f"{cell.n} of {cell.n + cell.unscored}" if cell.unscored else ""
     sort = "" if cell.number is None else repr(float(cell.number))
-    return CellView(
-        column.show(cell.value), "; ".join(facts), sort, group, standing, cell.letters, plot, partial, unavailable=False
-    )
+    shown = column.show(cell.value) + (CAUTION if cell.caution else "")
+    return CellView(shown, "; ".join(facts), sort, group, standing, cell.letters, plot, partial, unavailable=False)
 
 
 def _alike(rows: Sequence[Row], row: Row, column: Column) -> list[str]:

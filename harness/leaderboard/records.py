@@ -93,7 +93,8 @@ def _metric(cell: Cell) -> dict[str, object]:
         "letters": cell.letters,
         "signature": cell.signature,
     }
-    return {**metric, "unavailable": cell.unavailable} if cell.unavailable else metric
+    said = {"unavailable": cell.unavailable, "caution": cell.caution}
+    return {**metric, **{key: text for key, text in said.items() if text}}
 
 
 def _published_lines(board: Board, table: PublishedTable) -> Iterator[list[str]]:

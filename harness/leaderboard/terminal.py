@@ -6,6 +6,7 @@ from rich.markup import escape
 
 from harness import console
 from harness.leaderboard.frame import Board, Column, Row, Standing
+from harness.leaderboard.markdown import CAUTION
 
 
 def show(board: Board) -> None:
@@ -56,7 +57,7 @@ def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> 
     cell = row.cells.get(column.name)
     if cell is None:
         return "–"
-    text = column.show(cell.number)
+    text = column.show(cell.number) + (CAUTION if cell.caution else "")
     if with_interval and cell.interval:
         text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
     marks = [text + ("*" if standing.best else ""), cell.letters, standing.group]

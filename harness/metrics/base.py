@@ -6,7 +6,7 @@ Intervals, paired tests, shard merging and gates are then one routine each, beca
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -22,9 +22,16 @@ Resampling = Literal["bootstrap", "paired-only", "none"]
 
 
 class MetricConfig(BaseModel):
-    """Base of every metric's `Config`: frozen, unknown keys refused."""
+    """Base of every metric's `Config`: frozen, unknown keys refused. Relative `Path` fields start at the suite's folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def own_models(self) -> Mapping[Need, str]:
+        """Models that the metric is to be given instead of the suite's, as a suite would name them.
+
+        A judge should not be the defendant: perplexity under the model that wrote the text, for one, says little.
+        """
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,10 @@ class Metric(ABC):
     needs_references: ClassVar[bool] = False
     """Whether it compares with what people wrote."""
     resampling: ClassVar[Resampling] = "bootstrap"
-    """`bootstrap`: percentile-type intervals are valid; `paired-only`: only comparisons are; `none`: neither is."""
+    """`bootstrap`: percentile-type intervals are valid; `paired-only`: only comparisons are, on rows from `joint_rows`;
+    `none`: neither is."""
+    no_interval: ClassVar[str] = ""
+    """Why there is no interval, for whoever misses one; only where `resampling` is not `bootstrap`."""
 
     def __init__(self, config: MetricConfig, models: Models) -> None:
         self.config = config
@@ -83,6 +93,21 @@ class Metric(ABC):
         Raises:
             MetricError: these samples cannot be scored at all (with the reason); other metrics go on.
         """
+
+    def joint_rows(self, runs: Sequence[Sequence[Sample]]) -> list[NDArray[np.float64]]:
+        """Rows of several runs on the same examples that may be exchanged with each other.
+
+        Those of `rows`, unless a run's rows depend on its other texts (a codebook fitted to them): such a metric is
+        `paired-only`, and makes rows here that mean the same in every run, whichever of the runs said which text.
+
+        Raises:
+            MetricError: as `rows`.
+        """
+        return [self.rows(samples) for samples in runs]
+
+    def caution(self) -> str:
+        """What a reader of the value must be warned of; empty if nothing. Called after `rows`; marked in tables."""
+        return ""
 
     @abstractmethod
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

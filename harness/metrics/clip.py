@@ -13,7 +13,7 @@ from decoders.base import Need
 from harness.errors import MetricUnavailable, UnreadableImage
 from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output
-from harness.provenance import Signature
+from harness.provenance import Signature, model_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,7 @@ class ClipScore(Metric):
         ]
         for start in range(0, len(asked), _BATCH):
             numbers, images, texts = zip(*asked[start : start + _BATCH], strict=True)
-            found = _image_features(model, images)
+            found = image_features(model, images)
             readable = [place for place, features in enumerate(found) if features is not None]
             if not readable:
                 continue
@@ -87,13 +87,13 @@ class ClipScore(Metric):
         fields = {
             "w": self.config.w,
             "prefix": self.config.prefix,
-            "clip": f"{model.name.split('/')[-1]}+{model.digest[:8]}",
+            "clip": model_field(model.name, model.digest),
             "dt": model.dtype,
         }
         return Signature.of("clipscore", fields)
 
 
-def _image_features(model: ImageTextModel, images: Sequence[Path | bytes]) -> list[Tensor | None]:
+def image_features(model: ImageTextModel, images: Sequence[Path | bytes]) -> list[Tensor | None]:
     """One vector an image, None for those that cannot be read, which are found by halving."""
     try:
         return list(model.image_features(images))
@@ -101,4 +101,4 @@ def _image_features(model: ImageTextModel, images: Sequence[Path | bytes]) -> li
         if len(images) == 1:
             return [None]
         half = len(images) // 2
-        return _image_features(model, images[:half]) + _image_features(model, images[half:])
+        return image_features(model, images[:half]) + image_features(model, images[half:])

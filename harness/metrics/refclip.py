@@ -1,0 +1,78 @@
+"""RefCLIPScore: CLIPScore that has read the references (Hessel et al. 2021, arXiv 2104.08718, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import MetricUnavailable
+from harness.examples import Sample
+from harness.metrics.base import Output
+from harness.metrics.clip import ClipScore
+from harness.provenance import Signature
+from harness.store import cache_folder
+
+_BLOCK = 1024
+
+
+class RefClipScore(ClipScore):
+    """RefCLIPScore, the harmonic mean of CLIPScore and the best cosine to a reference, both cut at 0.
+
+    One that is 0 makes the whole 0. References are encoded once a data set, kept on disk, and used for every system.
+    """
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """One number."""
+        return (Output("refclipscore", higher_is_better=True),)
+
+    def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        """The harmonic mean and 1: `[n, 2]`; NaN where CLIPScore has one, and where there is no reference.
+
+        Raises:
+            NeedMissing: the suite names no image-text model.
+            MetricUnavailable: no example has an image, or none has references.
+        """
+        references = {text for sample in samples for text in sample.example.references if text.strip()}
+        if not references:
+            raise MetricUnavailable(
+                "RefCLIPScore compares with references, and no example has any; give references, or use clipscore"
+            )
+        from harness.caption_index import text_features
+
+        seen = super().rows(samples)
+        model, prefix = self.models.clip, self.config.prefix
+        ordered = sorted(references)
+        theirs = text_features([prefix + text for text in ordered], model, cache_folder())
+        place = {text: number for number, text in enumerate(ordered)}
+        rows = np.full((len(samples), 2), np.nan)
+        asked = [
+            i
+            for i, sample in enumerate(samples)
+            if not np.isnan(seen[i, 0]) and any(text in place for text in sample.example.references)
+        ]
+        for start in range(0, len(asked), _BLOCK):
+            part = asked[start : start + _BLOCK]
+            said = model.text_features([prefix + samples[i].text for i in part]).cpu().numpy()
+            for i, features in zip(part, said, strict=True):
+                own = theirs[[place[text] for text in samples[i].example.references if text in place]]
+                best = max(0.0, float((own @ features).max()))
+                rows[i] = harmonic_mean(seen[i, 0], best), 1
+        return rows
+
+    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean over texts."""
+        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+
+    def signature(self) -> Signature:
+        """As CLIPScore, and how the references enter."""
+        fields = dict(super().signature().fields)
+        del fields["v"]
+        return Signature.of("refclipscore", {**fields, "refs": "max"})
+
+
+def harmonic_mean(one: float, other: float) -> float:
+    """Of two numbers that are not negative; 0 if both are 0."""
+    return 2 * one * other / (one + other) if one + other > 0 else 0.0

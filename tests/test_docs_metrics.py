@@ -1,0 +1,64 @@
+"""What docs/metrics.md shows works as it stands there, and it leaves no metric out."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from harness import registry
+from harness.evaluate import due_metrics
+from harness.spec import Suite
+from tests.harness.test_cli import seetell
+from tests.plugins import install
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    """The one code block of a language that contains a text."""
+    found = [each for each in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if containing in each]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_every_metric_is_described() -> None:
+    own = {name for name, claims in registry.metrics().entries.items() if claims[0].distribution == "seetell"}
+    assert "mauve" in own
+    assert {name for name in own if f"`{name}`" not in PAGE and f"`{name} " not in PAGE} == set()
+
+
+def test_the_options_it_shows_exist(tmp_path: Path) -> None:
+    suite = 'name = "s"\n[data]\ndataset = "jsonl"\nfile = "a.jsonl"\n[text]\nmax_new_tokens = 8\n[decoders.greedy]\n'
+    due = due_metrics(Suite.parse((suite + block("toml", "[metrics.chair]")).encode(), "docs", tmp_path))
+    assert len(due) == 8
+
+
+def test_the_metric_it_shows_is_listed_scored_and_ranked(tmp_path: Path) -> None:
+    project = tomllib.loads(block("toml", 'name = "my-metric"'))["project"]
+    source = block("python", "class Words(")
+    site = install(tmp_path / "site", project["name"], "my_metric", source, project["entry-points"])
+    environment = {"SEETELL_CACHE": str(tmp_path / "cache"), "PYTHONPATH": f"{site}:{ROOT}"}
+    listed = json.loads(seetell("list", "--json", **environment).stdout)["metrics"]
+    entry = next(each for each in listed if each["name"] == "words")
+    assert entry["from"] == "my-metric 1.0"
+    assert "words" in entry["description"]
+
+    suite = (ROOT / "harness/suites/toybox-plain.toml").read_text(encoding="utf-8").partition("[metrics.")[0]
+    suite = suite.replace('name = "toybox-plain"', 'name = "mine"').replace("size = 96", "size = 6")
+    (tmp_path / "mine.toml").write_text(suite + "[metrics.words]\nlongest = 3\n", encoding="utf-8")
+    done = seetell("run", "mine.toml", "--only", "greedy,magic", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
+    assert {row["decoder"] for row in rows} == {"greedy", "magic"}
+    for row in rows:
+        assert row["metrics"]["words"]["value"] > 3
+        assert row["metrics"]["long-texts"]["value"] == 1
+        assert row["metrics"]["words"]["low"] is not None
+        assert "longest:3" in row["metrics"]["words"]["signature"]
+    table = json.loads(
+        seetell("compare", "mine/greedy", "mine/magic", "--format", "json", cwd=tmp_path, **environment).stdout
+    )
+    assert {each["output"] for each in table["differences"] if each["p"] is not None} == {"words", "long-texts"}
