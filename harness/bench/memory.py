@@ -90,8 +90,10 @@ def main() -> None:
     described = {**job["scenario"], "limits": Limits(**job["scenario"]["limits"])}
     size = job["batch_size"]
     setup = Setup(**{**job["setup"], "images": size, "published_images": 1, "batch_sizes": (size,)})
+    if job["who"] == "published":
+        setup = dataclasses.replace(setup, dtype="float32")
     libraries = peak_bytes()
-    stage = Stage(Scenario(**described), setup, Clock())
+    stage = Stage(Scenario(**described), setup, Clock(), apart=False)
     weights = _weights(stage)
     contestant = stage.yardstick(size) if job["who"] == "published" else stage.product(size)
     contestant.work()

@@ -177,14 +177,12 @@ class Stage:
         scenario: what is run.
         setup: how.
         clock: counts the parts of both.
-        say: told when stand-ins are made.
+        apart: load the yardstick's models apart from the product's, as timing needs it; memory is measured with one copy.
     """
 
-    def __init__(
-        self, scenario: Scenario, setup: Setup, clock: Clock, say: Callable[[str], None] = lambda _: None
-    ) -> None:
-        self.scenario, self.setup, self.clock = scenario, setup, clock
-        self.names = setup.names(scenario, say)
+    def __init__(self, scenario: Scenario, setup: Setup, clock: Clock, *, apart: bool = True) -> None:
+        self.scenario, self.setup, self.clock, self._apart = scenario, setup, clock, apart
+        self.names = setup.names(scenario)
         self._published: Published | None = None
         self._decoder: Decoder | None = None
         self._files = picture_files(max([setup.images, setup.published_images, *self.batch_sizes]))
@@ -214,8 +212,14 @@ class Stage:
     def published(self) -> Published:
         """The yardstick's models."""
         if self._published is None:
-            end = self.decoder.models.lm.end_id
-            self._published = Published.load(self.names[0], self.names[1], end=end, device=self.setup.device)
+            lm, clip = self.decoder.models.lm, self.decoder.models.image_text
+            if self._apart:
+                lm_name, clip_name = self.names
+                self._published = Published.load(lm_name, clip_name, end=lm.end_id, device=self.setup.device)
+            else:
+                seeing = (clip.model, clip._preprocess, clip._tokenizer) if clip else (None, None, None)
+                model, transform, reader = seeing
+                self._published = Published(lm.model, lm.tokenizer, model, transform, reader, lm.end_id, lm.device)
             self._published.clock = self.clock
         return self._published
 
