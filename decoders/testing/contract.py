@@ -305,7 +305,9 @@ def _length_limits(trial: Trial) -> None:
             raise trial.broken(f"under {limits} it raised {said}", "There is room; decode") from said
         for generation, (prompt, _) in zip(said, work, strict=True):
             used = encoded(models.lm, prompt) if reads else 1
-            room = min(limits.room_after(used), models.lm.room(used))
+            lengths = [each for each in (limits.max_length, models.lm.context_length) if each is not None]
+            rooms = [limits.max_new_tokens, *(length - used for length in lengths)]
+            room = min(each for each in rooms if each is not None)
             full = reads or room == limits.max_new_tokens
             trial.hold(
                 len(generation.tokens) <= room,
