@@ -19,11 +19,11 @@ demo: $(READY)
 	$(BIN)/seetell leaderboard toybox-plain
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The heavy tests too: minutes, not seconds.
 test-all: $(READY)
-	$(BIN)/python -m pytest -m 'heavy or not heavy'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'heavy or not heavy'
 
 lint: $(READY)
 	$(BIN)/ruff check

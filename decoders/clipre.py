@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import faiss
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
-from decoders.errors import NeedMissing
+from decoders.loop import images_of
 
 _SHORTLIST = 16
 _BLOCK = 16 * 2**20
@@ -148,15 +147,12 @@ class ClipRe(Decoder):
 
     def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
         """See `Decoder.decode`; the prompts' words are not looked at, `trace` holds the cosine."""
+        if not prompts:
+            return []
         index = self.models.index
         if self.config.first128:
             index = index.first(PUBLISHED_INDEX)
-        images: list[Path | bytes] = []
-        for prompt in prompts:
-            if prompt.image is None:
-                raise NeedMissing(f"{prompt.id!r} has no image; clipre needs one, so use it on a data set with images")
-            images.append(prompt.image)
-        queries = self.models.clip.image_features(images).cpu().numpy()
+        queries = self.models.clip.image_features(images_of(prompts)).cpu().numpy()
         rows, cosines = index.nearest(queries)
         return [
             Generation(text=index.captions[row], tokens=(), finish="retrieved", trace={"cosine": float(cosine)})

@@ -128,7 +128,7 @@ class Step:
 
     def candidates(self, k: int) -> Candidates:
         """The `k` likeliest next tokens; fewer if the vocabulary is smaller."""
-        ids = top_ids(self.logits, min(k, self.logits.shape[-1]))
+        ids = top_ids(self.logits, min(k, self.lm.known_tokens))
         return Candidates(ids, (self.logits.gather(1, ids) - self.log_mass).exp())
 
     def look_ahead(self, ids: Tensor, wanted: Tensor | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
@@ -38,9 +38,9 @@ class ZeroCapConfig(DecoderConfig):
     (one beam, which the authors' search reduces to)."""
     beam_size: int = Field(default=5, ge=1)
     """Texts that are written side by side for an image; 5 upstream, 1 in the MAGIC comparison."""
-    cond_text: str | None = "Image of a"
-    """What the caption continues, behind the language model's start token. None, in a suite `cond_text = false`, continues the
-    example's own prompt, for language models that learned another beginning."""
+    cond_text: str | Literal[False] = "Image of a"
+    """What the caption continues, behind the language model's start token; false continues the example's own prompt, for
+    language models that learned another beginning."""
     candidates: int = Field(default=512, ge=1)
     """How many of the likeliest tokens the image-text model judges."""
     num_iterations: int = Field(default=5, ge=0)
@@ -70,11 +70,6 @@ class ZeroCapConfig(DecoderConfig):
     normalise: Literal["row", "joint"] = "row"
     """Over what the fused distribution sums to one: each beam by itself, or, as in the released code, all beams of an image
     together, which takes about `log(beam_size)` from each unfinished beam at each token and so favours short captions."""
-
-    @field_validator("cond_text", mode="before")
-    @classmethod
-    def _none_in_toml(cls, value: Any) -> Any:
-        return None if value is False else value  # TOML has no None
 
     @model_validator(mode="before")
     @classmethod
@@ -127,7 +122,7 @@ class ZeroCap(Decoder):
 
     @cached_property
     def _cosines(self) -> CandidateCosines:
-        lm, shared = self.models.lm, self.config.cond_text is not None
+        lm, shared = self.models.lm, self.config.cond_text is not False
         first = context_text(lm, self._context(Prompt("", ""))) if shared else None
         return CandidateCosines(lm, self.models.clip, first)
 
@@ -141,7 +136,7 @@ class ZeroCap(Decoder):
 
     def _context(self, prompt: Prompt) -> list[int]:
         lm = self.models.lm
-        if self.config.cond_text is None:
+        if self.config.cond_text is False:
             return lm.encode(prompt.text)
         start = lm.end_id if lm.tokenizer.bos_token_id is None else int(lm.tokenizer.bos_token_id)
         return [start, *(lm.encode(self.config.cond_text) if self.config.cond_text else [])]

@@ -11,6 +11,9 @@ import pytest
 # Some of the libraries would ask the network for files that the tests write themselves.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each processor; more threads than that only wait for each other
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -46,6 +46,7 @@ class LanguageModel:
         dtype: name of the weights' dtype, such as `float32`.
         end_id: the id that ends a text.
         vocab_size: number of columns of the logits.
+        known_tokens: how many of them, from the first on, the tokenizer has tokens for.
         context_length: positions the model was made for; None if it does not say.
         pads_prompts: whether prompts of different lengths can share a batch exactly. False for models that place tokens by
             cache slot (sliding windows, relative biases without position ids).
@@ -63,12 +64,12 @@ class LanguageModel:
         self.end_id = self._find_end()
         self._specials = _special_ids(tokenizer)
         vocabulary = tokenizer.get_vocab()
-        self._known = max(vocabulary.values()) + 1
+        self.known_tokens = max(vocabulary.values()) + 1
         start = next((vocabulary[token] for token in START_TOKENS if token in vocabulary), tokenizer.bos_token_id)
         self._start = self.end_id if start is None else int(start)
-        if self._known > self.vocab_size:
+        if self.known_tokens > self.vocab_size:
             raise ModelMismatch(
-                f"the tokenizer of {name} has ids up to {self._known - 1}, its model only {self.vocab_size} rows; "
+                f"the tokenizer of {name} has ids up to {self.known_tokens - 1}, its model only {self.vocab_size} rows; "
                 "they belong to different models: put the tokenizer files that the model was trained with into its folder"
             )
         layers = _empty_cache(model).layers
@@ -90,7 +91,7 @@ class LanguageModel:
     @torch.no_grad()
     def _check_causal(self) -> None:
         """Refuse models that see both ways, such as BERT, which transformers loads as a causal model with a warning."""
-        twins = torch.tensor([[self.end_id, 0], [self.end_id, self._known - 1]], device=self.device)
+        twins = torch.tensor([[self.end_id, 0], [self.end_id, self.known_tokens - 1]], device=self.device)
         first = self.model(input_ids=twins).logits[:, 0].float()
         if not torch.allclose(first[0], first[1], rtol=1e-3, atol=1e-3):
             raise ModelMismatch(
@@ -230,8 +231,8 @@ class LanguageModel:
 
     def _only_known(self, logits: Tensor) -> Tensor:
         logits = logits.float()
-        if self._known < logits.shape[-1]:
-            logits[..., self._known :] = -torch.inf
+        if self.known_tokens < logits.shape[-1]:
+            logits[..., self.known_tokens :] = -torch.inf
         return logits
 
     @cached_property
@@ -239,7 +240,9 @@ class LanguageModel:
         """Whether the LM head alone makes the logits; some models cap or scale them afterwards."""
         with torch.no_grad():
             context = prefill(self, [[self.end_id, 0]], RowContext)
-            return _close(self.head(context.hidden[:, -1])[:, : self._known], context.logits[:, : self._known], self)
+            return _close(
+                self.head(context.hidden[:, -1])[:, : self.known_tokens], context.logits[:, : self.known_tokens], self
+            )
 
     @cached_property
     def sees_trees(self) -> bool:
@@ -248,7 +251,7 @@ class LanguageModel:
             return False
         if any(type(layer).__name__ != "DynamicLayer" for layer in self.empty_cache().layers):
             return False
-        last = self._known - 1
+        last = self.known_tokens - 1
         prompts = [[self.end_id, 0, last], [last, 0]]
         candidates = torch.tensor([[last, 0, last], [0, 0, self.end_id]], device=self.device)
         wanted = torch.tensor([[True, True, True], [False, True, True]], device=self.device)

@@ -32,27 +32,9 @@ QUICK: dict[str, dict[str, Any]] = {
 """Settings of decoders whose own are slow."""
 
 
-KNOWN = {
-    ("clipre", "empty-batch"): "faiss refuses an empty array of queries",
-    ("zerocap", "config"): "cond_text = None, which means the example's own prompt, cannot be written in a suite",
-}
-"""Breaks that are known; a line goes when its decoder is mended."""
-
-
 def cases() -> list[Any]:
     """Every decoder under every rule."""
-    return [
-        pytest.param(
-            name,
-            rule,
-            id=f"{name}-{rule}",
-            marks=[pytest.mark.xfail(raises=ContractBroken, reason=KNOWN[name, rule], strict=True)]
-            if (name, rule) in KNOWN
-            else [],
-        )
-        for name in registry.decoders().entries
-        for rule in CONTRACT
-    ]
+    return [pytest.param(name, rule, id=f"{name}-{rule}") for name in registry.decoders().entries for rule in CONTRACT]
 
 
 @pytest.mark.parametrize(("name", "rule"), cases())
@@ -61,7 +43,7 @@ def test_every_decoder_keeps_the_contract(name: str, rule: str) -> None:
 
 
 def test_the_quick_settings_are_of_decoders_that_exist() -> None:
-    assert set(QUICK) | {name for name, _ in KNOWN} <= set(registry.decoders().entries)
+    assert set(QUICK) <= set(registry.decoders().entries)
 
 
 def test_a_decoder_of_somebody_else_is_in_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,7 +201,7 @@ CASES: dict[str, tuple[type[Decoder], dict[str, Any], Oracle]] = {
     "beam": (Beam, {"width": 3}, beam),
     "zerocap": (
         ZeroCap,
-        {"cond_text": None, "beam_size": 2, "candidates": 8, "num_iterations": 2},
+        {"cond_text": False, "beam_size": 2, "candidates": 8, "num_iterations": 2},
         zerocap,
     ),
     "sample-rerank": (SampleRerank, {"n": 3, "p": 0.9}, sample_rerank),

@@ -183,8 +183,7 @@ def test_half_precision_speaks(gpt2_folder: Path, clip_folder: Path, image_files
 
 def test_the_prompt_itself_can_be_asked_for_in_a_suite() -> None:
     config = ZeroCapConfig.model_validate({"cond_text": False})
-    assert config == ZeroCapConfig(cond_text=None)
-    assert config.model_dump(mode="json")["cond_text"] is None
+    assert config.model_dump(mode="json")["cond_text"] is False
     assert ZeroCapConfig.model_validate(config.model_dump(mode="json")) == config
     assert ZeroCapConfig.model_validate({"cond_text": ""}).cond_text == ""
     with pytest.raises(ValueError, match="cond_text"):
@@ -197,7 +196,7 @@ def test_neither_batch_size_nor_order_matter(
 ) -> None:
     texts = ["A red boat", "The", "Two dogs", "", "There", "A woman", "An old house"]
     batch = prompts(texts, image_files[:7])
-    fixed: dict[str, Any] = {"cond_text": None, "candidates": 32, "num_iterations": 3, **config}
+    fixed: dict[str, Any] = {"cond_text": False, "candidates": 32, "num_iterations": 3, **config}
     models = Models(lm.ours, clips[1])
 
     def says(part: list[Prompt]) -> dict[str, tuple[int, ...]]:
