@@ -133,10 +133,25 @@ def pack_image_text(model: Any) -> Any:
         for block in [module for module in model.modules() if type(module) is ResidualAttentionBlock]:
             if type(block.attn) is nn.MultiheadAttention and is_plain(block.attn) and not hasattr(block, "ln_1_kv"):
                 block.attn = PackedAttention(block.attn)
-            for name in ("c_fc", "c_proj"):
-                if type(linear := getattr(block.mlp, name)) is nn.Linear:
-                    setattr(block.mlp, name, PackedLinear(linear.weight, linear.bias))
+            if type(block.mlp.c_fc) is nn.Linear and type(block.mlp.c_proj) is nn.Linear:
+                _pack_mlp(block.mlp)
     return model
+
+
+@torch.no_grad()
+def _pack_mlp(mlp: Any) -> None:
+    """The two layers of an MLP and what is between them.
+
+    QuickGELU is x * sigmoid(1.702 x). With 1.702 moved into the layer before it and out of the layer behind it, it is
+    y * sigmoid(y), which torch has as one pass over memory.
+    """
+    from open_clip.transformer import QuickGELU
+
+    slope = 1.702 if type(mlp.gelu) is QuickGELU else 1.0
+    if slope != 1:
+        mlp.gelu = nn.SiLU(inplace=True)
+    mlp.c_fc = PackedLinear(mlp.c_fc.weight * slope, mlp.c_fc.bias * slope)
+    mlp.c_proj = PackedLinear(mlp.c_proj.weight / slope, mlp.c_proj.bias)
 
 
 def is_plain(attention: nn.MultiheadAttention) -> bool:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from decoders.models.packed import PackedAttention, is_plain
 from decoders.models.text_tree import Ids, TextTree, plan
 
-_TOKENS = 768
+_TOKENS = 1536
 """Tokens that go through the tower together on a CPU: few enough that a layer's activations stay in its cache."""
 _TOKENS_ELSEWHERE = 1 << 16
 """And on other devices."""
