@@ -38,7 +38,7 @@ class PackedLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self._packed = _pack(weight.detach().contiguous())
         self._backward: Tensor | None = None
-        self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
+        self.register_buffer("bias", None if bias is None else bias.detach().clone(), persistent=False)
 
     @property
     def weight(self) -> Tensor:
@@ -122,6 +122,7 @@ def pack_language_model(model: Any) -> Any:
                     setattr(parent, name, PackedLinear(child.weight, child.bias))
                 elif type(child) is Conv1D:  # GPT-2's linear layer, which stores its weight transposed
                     setattr(parent, name, PackedLinear(child.weight.t(), child.bias))
+        _let_go_of_files(model)
     return model
 
 
@@ -135,7 +136,15 @@ def pack_image_text(model: Any) -> Any:
                 block.attn = PackedAttention(block.attn)
             if type(block.mlp.c_fc) is nn.Linear and type(block.mlp.c_proj) is nn.Linear:
                 _pack_mlp(block.mlp)
+        _let_go_of_files(model)
     return model
+
+
+@torch.no_grad()
+def _let_go_of_files(model: nn.Module) -> None:
+    """Copy what is left unpacked, so that no tensor keeps the whole of a memory-mapped weights file alive."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
 
 
 @torch.no_grad()
@@ -167,6 +176,12 @@ def is_plain(attention: nn.MultiheadAttention) -> bool:
 def packed_modules(model: nn.Module) -> int:
     """How many layers of a model are packed."""
     return sum(isinstance(module, PackedLinear) for module in model.modules())
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of a model's weights, packed or not."""
+    packed = sum(4 * each.in_features * each.out_features for each in model.modules() if isinstance(each, PackedLinear))
+    return packed + sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
 
 
 def can_pack(model: nn.Module) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from decoders import contrastive, magic
 from decoders.base import Decoder, Limits, Models, Prompt
 from decoders.contrastive import Contrastive, can_win
-from decoders.loop import Step
+from decoders.loop import Candidates, Step
 from decoders.magic import Magic
 from decoders.models.load import load_image_text, load_language_model
 
@@ -112,3 +112,26 @@ def test_an_image_that_cannot_change_the_choice_is_not_asked(
         said[beta] = Magic(Magic.Config(k=6, alpha=alpha, beta=beta), models, Limits(10)).decode(prompts, [0] * 6)
     assert any(0 < some < all_ for all_, some in asked), "rows must differ in whether the image can matter"
     assert len({tuple(g.tokens for g in generations) for generations in said.values()}) > 1
+
+
+class OneStep:
+    """A step of one row: the likelier candidate repeats what was said, the other is its opposite and fits the image."""
+
+    directions = torch.tensor([[[1.0, 0.0]]])
+    history_mask = torch.tensor([[True]])
+
+    def candidates(self, k: int) -> Candidates:
+        return Candidates(torch.tensor([[7, 9]]), torch.tensor([[0.6, 0.28]]))
+
+    def look_ahead(self, ids: Tensor, wanted: Tensor) -> Tensor:
+        return torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]) * wanted[:, :, None]
+
+    def candidate_logits(self, ids: Tensor, last: int, rows: Tensor | None = None) -> Tensor:
+        return torch.tensor([[-50.0, 50.0]])
+
+
+@pytest.mark.parametrize(("beta", "winner"), [(0.08, 7), (0.15, 9)])
+def test_the_bound_leaves_room_for_the_image(beta: float, winner: int) -> None:
+    """0.9 * 0.6 - 0.1 against 0.9 * 0.28 + 0.1 + beta: further apart than two penalties reach, but not with the image."""
+    decoder = Magic(Magic.Config(k=2, alpha=0.1, beta=beta), Models(), Limits(1))
+    assert decoder.select(cast("Step", OneStep())).tolist() == [winner]

@@ -103,9 +103,9 @@ def test_features_of_continuations(request: pytest.FixtureRequest, name: str, cl
     lm = load_language_model(f"local:{request.getfixturevalue(name + '_folder')}")
     scorer = clip.prefix_scorer()
     rng = np.random.default_rng(0)
-    said = [rng.integers(0, len(lm.tokenizer) - 1, n).tolist() for n in (0, 3, 7)]
-    candidates = torch.from_numpy(rng.integers(0, len(lm.tokenizer), (3, 20)))
-    for rows in ([0, 1], [1, 2, 1], [2, 0]):
+    said = [rng.integers(0, len(lm.tokenizer) - 1, n).tolist() for n in (0, 3, 7, 3)]
+    candidates = torch.from_numpy(rng.integers(0, len(lm.tokenizer), 20)).expand(4, -1)
+    for rows in ([0, 1], [1, 2, 1], [2, 0], [3, 1]):
         found = clip.continuation_features(lm, [said[row] for row in rows], candidates[rows], scorer)
         texts = [lm.decode((*said[row], t), skip_special=False) for row in rows for t in candidates[row].tolist()]
         torch.testing.assert_close(found.flatten(0, 1), clip.text_features(texts), rtol=1e-5, atol=1e-5)
