@@ -16,13 +16,13 @@ from typing import Any
 
 from decoders.base import Models, Need
 from harness import registry
-from harness.errors import MetricError, ModelMismatch, ModelNotFound, NeedMissing, RunIncomplete
+from harness.errors import MetricError, ModelMismatch, ModelNotFound, NeedMissing, RunIncomplete, SeeTellError
 from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
 from harness.run import Digests, samples
 from harness.score import Score, ScoreSheet, score_samples, unavailable
-from harness.spec import Suite, checked
+from harness.spec import MetricRef, Suite, checked
 from harness.store import RunFolder
 
 
@@ -87,13 +87,19 @@ class Evaluator:
         return [due for due in self.due if before.get(due.label, {}).get("key") != self._key(due, content)]
 
     def score(
-        self, folder: RunFolder, *, fresh: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+        self,
+        folder: RunFolder,
+        *,
+        fresh: bool = False,
+        others: Mapping[str, MetricRef] | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Score]:
         """Score one complete run and store the scores.
 
         Args:
             folder: the run.
             fresh: compute metrics again that are stored already.
+            others: metrics beside the suite's, whose stored scores stay where nothing that moves them has changed.
             progress: called with metrics done and due.
 
         Raises:
@@ -104,13 +110,20 @@ class Evaluator:
                 f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run`"
             )
         content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
-        before = {} if fresh else (folder.scores() or {}).get("metrics", {})
+        stored = (folder.scores() or {}).get("metrics", {})
+        before = {} if fresh else stored
         keys = {due.label: self._key(due, content) for due in self.due}
+        beside = {
+            label: entry
+            for label, entry in stored.items()
+            if label not in keys and entry["key"] == self._key_beside(label, others or {}, content)
+        }
         kept = {label: entry for label, entry in before.items() if entry["key"] == keys.get(label)}
         missing = [due for due in self.due if due.label not in kept]
         progress(len(kept), len(self.due))
         entries: dict[str, Any] = dict(kept)
-        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in kept.values() if entry["rows"]}
+        stay = [*kept.values(), *beside.values()]
+        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in stay if entry["rows"]}
         answers = samples(folder, self.examples) if missing else []
         for done, due in enumerate(missing, start=len(kept) + 1):
             sheet = self._sheet(due, answers)
@@ -124,8 +137,11 @@ class Evaluator:
             }
             progress(done, len(self.due))
         ordered = {due.label: entries[due.label] for due in self.due}
-        if missing or set(before) != set(ordered):
-            folder.write_scores({"samples": content, "metrics": ordered}, rows)
+        if missing or set(before) != {*ordered, *beside}:
+            together = ordered | beside
+            labels = [*stored, *ordered] if beside else list(ordered)  # columns stay where they were
+            whole = {label: together[label] for label in labels if label in together}
+            folder.write_scores({"samples": content, "metrics": whole}, rows)
         return stored_scores({"metrics": ordered})
 
     def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
@@ -173,6 +189,16 @@ class Evaluator:
             return self.digests.model(name).digest
         except (ModelNotFound, ModelMismatch):
             return "not to be had"
+
+    def _key_beside(self, label: str, others: Mapping[str, MetricRef], samples_digest: str) -> str:
+        """The key that a metric beside the suite's would have; empty if it is not to be had any more."""
+        if label not in others:
+            return ""
+        try:
+            [due] = due_metrics(self.suite.model_copy(update={"metrics": {label: others[label]}}))
+            return self._key(due, samples_digest)
+        except SeeTellError:
+            return ""
 
     def _key(self, due: Due, samples_digest: str) -> str:
         content = [
