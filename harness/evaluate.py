@@ -10,13 +10,21 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from decoders.base import Models, Need
 from harness import registry
-from harness.errors import MetricError, ModelMismatch, ModelNotFound, NeedMissing, RunIncomplete, SeeTellError
+from harness.errors import (
+    MetricError,
+    ModelMismatch,
+    ModelNotFound,
+    NeedMissing,
+    RunIncomplete,
+    SeeTellError,
+    SuiteError,
+)
 from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
@@ -35,12 +43,25 @@ class Due:
     plugin: type[Metric]
     config: MetricConfig
 
+    def blank(self) -> Metric:
+        """The metric without its models: enough to name its outputs and to finalise rows."""
+        return self.plugin(self.config, Models())
+
+    def named(self, scores: Sequence[Score]) -> list[Score]:
+        """Scores under the names that tables have for them: one metric may stand in a suite twice, under two labels."""
+        return [replace(each, output=self.output(each.output)) for each in scores]
+
+    def output(self, name: str) -> str:
+        """`rep-2` where the metric stands under its own name, `rep-2:simctg` under the label `simctg`."""
+        return name if self.label == self.name else f"{name}:{self.label}"
+
 
 def due_metrics(suite: Suite) -> list[Due]:
     """The metrics a suite names, their options checked.
 
     Raises:
-        SuiteError, UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
+        SuiteError: an option that cannot be, or two metrics that report a number under one name.
+        UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
     """
     found = []
     for label, ref in suite.metrics.items():
@@ -48,6 +69,15 @@ def due_metrics(suite: Suite) -> list[Due]:
         plugin = registry.metrics().load(name)
         config = checked(plugin.Config, ref.options, f"[metrics.{label}]")
         found.append(Due(label, name, plugin, _located(config, suite.folder)))
+    claimed: dict[str, str] = {}
+    for due in found:
+        for output in due.blank().outputs:
+            name = due.output(output.name)
+            if (other := claimed.setdefault(name, due.label)) != due.label:
+                raise SuiteError(
+                    f"[metrics.{other}] and [metrics.{due.label}] both report {name!r}, so one hides the other; write one of "
+                    f'them under another label, with metric = "{due.name}"'
+                )
     return found
 
 
@@ -166,17 +196,13 @@ class Evaluator:
         )
         return due.plugin(due.config, models)
 
-    @staticmethod
-    def blank(due: Due) -> Metric:
-        """A metric without its models: enough to name its outputs and to finalise rows."""
-        return due.plugin(due.config, Models())
-
     def _sheet(self, due: Due, answers: Sequence[Sample]) -> ScoreSheet:
         try:
             metric = self.metric(due)
         except (ModelNotFound, ModelMismatch) as error:
-            return ScoreSheet(unavailable(self.blank(due), len(answers), str(error)))
-        return score_samples(answers, {due.label: metric}, seed=self.suite.run.seed)
+            return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
+        sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed)
+        return replace(sheet, scores=due.named(sheet.scores))
 
     def _models_of(self, due: Due) -> dict[Need, str]:
         """The models that a metric is to be given, by need: its own, else the suite's."""
@@ -204,7 +230,7 @@ class Evaluator:
         content = [
             due.name,
             due.config.model_dump(mode="json"),
-            due.plugin(due.config, Models()).variant(),
+            due.blank().variant(),
             samples_digest,
             self.digests.data,
             [self._digest(name) for name in self._models_of(due).values()],

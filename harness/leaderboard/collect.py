@@ -197,8 +197,14 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
         for score in each:
             first.setdefault(score.output, score)
     return tuple(
-        Column(name, LABELS.get(name, name), score.higher_is_better, score.percent) for name, score in first.items()
+        Column(name, _column_label(name), score.higher_is_better, score.percent) for name, score in first.items()
     )
+
+
+def _column_label(output: str) -> str:
+    """`CIDEr` for `cider`, `CIDEr (strict)` for that of a metric under the label `strict`."""
+    name, under, label = output.partition(":")
+    return LABELS.get(name, name) + (f" ({label})" if under else "")
 
 
 def _intervals(scores: Sequence[Sequence[Score]]) -> str:
