@@ -42,13 +42,21 @@ def text_features(texts: Sequence[str], model: ImageTextModel, cache: Path) -> N
         model: whose text features are wanted.
         cache: folder for the features; made if missing.
     """
-    key = hashlib.sha256("\x1e".join([model.digest, model.dtype, *texts]).encode("utf-8", "replace")).hexdigest()[:32]
-    file = cache / "caption-index" / f"{key}.npy"
+    file = cache / "caption-index" / f"{_key(texts, model)}.npy"
     features = _mapped(file, len(texts))
     if features is None:
         _encode(texts, model, file)
         features = np.load(file, mmap_mode="r", allow_pickle=False)
     return features
+
+
+def _key(texts: Sequence[str], model: ImageTextModel) -> str:
+    """A hash of the model and of each text by itself: whatever texts hold, they cannot run into one another."""
+    digest = hashlib.sha256()
+    for part in (model.digest, model.dtype, *texts):
+        content = part.encode("utf-8", "replace")
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()[:32]
 
 
 def _mapped(file: Path, rows: int) -> NDArray[np.float32] | None:

@@ -100,12 +100,18 @@ def score(
     """
     from harness import commands
 
-    if all(Path(target).suffix in {".json", ".jsonl", ".csv", ".gz"} for target in targets):
+    if all(_holds_outputs(target) for target in targets):
         from harness import score_files
 
-        return score_files.score_files(targets, metrics, settings, references, common, fresh, results, as_json)
-    if settings:
-        raise SuiteError("--set is for files of outputs; a suite has its metrics' options in its TOML, under [metrics]")
+        if only:
+            raise SuiteError("--only is for suites; of files, name those that are to be scored")
+        return score_files.score_files(targets, metrics, settings, references, common, fresh, device, results, as_json)
+    if settings or metrics:
+        flag = "--set" if settings else "--metrics"
+        raise SuiteError(f"{flag} is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
+    if references is not None or common:
+        flag = "--references" if references is not None else "--common"
+        raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
     return commands.score(targets, only, fresh, device, results, as_json)
 
 
@@ -377,6 +383,12 @@ def train_toybox(
     from harness import commands
 
     return commands.train_toybox(out, parts, seed, as_json)
+
+
+def _holds_outputs(target: str) -> bool:
+    """Whether what is to be scored is a file of outputs, by its ending; what is no suite's file is tried as one."""
+    path = Path(target)
+    return path.suffix in {".json", ".jsonl", ".csv", ".gz"} or (path.suffix not in ("", ".toml") and path.is_file())
 
 
 def main() -> None:

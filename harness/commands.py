@@ -164,6 +164,7 @@ def compare(
 ) -> int:
     """`seetell compare`."""
     _check_positive({"--permutations": permutations})
+    _check_seed(seed)
     from harness import compare_views as views
     from harness.compare import compare_runs, find_run, on_common_examples
     from harness.executor import pick_device
@@ -226,6 +227,7 @@ def _gate(
     from harness.store import write_bytes
 
     chosen = [label for each in only for label in each.split(",") if label]
+    _check_seed(seed)
     given = parse_margins(margins)
     suite = name if not Path(name).is_file() else Suite.load(name).name
     path = path or store.baseline(suite)
@@ -494,6 +496,11 @@ def _check_positive(flags: Mapping[str, int | None]) -> None:
     for flag, value in flags.items():
         if value is not None and value < 1:
             raise SuiteError(f"{flag} is {value}; expected 1 or more")
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise SuiteError(f"--seed is {seed}; expected 0 or more")
 
 
 def _chosen(suite: Suite, only: Sequence[str]) -> list[str]:

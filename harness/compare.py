@@ -228,8 +228,7 @@ def _chosen(found: Sequence[Difference], by: str | None) -> Difference:
         if each.output == by:
             return each
     raise IncomparableRuns(
-        f"--by {by}: it was not compared{did_you_mean(by, [each.output for each in compared])}; expected one of: "
-        f"{', '.join(each.output for each in compared)}"
+        f"--by {by}: it was not compared; expected one of: {', '.join(each.output for each in compared)}"
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decoders.base import Models
 from harness.errors import SeeTellError, SuiteError
 from harness.evaluate import due_metrics
 from harness.metrics.base import Metric
@@ -129,7 +128,7 @@ def load_metric(suite: Suite, label: str) -> Metric:
             f"the suite {suite.name!r} kept with the run does not name the metric {label!r}; run the suite again"
         )
     [due] = due_metrics(suite.model_copy(update={"metrics": {label: suite.metrics[label]}}))
-    return due.plugin(due.config, Models())
+    return due.blank()
 
 
 Half = tuple[Sequence[str], ScoredMetric]

@@ -30,6 +30,8 @@ OLDEST_PYTHON = (3, 11)
 LOW_DISK = 1 << 30
 """Bytes: below this much free space a run may not get to its end."""
 PROBE_SECONDS = 180
+MAUVE_LIBRARIES = {"scikit-learn": "sklearn", "threadpoolctl": "threadpoolctl"}
+"""What MAUVE is computed with, and the module of each."""
 MAUVE_FEATURES = ("gpt2-large", "openai-community/gpt2-large")
 """The model whose features MAUVE compares by default (Pillutla et al. 2021, section 4), under both its hub names."""
 
@@ -298,9 +300,11 @@ def check_spice(java: Java | None, folder: Path | None, cache: Path) -> Check:
 
 def check_mauve(hub: list[str]) -> Check:
     """Whether MAUVE and the model behind its features are here; `hub` is what `hub_models` found."""
-    if find_spec("mauve") is None:
-        return Check("MAUVE", None, "mauve-text is not installed; MAUVE is reported as unavailable", INSTALL_METRICS)
-    version = f"mauve-text {_version('mauve-text')}"
+    missing = [name for name, module in MAUVE_LIBRARIES.items() if find_spec(module) is None]
+    if missing:
+        detail = f"not installed: {', '.join(missing)}; MAUVE is reported as unavailable"
+        return Check("MAUVE", None, detail, INSTALL_METRICS)
+    version = ", ".join(f"{name} {_version(name)}" for name in MAUVE_LIBRARIES)
     if not any(name in hub for name in MAUVE_FEATURES):
         detail = f"{version}, but {MAUVE_FEATURES[1]}, whose features it compares, is not cached"
         return Check("MAUVE", None, detail, f"hf download {MAUVE_FEATURES[1]}")

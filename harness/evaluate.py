@@ -10,19 +10,27 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from decoders.base import Models, Need
 from harness import registry
-from harness.errors import MetricError, ModelMismatch, ModelNotFound, NeedMissing, RunIncomplete
+from harness.errors import (
+    MetricError,
+    ModelMismatch,
+    ModelNotFound,
+    NeedMissing,
+    RunIncomplete,
+    SeeTellError,
+    SuiteError,
+)
 from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
 from harness.run import Digests, samples
 from harness.score import Score, ScoreSheet, score_samples, unavailable
-from harness.spec import Suite, checked
+from harness.spec import MetricRef, Suite, checked
 from harness.store import RunFolder
 
 
@@ -35,12 +43,25 @@ class Due:
     plugin: type[Metric]
     config: MetricConfig
 
+    def blank(self) -> Metric:
+        """The metric without its models: enough to name its outputs and to finalise rows."""
+        return self.plugin(self.config, Models())
+
+    def named(self, scores: Sequence[Score]) -> list[Score]:
+        """Scores under the names that tables have for them: one metric may stand in a suite twice, under two labels."""
+        return [replace(each, output=self.output(each.output)) for each in scores]
+
+    def output(self, name: str) -> str:
+        """`rep-2` where the metric stands under its own name, `rep-2:simctg` under the label `simctg`."""
+        return name if self.label == self.name else f"{name}:{self.label}"
+
 
 def due_metrics(suite: Suite) -> list[Due]:
     """The metrics a suite names, their options checked.
 
     Raises:
-        SuiteError, UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
+        SuiteError: an option that cannot be, or two metrics that report a number under one name.
+        UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
     """
     found = []
     for label, ref in suite.metrics.items():
@@ -48,6 +69,15 @@ def due_metrics(suite: Suite) -> list[Due]:
         plugin = registry.metrics().load(name)
         config = checked(plugin.Config, ref.options, f"[metrics.{label}]")
         found.append(Due(label, name, plugin, _located(config, suite.folder)))
+    claimed: dict[str, str] = {}
+    for due in found:
+        for output in due.blank().outputs:
+            name = due.output(output.name)
+            if (other := claimed.setdefault(name, due.label)) != due.label:
+                raise SuiteError(
+                    f"[metrics.{other}] and [metrics.{due.label}] both report {name!r}, so one hides the other; write one of "
+                    f'them under another label, with metric = "{due.name}"'
+                )
     return found
 
 
@@ -87,13 +117,19 @@ class Evaluator:
         return [due for due in self.due if before.get(due.label, {}).get("key") != self._key(due, content)]
 
     def score(
-        self, folder: RunFolder, *, fresh: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+        self,
+        folder: RunFolder,
+        *,
+        fresh: bool = False,
+        others: Mapping[str, MetricRef] | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Score]:
         """Score one complete run and store the scores.
 
         Args:
             folder: the run.
             fresh: compute metrics again that are stored already.
+            others: metrics beside the suite's, whose stored scores stay where nothing that moves them has changed.
             progress: called with metrics done and due.
 
         Raises:
@@ -104,13 +140,20 @@ class Evaluator:
                 f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run`"
             )
         content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
-        before = {} if fresh else (folder.scores() or {}).get("metrics", {})
+        stored = (folder.scores() or {}).get("metrics", {})
+        before = {} if fresh else stored
         keys = {due.label: self._key(due, content) for due in self.due}
+        beside = {
+            label: entry
+            for label, entry in stored.items()
+            if label not in keys and entry["key"] == self._key_beside(label, others or {}, content)
+        }
         kept = {label: entry for label, entry in before.items() if entry["key"] == keys.get(label)}
         missing = [due for due in self.due if due.label not in kept]
         progress(len(kept), len(self.due))
         entries: dict[str, Any] = dict(kept)
-        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in kept.values() if entry["rows"]}
+        stay = [*kept.values(), *beside.values()]
+        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in stay if entry["rows"]}
         answers = samples(folder, self.examples) if missing else []
         for done, due in enumerate(missing, start=len(kept) + 1):
             sheet = self._sheet(due, answers)
@@ -124,8 +167,11 @@ class Evaluator:
             }
             progress(done, len(self.due))
         ordered = {due.label: entries[due.label] for due in self.due}
-        if missing or set(before) != set(ordered):
-            folder.write_scores({"samples": content, "metrics": ordered}, rows)
+        if missing or set(before) != {*ordered, *beside}:
+            together = ordered | beside
+            labels = [*stored, *ordered] if beside else list(ordered)  # columns stay where they were
+            whole = {label: together[label] for label in labels if label in together}
+            folder.write_scores({"samples": content, "metrics": whole}, rows)
         return stored_scores({"metrics": ordered})
 
     def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
@@ -150,17 +196,13 @@ class Evaluator:
         )
         return due.plugin(due.config, models)
 
-    @staticmethod
-    def blank(due: Due) -> Metric:
-        """A metric without its models: enough to name its outputs and to finalise rows."""
-        return due.plugin(due.config, Models())
-
     def _sheet(self, due: Due, answers: Sequence[Sample]) -> ScoreSheet:
         try:
             metric = self.metric(due)
         except (ModelNotFound, ModelMismatch) as error:
-            return ScoreSheet(unavailable(self.blank(due), len(answers), str(error)))
-        return score_samples(answers, {due.label: metric}, seed=self.suite.run.seed)
+            return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
+        sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed)
+        return replace(sheet, scores=due.named(sheet.scores))
 
     def _models_of(self, due: Due) -> dict[Need, str]:
         """The models that a metric is to be given, by need: its own, else the suite's."""
@@ -174,11 +216,21 @@ class Evaluator:
         except (ModelNotFound, ModelMismatch):
             return "not to be had"
 
+    def _key_beside(self, label: str, others: Mapping[str, MetricRef], samples_digest: str) -> str:
+        """The key that a metric beside the suite's would have; empty if it is not to be had any more."""
+        if label not in others:
+            return ""
+        try:
+            [due] = due_metrics(self.suite.model_copy(update={"metrics": {label: others[label]}}))
+            return self._key(due, samples_digest)
+        except SeeTellError:
+            return ""
+
     def _key(self, due: Due, samples_digest: str) -> str:
         content = [
             due.name,
             due.config.model_dump(mode="json"),
-            due.plugin(due.config, Models()).variant(),
+            due.blank().variant(),
             samples_digest,
             self.digests.data,
             [self._digest(name) for name in self._models_of(due).values()],

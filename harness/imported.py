@@ -33,6 +33,8 @@ class Imported:
     suite: Suite
     examples: Sequence[Example]
     folder: RunFolder
+    others: Mapping[str, MetricRef]
+    """What the same outputs were scored with before, and are not asked for now."""
 
 
 def store_outputs(systems: Sequence[Outputs], results: Results, metrics: Mapping[str, MetricRef]) -> list[Imported]:
@@ -52,20 +54,24 @@ def score_imported(
     imported: Sequence[Imported],
     *,
     fresh: bool = False,
+    device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, list[Score]]:
-    """Score runs from `store_outputs`; references of a suite are tokenised once for all its systems."""
+    """Score runs from `store_outputs`; references of a suite are tokenised once for all its systems.
+
+    Scores of metrics that are not asked for now stay with the runs, if nothing that moves them has changed.
+    """
     scores: dict[str, list[Score]] = {}
     evaluators: dict[str, Evaluator] = {}
     for each in imported:
         if each.suite.name not in evaluators:
             digests = Digests(each.suite, each.examples)
-            evaluators[each.suite.name] = Evaluator(each.suite, each.examples, digests, "cpu")
+            evaluators[each.suite.name] = Evaluator(each.suite, each.examples, digests, device)
     for name, evaluator in evaluators.items():
         evaluator.expect([each.folder for each in imported if each.suite.name == name], fresh=fresh)
     for done, each in enumerate(imported):
         progress(done, len(imported))
-        scores[each.name] = evaluators[each.suite.name].score(each.folder, fresh=fresh)
+        scores[each.name] = evaluators[each.suite.name].score(each.folder, fresh=fresh, others=each.others)
     progress(len(imported), len(imported))
     return scores
 
@@ -111,12 +117,14 @@ def _store(name: str, system: Outputs, results: Results, metrics: Mapping[str, M
     )
     run = results.run(spec)
     with run.lock():
-        run.open(spec, len(answers), suite.document(), environment())
+        before = Suite.model_validate(run.describe()["suite"]).metrics if run.complete else {}
+        whole = suite.model_copy(update={"metrics": {**before, **metrics}})
+        run.open(spec, len(answers), whole.document(), environment())
         if not run.complete:
             with run.part() as part:
                 part.append(answers)
             run.finish([record.key for record in answers])
-    return Imported(name, suite, examples, run)
+    return Imported(name, suite, examples, run, {label: ref for label, ref in before.items() if label not in metrics})
 
 
 def _record(sample: Sample) -> Record:

@@ -59,13 +59,14 @@ def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tup
         metric = Evaluator(suite, examples, Digests(suite, examples), pick_device(device)).metric(due)
         rows = metric.joint_rows(runs)
     except SeeTellError as error:
-        blank = Evaluator.blank(due)
+        blank = due.blank()
         one, other = (
-            ScoredMetric(tuple(unavailable(blank, len(run.answers), str(error))), None) for run in (first, second)
+            ScoredMetric(tuple(due.named(unavailable(blank, len(run.answers), str(error)))), None)
+            for run in (first, second)
         )
         return one, other
     one, other = (
-        ScoredMetric(tuple(score_rows(metric, each, samples, seed=suite.run.seed)), each, joint=True)
+        ScoredMetric(tuple(due.named(score_rows(metric, each, samples, seed=suite.run.seed))), each, joint=True)
         for each, samples in zip(rows, runs, strict=True)
     )
     return one, other

@@ -27,6 +27,8 @@ _BROKEN = re.compile("[\ud800-\udfff]")
 _HALF = "half a surrogate pair, which is no character; repair the encoding where the text comes from"
 SHOWN = 5
 """How many ids a message lists."""
+MOST_DRAWS = 10_000
+"""Draws of one example; a larger number is an id in the wrong column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,13 @@ def read_outputs(path: Path, references: Path | None = None, *, need_references:
     for place, row in rows:
         example_id = _first(row, ID_KEYS, f"{place} of {path}", "id")
         text = _first(row, TEXT_KEYS, f"{place} of {path}", "text")
-        draw = int(row.get("draw") or 0)
-        texts = known.of(example_id) if references is not None else _references(row)
+        draw = _draw(row, f"{place} of {path}")
+        texts = known.of(example_id) if references is not None else _references(row, f"{place} of {path}")
         if not texts and need_references:
             where = (
-                f"in {references}" if references is not None else "with it; name a file that has them with --references"
+                f"in {references}, whose ids are such as {_some(list(known.texts)[:2])}"
+                if references is not None
+                else "with it; name a file that has them with --references"
             )
             raise DataError(f"{place} of {path} ({example_id}) has no references {where}")
         if (example_id, draw) in samples:
@@ -104,7 +108,10 @@ def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
     """The same systems on the examples that all of them answered."""
     shared = set.intersection(*({sample.example.id for sample in each.samples} for each in systems))
     if not shared:
-        raise DataError("the files have no example in common; are their ids of the same kind?")
+        ids = "; ".join(
+            f"{each.name} has {_some([sample.example.id for sample in each.samples[:2]])}" for each in systems
+        )
+        raise DataError(f"the files have no example in common: {ids}; expected ids of the same kind")
     return [
         Outputs(each.name, each.format, [sample for sample in each.samples if sample.example.id in shared], each.notes)
         for each in systems
@@ -141,6 +148,8 @@ def _rows(path: Path) -> tuple[str, Rows]:
         return "CSV", _csv_rows(path, text)
     try:
         content = json.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{path} nests too deeply; expected records of texts") from error
     except ValueError as error:
         if not bare.endswith(".jsonl") and not text.lstrip().startswith("{"):
             raise DataError(f"{path} is neither JSON, JSON Lines nor CSV: {error}") from error
@@ -184,7 +193,7 @@ def _jsonl_rows(path: Path, text: str) -> Rows:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no JSON: {error}") from error
         if not isinstance(record, dict):
             raise DataError(f"line {number} of {path} is {type(record).__name__}; expected an object")
@@ -196,7 +205,12 @@ def _csv_rows(path: Path, text: str) -> Rows:
     """Rows of a CSV file; the columns `reference`, `reference_1`, ... are gathered, or `references` is a JSON list."""
     rows: Rows = []
     try:
-        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), start=2):
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        header = reader.fieldnames or ()
+        repeated = sorted({name for name in header if header.count(name) > 1})
+        if repeated:
+            raise DataError(f"{path} has several columns named {', '.join(repeated)}; expected names of their own")
+        for number, row in enumerate(reader, start=2):
             if None in row or None in row.values():
                 raise DataError(
                     f"row {number} of {path} has {'more' if None in row else 'fewer'} cells than the header"
@@ -230,17 +244,44 @@ def _first(row: Mapping[str, Any], keys: Iterable[str], place: str, what: str) -
             if isinstance(value, str | int) and not isinstance(value, bool):
                 return str(value)
             raise DataError(f"{place}: {key} is {str(value)[:60]!r}; expected a text or a whole number")
-    raise DataError(f"{place} has no {what}; expected one of the keys {', '.join(keys)}")
+    raise DataError(
+        f"{place} has no {what}, only {', '.join(map(str, row))[:120] or 'nothing'}; expected one of the keys {', '.join(keys)}"
+    )
 
 
-def _references(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _draw(row: Mapping[str, Any], place: str) -> int:
+    """Which draw of its example a record is; 0 where nothing is said."""
+    given = row.get("draw")
+    if given in (None, ""):
+        return 0
+    text = str(given)
+    if not (text.isascii() and text.isdigit() and int(text[:9]) < MOST_DRAWS and len(text) < 10):
+        raise DataError(f"{place}: draw is {text[:60]!r}; expected a whole number from 0 up, below {MOST_DRAWS}")
+    return int(text)
+
+
+def _references(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    """The references of a record; none if it has none.
+
+    Raises:
+        DataError: they are no list, or one of them is no text.
+    """
     for key in REFERENCE_KEYS:
-        if isinstance(row.get(key), list):
-            return tuple(str(text) for text in row[key])
+        if row.get(key) is not None:
+            return _texts(row[key], f"{place}: {key}")
     sentences = row.get("sentences")
     if isinstance(sentences, list):
-        return tuple(str(each["raw"]) for each in sentences if isinstance(each, dict) and "raw" in each)
+        return _texts([each["raw"] for each in sentences if isinstance(each, dict) and "raw" in each], f"{place}: raw")
     return ()
+
+
+def _texts(value: Any, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise DataError(f"{place} is {str(value)[:60]!r}; expected a list of texts")
+    for text in value:
+        if not isinstance(text, str):
+            raise DataError(f"{place} holds {str(text)[:60]!r}, which is {type(text).__name__}; expected texts only")
+    return tuple(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +300,25 @@ class _References:
 
 def _reference_table(path: Path) -> _References:
     """Read COCO annotations, or any format that holds its own references."""
+    numbers: dict[str, str] = {}
     try:
         content = json.loads(_text(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not (isinstance(content, dict) and isinstance(content.get("annotations"), list)):
         _, rows = _rows(path)
-        return _References({_first(row, ID_KEYS, f"{place} of {path}", "id"): _references(row) for place, row in rows})
+        texts: dict[str, tuple[str, ...]] = {}
+        for place, row in rows:
+            example_id = _first(row, ID_KEYS, f"{place} of {path}", "id")
+            given = _references(row, f"{place} of {path}")
+            if texts.setdefault(example_id, given) != given:
+                raise DataError(
+                    f"{place} of {path} gives {example_id!r} other references than before; keep one record each"
+                )
+            # COCO results name an image by its number, Karpathy's file by name and number.
+            if row.get("cocoid") is not None:
+                numbers[str(row["cocoid"])] = example_id
+        return _References(texts, {number: name for number, name in numbers.items() if number not in texts})
     found: dict[str, list[str]] = {}
     for place, row in _numbered("annotation", content["annotations"], path):
         if "image_id" not in row or not isinstance(row.get("caption"), str):

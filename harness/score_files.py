@@ -14,7 +14,7 @@ from harness.imported import score_imported, store_outputs
 from harness.outputs import Outputs, common_subset, differing_sets, read_outputs
 from harness.registry import did_you_mean, metrics
 from harness.score import Score
-from harness.spec import MetricRef
+from harness.spec import MetricRef, checked
 from harness.store import Results
 
 CAPTION_METRICS = ("cider", "bleu", "meteor", "rouge-l")
@@ -28,6 +28,7 @@ def score_files(
     references: Path | None,
     common: bool,
     fresh: bool,
+    device: str,
     results: Path,
     as_json: bool,
 ) -> int:
@@ -40,9 +41,14 @@ def score_files(
         for note in system.notes:
             console.say(f"{path}: {note}")
     systems = _same_examples(systems, common)
-    imported = store_outputs(systems, Results(results), _metrics(names, settings, systems))
+    chosen = _metrics(names, settings, systems)
+    imported = store_outputs(systems, Results(results), chosen)
+    if any(metrics().load(name).needs for name in chosen):
+        from harness.executor import pick_device
+
+        device = pick_device(device)  # loads torch, which counting words does without
     with console.progress_bar("scoring") as progress:
-        scores = score_imported(imported, fresh=fresh, progress=progress)
+        scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
     for name, each in scores.items():
         for caution in dict.fromkeys(score.caution for score in each if score.caution):
             console.say(f"{name}: {caution}")
@@ -89,14 +95,20 @@ def _metrics(names: Sequence[str], settings: Sequence[str], systems: Sequence[Ou
     for setting in settings:
         place, equals, value = setting.partition("=")
         name, dot, option = place.partition(".")
-        if not (equals and dot and option):
+        if not (equals and dot and option) or option == "metric":
             raise SuiteError(f"--set {setting}: expected METRIC.OPTION=VALUE, as in repetition.impl=simctg")
         if name not in options:
             raise SuiteError(
                 f"--set {setting}: {name!r} is not among the metrics{did_you_mean(name, options)}; --metrics adds it"
             )
         options[name][option] = _value(value)
-    return {name: MetricRef.model_validate(each) for name, each in options.items()}
+    return {name: MetricRef.model_validate(_checked(name, each)) for name, each in options.items()}
+
+
+def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options that the metric takes; relative paths start where the command was given."""
+    config = checked(metrics().load(name).Config, options, f"[metrics.{name}]")
+    return options | {key: str(value.absolute()) for key, value in config if key in options and isinstance(value, Path)}
 
 
 def _value(text: str) -> Any:

@@ -13,6 +13,7 @@ from harness.errors import SeeTellError, StoreError
 from harness.evaluate import stored_scores
 from harness.examples import Example
 from harness.groups import Letters, enough_permutations, suite_groups
+from harness.imported import IMPORTED
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
 from harness.leaderboard.published import with_published
 from harness.paired import SIGNIFICANCE
@@ -48,6 +49,7 @@ LABELS = {
     "grounding-f1": "Grounding F1",
     "diversity": "Diversity",
     "refclipscore": "RefCLIPScore",
+    "spice": "SPICE",
     "mauve": "MAUVE",
     "mauve-sd": "MAUVE sd",
     "coherence": "Coherence",
@@ -182,7 +184,8 @@ def _kind_and_config(spec: RunSpec) -> tuple[Kind, Mapping[str, object]]:
     try:
         plugin = registry.decoders().load(spec.decoder)
     except SeeTellError:
-        return "", spec.config
+        # Of imported outputs: their hash says nothing that the run's identity does not say in eight digits.
+        return "", {key: value for key, value in spec.config.items() if key != "content" or spec.decoder != IMPORTED}
     kind: Kind = "constant" if spec.decoder == CONSTANT else "image-aware" if Need.IMAGE in plugin.needs else "blind"
     defaults = {name: field.default for name, field in plugin.Config.model_fields.items()}
     return kind, {key: value for key, value in spec.config.items() if value != defaults.get(key)}
@@ -194,8 +197,14 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
         for score in each:
             first.setdefault(score.output, score)
     return tuple(
-        Column(name, LABELS.get(name, name), score.higher_is_better, score.percent) for name, score in first.items()
+        Column(name, _column_label(name), score.higher_is_better, score.percent) for name, score in first.items()
     )
+
+
+def _column_label(output: str) -> str:
+    """`CIDEr` for `cider`, `CIDEr (strict)` for that of a metric under the label `strict`."""
+    name, under, label = output.partition(":")
+    return LABELS.get(name, name) + (f" ({label})" if under else "")
 
 
 def _intervals(scores: Sequence[Sequence[Score]]) -> str:

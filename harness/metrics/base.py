@@ -116,3 +116,8 @@ class Metric(ABC):
     @abstractmethod
     def signature(self) -> Signature:
         """Everything that moves the value. Called after `rows`, so it may name what only the data could tell."""
+
+
+def mean_over_texts(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The finaliser of rows that end in a 1: `[..., k + 1]` to the means `[..., k]`, 0 where nothing was scored."""
+    return sums[..., :-1] / np.maximum(sums[..., -1:], 1)

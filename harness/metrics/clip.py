@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decoders.base import Need
 from harness.errors import MetricUnavailable, UnreadableImage
 from harness.examples import Sample
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
 from harness.provenance import Signature, model_field
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ClipScore(Metric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Means over texts."""
-        return sums[..., :2] / np.maximum(sums[..., 2:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Scale, prefix, model and precision."""

@@ -18,7 +18,7 @@ from decoders.base import Models
 from harness.errors import MetricUnavailable
 from harness.examples import Sample
 from harness.metrics import ptb
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
 from harness.metrics.ngrams import ORDERS, Counts, References, longest_common_subsequence, look_up
 from harness.provenance import Signature
 
@@ -199,7 +199,7 @@ class RougeL(CocoMetric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Tokenizer and references."""
@@ -278,7 +278,7 @@ class Cider(CocoMetric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Tokenizer, references, and that the document frequencies are theirs."""

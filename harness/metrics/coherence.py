@@ -16,7 +16,7 @@ from pydantic import Field
 from decoders.base import Need, Pooling
 from harness.errors import MetricUnavailable
 from harness.examples import Sample
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
 from harness.provenance import Signature, model_field
 
 
@@ -69,7 +69,7 @@ class Coherence(Metric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Encoder, precision, pooling, and how much of a text it sees."""
@@ -137,7 +137,7 @@ class CoherenceLm(Metric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Model, precision, separator, and what part of a text is judged."""

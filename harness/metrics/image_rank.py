@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decoders.base import Need
 from harness.errors import MetricUnavailable
 from harness.examples import Sample
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
 from harness.metrics.clip import image_features
 from harness.provenance import Signature, model_field
 
@@ -89,7 +89,7 @@ class ImageRank(Metric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Means over texts."""
-        return sums[..., :3] / np.maximum(sums[..., 3:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Model, precision, prefix, and how many images there were to choose from."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.examples import Sample
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
 from harness.provenance import Signature
 
 
@@ -42,7 +42,7 @@ class Length(Metric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """What is counted."""

@@ -121,7 +121,7 @@ class Mauve(Metric):
         """
         if find_spec("sklearn") is None or find_spec("threadpoolctl") is None:
             raise MetricUnavailable(
-                "MAUVE needs scikit-learn, which comes with mauve-text; install them: pip install 'seetell[metrics]'"
+                "MAUVE needs scikit-learn and threadpoolctl; install them: pip install 'seetell[metrics]'"
             )
         _check_references(runs)
         pairs = [[self._pair(sample) for sample in samples] for samples in runs]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.errors import MetricUnavailable
 from harness.examples import Sample
-from harness.metrics.base import Output
+from harness.metrics.base import Output, mean_over_texts
 from harness.metrics.clip import ClipScore
 from harness.provenance import Signature
 from harness.store import cache_folder
@@ -64,7 +64,7 @@ class RefClipScore(ClipScore):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """As CLIPScore, and how the references enter."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import JavaError, MetricUnavailable
-from harness.metrics.base import Output
+from harness.metrics.base import Output, mean_over_texts
 from harness.metrics.coco import CocoConfig, CocoMetric, Prepared
 from harness.metrics.java import CORENLP_JARS, find_jar, find_java, run_java
 from harness.provenance import Signature
@@ -86,7 +86,7 @@ class Spice(CocoMetric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
-        return sums[..., :1] / np.maximum(sums[..., 1:], 1)
+        return mean_over_texts(sums)
 
     def signature(self) -> Signature:
         """Version, parser, tokenizer and references."""

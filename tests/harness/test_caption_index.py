@@ -13,7 +13,7 @@ from decoders.clipre import CaptionIndex
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text
 from harness import caption_index as module
-from harness.caption_index import caption_index
+from harness.caption_index import caption_index, text_features
 from tests.checkpoints import captions_of
 
 CAPTIONS = [text for number in range(12) for text in captions_of(number)]
@@ -73,6 +73,14 @@ def test_a_second_index_is_read_off_the_file(
         assert index._mapping is not None
     caption_index(CAPTIONS[::-1], clip, tmp_path)
     assert seen, "other captions, other features"
+
+
+def test_texts_that_are_cut_elsewhere_have_features_of_their_own(clip: ImageTextModel, tmp_path: Path) -> None:
+    for between in ("\x1e", "\x00", ""):
+        for texts in (["a ball", f"one{between}a man", "two"], ["a ball", "one", f"a man{between}two"]):
+            found = text_features(texts, clip, tmp_path)
+            np.testing.assert_allclose(found, clip.text_features(texts).numpy(), atol=1e-6)
+    assert len(list(tmp_path.rglob("*.npy"))) == 6
 
 
 @pytest.mark.parametrize("left", [0, 60, 200, -4])

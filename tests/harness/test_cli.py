@@ -73,6 +73,7 @@ def test_list_tells_everything_that_is_installed() -> None:
         (["run", "toybox-plain", "--limit", "0"], "--limit is 0"),
         (["run", "nowhere.toml"], "no suite file nowhere.toml"),
         (["leaderboard"], "there are no runs"),
+        (["compare", "a/b", "a/c", "--seed", "-1"], "--seed is -1; expected 0 or more"),
         (["run"], "requires an argument"),
         (["rum"], "rum"),
         (["run", "toybox-plain", "--bathc-size", "3"], "--bathc-size"),

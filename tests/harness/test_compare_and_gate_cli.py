@@ -126,6 +126,7 @@ def test_whatever_keeps_a_gate_from_judging_is_not_called_worse(home: Home) -> N
         "there is no suite 'guardet'": ("gate", "guardet"),
         "expected output=loss": ("gate", suite, "--margin", "quality"),
         "Unknown option": ("gate", suite, "--marginn", "quality=1"),
+        "--seed is -3; expected 0 or more": ("gate", suite, "--seed", "-3"),
     }
     for said, arguments in cases.items():
         done = home(*arguments)

@@ -14,6 +14,7 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Check, Java
+from harness.metrics.java import CORENLP_JARS
 
 JAVA_8 = Java("/java", "1.8.0_392")
 JAVA_17 = Java("/java", "17.0.15")
@@ -154,7 +155,7 @@ def test_spice_needs_stanfords_parser(tmp_path: Path) -> None:
     without = doctor.check_spice(JAVA_17, folder, cache)
     assert without.ok is None
     assert without.remedy == "seetell prefetch spice"
-    _files(cache / "spice", *doctor.CORENLP_JARS)
+    _files(cache / "spice", *CORENLP_JARS)
     assert doctor.check_spice(JAVA_8, folder, cache).ok is True
     assert doctor.check_spice(JAVA_17, folder, cache).ok is True
 
@@ -209,7 +210,17 @@ def test_hub_models_count_only_with_files(tmp_path: Path, monkeypatch: pytest.Mo
     assert doctor.hub_folder() == tmp_path / "other"
 
 
-@pytest.mark.skipif(find_spec("mauve") is None, reason="mauve-text is not installed")
+def test_mauve_needs_the_libraries_that_it_is_computed_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"sklearn": True, "threadpoolctl": False, "mauve": False}
+    monkeypatch.setattr(doctor, "find_spec", lambda name: there[name] or None)
+    found = doctor.check_mauve(["gpt2-large"])
+    assert (found.ok, found.remedy) == (None, doctor.INSTALL_METRICS)
+    assert "not installed: threadpoolctl;" in found.detail
+    there["threadpoolctl"] = True  # mauve-text is nothing that the metric uses
+    assert doctor.check_mauve(["gpt2-large"]).ok is True
+
+
+@pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
 def test_mauve_needs_its_features_offline() -> None:
     assert doctor.check_mauve([]).ok is None
     assert "gpt2-large" in doctor.check_mauve([]).remedy

@@ -149,6 +149,37 @@ def test_coco_results_find_their_annotations_by_number_or_by_file(tmp_path: Path
     assert found.notes == ("1 of 4 references have no answer: 3",)
 
 
+def test_coco_results_find_karpathys_references_by_the_number_of_coco(tmp_path: Path) -> None:
+    images = [
+        {"filename": f"{i}.jpg", "imgid": i, "cocoid": 100 + i, "sentences": [{"raw": f"a red ball {i}"}]}
+        for i in range(2)
+    ]
+    references = write(tmp_path, "dataset.json", json.dumps({"images": images}))
+    results = [{"image_id": 101, "caption": "a ball"}]
+    found = read_outputs(write(tmp_path, "results.json", json.dumps(results)), references)
+    assert found.samples[0].example.references == ("a red ball 1",)
+    assert found.notes == ("1 of 2 references have no answer: 0.jpg",)
+    results[0]["image_id"] = 1  # the place in Karpathy's file is no name
+    with pytest.raises(DataError, match=r"\(1\) has no references in .*, whose ids are such as 0\.jpg, 1\.jpg"):
+        read_outputs(write(tmp_path, "results.json", json.dumps(results)), references)
+
+
+def test_references_of_an_example_are_given_once_or_alike(tmp_path: Path) -> None:
+    answers = write(tmp_path, "a.json", json.dumps([{"id": 1, "text": "a ball"}]))
+    given = [{"id": 1, "refs": ["x"]}, {"id": 1, "refs": ["x"]}]
+    found = read_outputs(answers, write(tmp_path, "r.json", json.dumps(given)))
+    assert found.samples[0].example.references == ("x",)
+    given[1]["refs"] = ["y"]
+    with pytest.raises(DataError, match="record 1 of .* gives '1' other references than before"):
+        read_outputs(answers, write(tmp_path, "r.json", json.dumps(given)))
+
+
+def test_draws_of_an_example_are_told_apart(tmp_path: Path) -> None:
+    rows = "id,text,draw,reference\na,one,0,x\na,two,1,x\nb,three,,x\n"
+    found = read_outputs(write(tmp_path, "a.csv", rows))
+    assert [(each.example.id, each.draw) for each in found.samples] == [("a", 0), ("a", 1), ("b", 0)]
+
+
 def test_stories_are_told_apart_by_position_for_titles_repeat(tmp_path: Path) -> None:
     found = read_outputs(write(tmp_path, "stories.json", json.dumps(STORIES)))
     assert [sample.text for sample in found.samples] == ["Story 0 0.", "Story 1 0.", "Story 2 0."]
@@ -170,6 +201,15 @@ def test_stories_are_told_apart_by_position_for_titles_repeat(tmp_path: Path) ->
         ("a.jsonl", '{"id": 1}\n{"id"\n', "line 2 of .* is no JSON"),
         ("a.csv", "id,prediction\na,b,c\n", "row 2 of .* has more cells"),
         ("a.json.gz", "", "cannot be read|neither JSON"),
+        ("a.json", "[" * 100_000, "nests too deeply"),
+        ("a.json", '[{"id": 1, "text": "b", "refs": ["x"], "draw": "one"}]', "draw is 'one'; expected a whole number"),
+        ("a.json", '[{"id": 1, "text": "b", "refs": ["x"], "draw": -1}]', "draw is '-1'"),
+        ("a.json", '[{"id": 1, "text": "b", "refs": ["x"], "draw": 10000}]', "below 10000"),
+        ("a.json", '[{"id": 1, "text": "b", "refs": ["x"], "draw": [1]}]', "draw is"),
+        ("a.json", '[{"id": 1, "text": "b", "refs": "x"}]', "refs is 'x'; expected a list of texts"),
+        ("a.json", '[{"id": 1, "text": "b", "refs": ["x", null]}]', "refs holds 'None', which is NoneType"),
+        ("a.csv", "id,id,text\n1,2,b\n", "several columns named id"),
+        ("a.csv", "id;text\n1;b\n", "has no id, only id;text"),
     ],
 )
 def test_a_faulty_file_is_told_its_fault_and_place(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -182,6 +222,9 @@ def test_systems_on_different_images_are_told_apart(tmp_path: Path) -> None:
     part = read_outputs(write(tmp_path, "part.json", json.dumps(CAPTIONS[1:])))
     assert differing_sets([whole, part]) == ["part lacks 1 of 4 examples: 0.jpg"]
     assert [len(each.samples) for each in common_subset([whole, part])] == [3, 3]
+    other = read_outputs(write(tmp_path, "other.json", json.dumps([{**CAPTIONS[0], "image_name": "x"}])))
+    with pytest.raises(DataError, match=r"whole has 0\.jpg, 1\.jpg; other has x; expected ids of the same kind"):
+        common_subset([whole, other])
 
 
 def test_the_command_scores_files_into_one_table_each_set_of_images(tmp_path: Path) -> None:

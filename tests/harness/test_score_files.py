@@ -99,6 +99,7 @@ def test_published_stories_as_their_authors_counted(shared: Path, tmp_path: Path
     [
         ("repetition.impl", "expected METRIC.OPTION=VALUE"),
         ("impl=simctg", "expected METRIC.OPTION=VALUE"),
+        ("repetition.metric=length", "expected METRIC.OPTION=VALUE"),
         ("repetiton.impl=simctg", "did you mean 'repetition'"),
         ("cider.tokenizer=python", "is not among the metrics"),
         ("repetition.impl=mine", "simctg"),
@@ -113,9 +114,67 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message:
     assert "Traceback" not in done.stderr
 
 
-def test_settings_are_not_for_suites(tmp_path: Path) -> None:
-    done = seetell("score", "toybox-plain", "--set", "cider.tokenizer=python", cwd=tmp_path)
-    assert (done.returncode, "under [metrics]" in done.stderr) == (1, True)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("toybox-plain", "--set", "cider.tokenizer=python"),
+            "--set is for files of outputs; a suite has its metrics in",
+        ),
+        (("toybox-plain", "--metrics", "cider"), "--metrics is for files of outputs; a suite has its metrics in"),
+        (("toybox-plain", "--common"), "--common is for files of outputs; a suite has its examples"),
+        (("toybox-plain", "--references", "a.json"), "--references is for files of outputs"),
+        (("a.json", "--only", "a"), "--only is for suites; of files, name those"),
+        (("a.txt",), "a.txt is neither JSON, JSON Lines nor CSV"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_for_files_is_not_for_suites(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    write(tmp_path, "a.json", json.dumps(CAPTIONS))
+    write(tmp_path, "a.txt", "hello")
+    done = seetell("score", *arguments, cwd=tmp_path)
+    assert (done.returncode, message in done.stderr) == (1, True), done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_scores_of_before_stay_when_other_metrics_are_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, "a.json", json.dumps([{**each, "prediction": "a ball on a ball on a ball"} for each in CAPTIONS]))
+
+    def stored() -> dict[str, Any]:
+        [file] = tmp_path.rglob("scores.json")
+        rows = {each.stem for each in file.parent.glob("rows/*.parquet")}
+        found: dict[str, Any] = json.loads(file.read_text())["metrics"]
+        assert rows == {entry["rows"] for entry in found.values()}
+        [run] = tmp_path.rglob("run.json")
+        assert list(json.loads(run.read_text())["suite"]["metrics"]) == list(found)
+        return found
+
+    scores_of("a.json", "--metrics", "repetition,length", cwd=tmp_path)
+    before = stored()
+    said = scores_of("a.json", "--metrics", "distinct", cwd=tmp_path)
+    assert set(said["a"]) == {"distinct-1", "distinct-2"}, "told is what was asked for"
+    after = stored()
+    assert list(after) == ["repetition", "length", "distinct"]
+    assert {label: after[label] for label in before} == before
+    scores_of("a.json", "--metrics", "repetition", "--set", "repetition.impl=simctg", "--fresh", cwd=tmp_path)
+    changed = stored()
+    assert list(changed) == ["repetition", "length", "distinct"]
+    assert "impl:simctg" in changed["repetition"]["scores"][0]["signature"]
+    assert changed["length"] == before["length"]
+
+    # What no longer is what it would be now goes.
+    [file] = tmp_path.rglob("scores.json")
+    changed["length"]["key"] = "of another version"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "metrics": changed}))
+    scores_of("a.json", "--metrics", "distinct", cwd=tmp_path)
+    assert list(json.loads(file.read_text())["metrics"]) == ["repetition", "distinct"]
+
+
+def test_paths_among_options_start_where_the_command_is_given(tmp_path: Path) -> None:
+    write(tmp_path, "a.json", json.dumps([{**each, "image_name": f"COCO_{i}.jpg"} for i, each in enumerate(CAPTIONS)]))
+    asked = ("a.json", "--metrics", "chair", "--set", "chair.instances=here/instances.json")
+    found = scores_of(*asked, cwd=tmp_path, code=2)["a"]["chair-i"]["unavailable"]
+    assert str(tmp_path / "here" / "instances.json") in found
 
 
 def test_what_is_wrong_is_in_the_json_and_in_the_exit_code(tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from harness.errors import StoreError
+from harness.examples import Example, Sample
 from harness.groups import enough_permutations, suite_groups
-from harness.leaderboard import render
+from harness.imported import store_outputs
+from harness.leaderboard import FORMATS, render
 from harness.leaderboard.collect import boards
 from harness.leaderboard.frame import Board
+from harness.outputs import Outputs
 from harness.scored import ScoredRun
 from harness.store import Results
 from tests.harness.scored_runs import install_metric, make_run, noisy
@@ -64,6 +67,19 @@ def test_a_metric_that_nobody_here_knows_is_in_every_format_with_its_direction(r
     assert {"metric": "words", "higher_is_better": None, "percent": False} in columns
     assert "group b: told apart from all others" in render([board], "html")
     assert r"quality $\uparrow$ & badness $\downarrow$ & words" in render([board], "tex")
+
+
+def test_imported_outputs_tell_their_format_and_no_hash(tmp_path: Path) -> None:
+    samples = [Sample(Example(f"e{i}", references=("x",)), 0, "a b") for i in range(2)]
+    store = Results(tmp_path)
+    [imported] = store_outputs([Outputs("theirs", "CSV", samples)], store, {})
+    content = imported.folder.describe()["spec"]["config"]["content"]
+    found = boards(store)
+    assert [dict(row.config) for row in found[0].rows] == [{"format": "CSV"}]
+    for kind in FORMATS:
+        written = render(found, kind)
+        assert content not in written, kind
+        assert "theirs" in written
 
 
 def test_rows_that_do_not_give_the_value_any_more_get_no_letter(results: Results) -> None:
