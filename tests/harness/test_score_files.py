@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.bench_metrics import FIRST, NEW, SEEN
 from harness.metrics.java import java_path
 from tests.harness.test_cli import seetell
 from tests.harness.test_outputs import CAPTIONS, STORIES, write
@@ -151,10 +152,11 @@ def test_bench_metrics_agrees_and_is_cheaper(shared: Path, tmp_path: Path) -> No
     file = shared / "published" / "flickr30k" / "magic.json.gz"
     done = seetell("bench", "metrics", str(file), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    new, again = json.loads(done.stdout)["comparisons"]
-    assert new["difference"] == again["difference"] < 1e-9
-    assert again["ours"]["cpu"] < new["ours"]["cpu"] < new["theirs"]["cpu"]
-    assert again["ours"]["peak"] < 400 < new["theirs"]["peak"]
+    first, new, again = json.loads(done.stdout)["comparisons"]
+    assert [each["case"] for each in (first, new, again)] == [f"1 system, {state}" for state in (FIRST, NEW, SEEN)]
+    assert first["difference"] == new["difference"] == again["difference"] < 1e-9
+    assert again["ours"]["cpu"] < new["ours"]["cpu"] < first["ours"]["cpu"] < first["theirs"]["cpu"]
+    assert max(each["ours"]["peak"] for each in (first, new, again)) < 400 < new["theirs"]["peak"]
 
 
 def test_bench_metrics_of_one_metric_without_java(tmp_path: Path) -> None:
