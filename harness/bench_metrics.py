@@ -3,14 +3,19 @@
 Each side works in a process of its own. CPU time counts everything that the process started and waited for, Java included;
 memory is the largest sum over the process and its descendants, looked at every 20 ms. Pycocoevalcap does what its own evaluation
 does: tokenise references and captions with the PTB tokenizer, then let each scorer run. SeeTell also draws its intervals.
+
+SeeTell keeps things for later, so it is measured as often as that matters: with nothing kept (METEOR's paraphrases are unpacked,
+once a machine), with references that were never scored before, and with references that were.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +31,18 @@ from harness.outputs import Outputs
 
 METRICS = ("bleu", "meteor", "rouge-l", "cider")
 OURS, THEIRS = "seetell", "pycocoevalcap"
+FIRST, NEW, SEEN = "METEOR's first use on a machine", "references new", "references seen before"
+"""What SeeTell finds in its cache: nothing; what METEOR left there for other references; these references."""
 _LOOK_SECONDS = 0.02
+
+
+Texts = Sequence[tuple[str, str, Sequence[str]]]
+"""One system: id, text and references of each example."""
+ELSEWHERE: Texts = [
+    ("seetell-1", "a heron", ["a heron waits"]),
+    ("seetell-2", "two kites", ["kites in the sky"]),
+]
+"""What was scored on the machine before; other references than anybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +60,7 @@ class Comparison:
     """The two sides on the same texts."""
 
     case: str
-    """In words, such as `10 systems, references seen before`."""
+    """In words, such as `10 systems, references seen before`: what of ours was in the cache already."""
     systems: int
     ours: Cost
     theirs: Cost
@@ -69,7 +85,8 @@ def measure(
 ) -> list[Comparison]:
     """Score the first system alone and then all of them, here and there.
 
-    Ours runs twice: with an empty cache, and with the references in it, as every later system finds them.
+    Ours runs twice: where METEOR has scored other references before, and where it has scored these. The first system is also
+    scored with an empty cache if METEOR is asked for, as on a new machine.
 
     Args:
         systems: from `harness.outputs.read_outputs`.
@@ -86,34 +103,59 @@ def measure(
         )
     found: list[Comparison] = []
     cases = [systems[:1], systems] if len(systems) > 1 else [systems]
-    for number, each in enumerate(cases):
-        with tempfile.TemporaryDirectory(prefix="seetell-bench-") as folder:
-            asked = Path(folder) / "asked.json"
-            asked.write_text(json.dumps({"metrics": list(metrics), "systems": _plain(each)}), encoding="utf-8")
-            progress(3 * number, 3 * len(cases))
-            theirs, expected = _run(THEIRS, asked, Path(folder))
-            for again in (False, True):
-                progress(3 * number + 1 + again, 3 * len(cases))
-                ours, scores = _run(OURS, asked, Path(folder))
-                name = (
-                    f"{len(each)} system{'s' if len(each) > 1 else ''}, references {'seen before' if again else 'new'}"
-                )
-                found.append(Comparison(name, len(each), ours, theirs, _difference(scores, expected)))
-    progress(3 * len(cases), 3 * len(cases))
+    keeps = "meteor" in metrics  # something that other references profit from
+    due = 3 * len(cases) + 2 * keeps
+    done = itertools.count()
+    with tempfile.TemporaryDirectory(prefix="seetell-bench-") as name:
+        folder = Path(name)
+        used, empty = folder / "used", folder / "empty"
+        if keeps:
+            progress(next(done), due)
+            _run(OURS, _asked(folder, metrics, [ELSEWHERE]), folder, used)
+        for number, each in enumerate(cases):
+            asked = _asked(folder, metrics, _plain(each))
+            progress(next(done), due)
+            theirs, expected = _run(THEIRS, asked, folder, empty)
+            cache = folder / f"cache-{number}"
+            if keeps:
+                _link(used, cache)
+            states = [(cache, NEW), (cache, SEEN)]
+            for found_there, state in [(empty, FIRST), *states] if keeps and not number else states:
+                progress(next(done), due)
+                ours, scores = _run(OURS, asked, folder, found_there)
+                case = f"{len(each)} system{'s' if len(each) > 1 else ''}, {state}"
+                found.append(Comparison(case, len(each), ours, theirs, _difference(scores, expected)))
+            shutil.rmtree(empty, ignore_errors=True)
+    progress(due, due)
     return found
 
 
-def _plain(systems: Sequence[Outputs]) -> list[list[tuple[str, str, Sequence[str]]]]:
+def _asked(folder: Path, metrics: Sequence[str], systems: Sequence[Texts]) -> Path:
+    file = folder / "asked.json"
+    file.write_text(json.dumps({"metrics": list(metrics), "systems": systems}), encoding="utf-8")
+    return file
+
+
+def _link(source: Path, target: Path) -> None:
+    """A folder of the same files: those of the cache are put in place whole and never written to afterwards."""
+    try:
+        shutil.copytree(source, target, copy_function=os.link)
+    except (OSError, shutil.Error):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+
+
+def _plain(systems: Sequence[Outputs]) -> list[Texts]:
     return [[(each.example.id, each.text, each.example.references) for each in system.samples] for system in systems]
 
 
 Scores = list[dict[str, float]]
 
 
-def _run(side: str, asked: Path, folder: Path) -> tuple[Cost, Scores]:
+def _run(side: str, asked: Path, folder: Path, cache: Path) -> tuple[Cost, Scores]:
     answer = folder / f"{side}.json"
     answer.unlink(missing_ok=True)
-    environment = {**os.environ, "SEETELL_CACHE": str(folder / "cache")}
+    environment = {**os.environ, "SEETELL_CACHE": str(cache)}
     command = [sys.executable, "-m", "harness.bench_metrics", side, str(asked), str(answer)]
     with (folder / "said").open("w+b") as said:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
@@ -179,9 +221,6 @@ def _difference(ours: Scores, theirs: Scores) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # In the processes that are measured
 
-Texts = Sequence[tuple[str, str, Sequence[str]]]
-"""One system: id, text and references of each example."""
-
 
 def _ours(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     from decoders.base import Models
@@ -190,8 +229,10 @@ def _ours(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     from harness.registry import metrics
     from harness.score import score_samples
 
+    registry = metrics()
+    plugins = {name: registry.load(name) for name in names}
+
     def made() -> dict[str, Metric]:
-        plugins = {name: metrics().load(name) for name in names}
         return {name: plugin(plugin.Config(), Models()) for name, plugin in plugins.items()}
 
     runs = [[Sample(Example(key, references=tuple(refs)), text=text) for key, text, refs in texts] for texts in systems]

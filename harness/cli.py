@@ -272,7 +272,8 @@ def bench_metrics(
 ) -> int:
     """Measure the caption metrics against pycocoevalcap's on the same files: CPU time, memory, and whether the values agree.
 
-    The first file is scored alone, then all of them. Everything counts, Java included; SeeTell's intervals too.
+    The first file is scored alone, then all of them, with references that SeeTell has not seen before and with the same again;
+    the first also as on a machine where METEOR was never used. Everything counts, Java included; SeeTell's intervals too.
 
     Args:
         files: Files of outputs, as for `seetell score`.

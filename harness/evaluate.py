@@ -184,9 +184,11 @@ class Evaluator:
         Raises:
             ModelNotFound, ModelMismatch: a model that is not to be had.
         """
-        from decoders.models import load
-
         pins = {need: self.digests.model(name) for need, name in self._models_of(due).items()}
+        if not pins:
+            return self.blank(due)
+        from decoders.models import load  # torch with it: a second that metrics of texts alone do not cost
+
         where = {"dtype": "float32", "device": self.device}
         lm, clip, encoder = (pins.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
         models = Models(

@@ -73,10 +73,13 @@ class Registry(Generic[T]):
     def entries(self) -> dict[str, tuple[Entry, ...]]:
         """Name to the distributions that claim it (normally one), sorted by name."""
         found: dict[str, set[tuple[str, str, str]]] = {}
-        for point in metadata.entry_points(group=self.group):
+        named: dict[int, tuple[str, str]] = {}  # each look at a name or a version parses the metadata anew
+        points = list(metadata.entry_points(group=self.group))
+        for point in points:
             # A checkout on sys.path may be seen twice under one distribution name; that is no clash.
-            distribution = (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
-            found.setdefault(point.name, set()).add((point.value, *distribution))
+            if id(point.dist) not in named:
+                named[id(point.dist)] = (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+            found.setdefault(point.name, set()).add((point.value, *named[id(point.dist)]))
         return {name: tuple(Entry(name, *claim) for claim in sorted(found[name])) for name in sorted(found)}
 
     def find(self, name: str) -> Entry:

@@ -71,18 +71,20 @@ def prepare(samples: Sequence[Sample], tokenizer: ptb.TokenizerName) -> Prepared
         )
     ordered = [examples[key] for key in sorted(examples)]
     place = {example.id: number for number, example in enumerate(ordered)}
-    key = (tokenizer, tuple(example.references for example in ordered))
-    if key not in _REFERENCES:
-        if len(_REFERENCES) > 8:
-            _REFERENCES.pop(next(iter(_REFERENCES)))
-        tokens = iter(ptb.tokenize([text for example in ordered for text in example.references], tokenizer, keep=True))
-        _REFERENCES[key] = References([[next(tokens) for _ in example.references] for example in ordered])
     scored = [
         i
         for i, sample in enumerate(samples)
         if sample.failure is None and sample.example.id in place and not ptb.broken(sample.text)
     ]
-    texts = ptb.tokenize([samples[i].text for i in scored], tokenizer)
+    said = [samples[i].text for i in scored]
+    key = (tokenizer, tuple(example.references for example in ordered))
+    if key not in _REFERENCES:
+        if len(_REFERENCES) > 8:
+            _REFERENCES.pop(next(iter(_REFERENCES)))
+        asked = [text for example in ordered for text in example.references]
+        tokens = iter(ptb.tokenize(asked, tokenizer, keep=True, coming=said))
+        _REFERENCES[key] = References([[next(tokens) for _ in example.references] for example in ordered])
+    texts = ptb.tokenize(said, tokenizer)
     image = np.array([place[samples[i].example.id] for i in scored], np.int64)
     return Prepared(_REFERENCES[key], np.array(scored, np.int64), image, tuple(texts))
 

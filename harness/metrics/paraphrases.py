@@ -1,8 +1,9 @@
 """METEOR's paraphrases, narrowed to those that could match: its table has five million pairs, a data set needs some thousands.
 
 Loading the whole table takes METEOR most of its time and more than a gigabyte. A pair can only match where one phrase stands
-in a reference and the other in a text, so the rest may go without moving a score. The table is read once a reference set; what
-is left is kept under `$SEETELL_CACHE` by content, and narrowed further to the texts at hand whenever METEOR starts.
+in a reference and the other in a text, so the rest may go without moving a score. The table is unpacked once a machine, into
+an index of keys and lines; that is read once a reference set; what is left is kept by content, and narrowed further to the
+texts at hand whenever METEOR starts. Both lie under `$SEETELL_CACHE`.
 
 Phrases are compared by their letters and digits alone, `[a-z0-9]` in order with all else dropped. METEOR normalises texts
 before it looks phrases up: it splits and replaces punctuation, but leaves those characters and their order alone. So whatever
@@ -15,7 +16,10 @@ import contextlib
 import gzip
 import hashlib
 import io
+import os
 import re
+import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricError
-from harness.store import cache_folder, write_bytes
+from harness.store import cache_folder, replacing, write_bytes
 
 Keys = NDArray[np.uint32]
 Bools = NDArray[np.bool_]
@@ -42,6 +46,13 @@ _LAYOUT = 2
 _ARRAYS = ("first", "second", "first_asked", "second_asked", "start", "lines")
 _READ = 1 << 18
 _CHUNK = 1 << 18
+_BLOCK = 1 << 22
+"""Bytes of lines a block of the index holds at least."""
+_MAGIC = f"SeeTell paraphrases {_LAYOUT}.1\n".encode()
+_HEAD = struct.Struct("<QQI")
+"""Of a block: records, bytes of their lines, checksum of what follows."""
+_ABANDONED = 3600.0
+"""Seconds after which a half-written index is nobody's any more."""
 _NEWLINE = 10
 _MULTIPLIER = 0x9E3779B1
 _INVERSE = pow(_MULTIPLIER, -1, 1 << 32)
@@ -76,7 +87,7 @@ class Paraphrases:
 
 
 def narrowed(table: Path, references: Sequence[str], digest: str) -> Paraphrases:
-    """The paraphrases that references can match, from the cache or else from the whole table (some seconds).
+    """The paraphrases that references can match, from the cache, else from the index, else from the table (some seconds).
 
     Args:
         table: `paraphrase-en.gz` as METEOR ships it: three lines a pair, probability and two phrases.
@@ -175,9 +186,28 @@ class _Sieve:
         return keys >> np.uint32(32 - self.BITS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some records of the table, one after the other."""
+
+    first: Keys
+    second: Keys
+    sizes: Keys
+    """Bytes of each record."""
+    lines: bytes
+
+
+class _Torn(Exception):
+    """An index that is of another layout, cut short or damaged."""
+
+
 def _select(table: Path, asked: Keys) -> Paraphrases:
     sieve = _Sieve(asked)
-    parts = [_select_from(records, ends, sieve) for records, ends in _whole_records(table)]
+    path = cache_folder() / "paraphrases" / f"{_identity(table)}.index"
+    try:
+        parts = [_select_from(block, sieve) for block in _indexed(path)]
+    except (OSError, _Torn):
+        parts = [_select_from(block, sieve) for block in _indexing(_blocks(table), path)]
     if not parts:
         raise MetricError(
             f"{table} holds no paraphrases; reinstall pycocoevalcap: pip install --force-reinstall pycocoevalcap"
@@ -187,8 +217,39 @@ def _select(table: Path, asked: Keys) -> Paraphrases:
     return Paraphrases(first, second, first_asked, second_asked, start, lines)
 
 
-def _select_from(records: bytes, ends: Ints, sieve: _Sieve) -> tuple[Keys, Keys, Bools, Bools, Ints, Bytes]:
-    """From whole records of the table, with the places of their line ends, those that have a phrase that is asked for."""
+def _select_from(block: _Block, sieve: _Sieve) -> tuple[Keys, Keys, Bools, Bools, Ints, Bytes]:
+    """The records that have a phrase that is asked for."""
+    first_asked, second_asked = sieve(block.first), sieve(block.second)
+    kept = np.flatnonzero(first_asked | second_asked)
+    end = np.cumsum(block.sizes, dtype=np.int64)[kept]
+    sizes = block.sizes[kept].astype(np.int64)
+    lines = _gather(np.frombuffer(block.lines, np.uint8), end - sizes, end)
+    return block.first[kept], block.second[kept], first_asked[kept], second_asked[kept], sizes, lines
+
+
+def _blocks(table: Path) -> Iterator[_Block]:
+    """The whole table, unpacked, with the keys of its phrases."""
+    parts: list[_Block] = []
+    held = 0
+    for records, ends in _whole_records(table):
+        parts.append(_keyed(records, ends))
+        held += len(records)
+        if held >= _BLOCK:
+            yield _joined(parts)
+            parts, held = [], 0
+    if parts:
+        yield _joined(parts)
+
+
+def _joined(parts: Sequence[_Block]) -> _Block:
+    first, second, sizes = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "sizes")
+    )
+    return _Block(first, second, sizes, b"".join(part.lines for part in parts))
+
+
+def _keyed(records: bytes, ends: Ints) -> _Block:
+    """Keys of whole records of the table, given the places of their line ends."""
     starts = np.concatenate([[0], ends[:-1] + 1])
     dense = np.frombuffer(records.translate(None, _NEITHER_LETTER_NOR_END), np.uint8)
     dense_ends = np.flatnonzero(dense == _NEWLINE)
@@ -198,11 +259,7 @@ def _select_from(records: bytes, ends: Ints, sieve: _Sieve) -> tuple[Keys, Keys,
         each = hashes.between(dense_ends[column - 1 :: 3] + 1, dense_ends[column::3])
         each[ends[column::3] - starts[column::3] >= 2 * LONGEST] = NOTHING  # as many words as that may be in it
         keys.append(each)
-    first_asked, second_asked = sieve(keys[0]), sieve(keys[1])
-    kept = np.flatnonzero(first_asked | second_asked)
-    begin, end = starts[0::3][kept], ends[2::3][kept] + 1
-    lines = _gather(np.frombuffer(records, np.uint8), begin, end)
-    return keys[0][kept], keys[1][kept], first_asked[kept], second_asked[kept], end - begin, lines
+    return _Block(keys[0], keys[1], (ends[2::3] + 1 - starts[0::3]).astype(np.uint32), records)
 
 
 def _whole_records(table: Path) -> Iterator[tuple[bytes, Ints]]:
@@ -251,13 +308,80 @@ def _gather(source: Bytes, begin: Ints, end: Ints) -> Bytes:
 # On disk
 
 
-def _name(table: Path, digest: str) -> str:
-    """Of the references, and of the table by its size and the checksum at its end."""
+def _identity(table: Path) -> str:
+    """Of the table's content: its size and, from the end of the gzipped file, the content's checksum and length."""
     with table.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - 8))
-        tail = file.read()
-    return hashlib.sha256(f"{_LAYOUT} {LONGEST} {size} {tail.hex()} {digest}".encode()).hexdigest()[:32]
+        return f"{size}-{file.read().hex()}"
+
+
+def _name(table: Path, digest: str) -> str:
+    """Of the references and the table."""
+    return hashlib.sha256(f"{_LAYOUT} {LONGEST} {_identity(table)} {digest}".encode()).hexdigest()[:32]
+
+
+def _indexing(blocks: Iterator[_Block], path: Path) -> Iterator[_Block]:
+    """The same blocks, written to an index as they pass; where the disk does not let us, they only pass."""
+    _clear_away(path)
+    try:
+        with replacing(path) as file:
+            file.write(_MAGIC)
+            for block in blocks:
+                yield block
+                arrays = [each.astype("<u4", copy=False).tobytes() for each in (block.first, block.second, block.sizes)]
+                content = [*arrays, block.lines]
+                file.write(_HEAD.pack(len(block.first), len(block.lines), _checksum(content)))
+                file.writelines(content)
+            file.write(_HEAD.pack(0, 0, 0))
+    except OSError:  # of the index: those of the table are told as MetricError
+        yield from blocks
+
+
+def _indexed(path: Path) -> Iterator[_Block]:
+    """The blocks of an index.
+
+    Raises:
+        OSError: there is none.
+        _Torn: it is not whole.
+    """
+    with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - len(_MAGIC)
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise _Torn
+        while True:
+            head = file.read(_HEAD.size)
+            left -= len(head)
+            if len(head) != _HEAD.size:
+                raise _Torn
+            count, size, checksum = _HEAD.unpack(head)
+            if not count:
+                break
+            left -= 12 * count + size
+            if left < 0:  # also keeps a damaged length from asking for all memory
+                raise _Torn
+            content = [*(file.read(4 * count) for _ in range(3)), file.read(size)]
+            if _checksum(content) != checksum:
+                raise _Torn
+            first, second, sizes = (np.frombuffer(each, "<u4").astype(np.uint32, copy=False) for each in content[:3])
+            yield _Block(first, second, sizes, content[3])
+        if left:
+            raise _Torn
+
+
+def _checksum(content: Iterable[bytes]) -> int:
+    checksum = 0
+    for each in content:
+        checksum = zlib.crc32(each, checksum)
+    return checksum
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what killed processes left half-written: a third of a gigabyte each."""
+    for beside in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - beside.stat().st_mtime > _ABANDONED:
+                beside.unlink()
 
 
 def _packed(found: Paraphrases) -> bytes:

@@ -43,7 +43,9 @@ def tokenizer_variant(name: TokenizerName) -> str:
     return PTB if name == "ptb" else PYTHON
 
 
-def tokenize(texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool = False) -> list[str]:
+def tokenize(
+    texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool = False, coming: Sequence[str] = ()
+) -> list[str]:
     """Tokenise texts: one string each, tokens between single spaces; empty where nothing but punctuation was said.
 
     Within a process equal texts are tokenised once. A line break inside a text counts as a space.
@@ -53,6 +55,7 @@ def tokenize(texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool =
         name: `ptb` needs Java and pycocoevalcap; `auto` takes it if both are there, else `python`.
         keep: keep the result on disk too (for references, which serve many runs), under `$SEETELL_CACHE`, else
             `~/.cache/seetell`.
+        coming: texts that will be asked for next; if a tokenizer must be started, they go along in the same start.
 
     Raises:
         MetricUnavailable: `ptb` was asked for, and Java or pycocoevalcap is missing.
@@ -72,6 +75,7 @@ def tokenize(texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool =
         if stored is not None:
             known.update(zip(distinct, stored, strict=True))
         else:
+            missing = sorted({*missing, *(text for text in map(_one_line, coming) if text not in known)})
             known.update(zip(missing, _ptb(missing) if variant == PTB else map(python_tokens, missing), strict=True))
             if path:
                 _write(path, [known[text] for text in distinct])

@@ -39,7 +39,7 @@ def test_cpu_time_of_grandchildren_counts(tmp_path: Path, monkeypatch: pytest.Mo
     )
     script.chmod(0o755)
     monkeypatch.setattr(bench_metrics.sys, "executable", str(script))
-    cost, scores = _run(OURS, tmp_path / "asked", tmp_path)
+    cost, scores = _run(OURS, tmp_path / "asked", tmp_path, tmp_path / "cache")
     assert scores == [{"a": 1}]
     assert cost.cpu >= 0.6
 
@@ -48,7 +48,7 @@ def test_a_side_that_fails_says_what_it_said(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(
         MetricError, match=r"seetell could not score these files \(exit code 1\): FileNotFoundError.*asked"
     ):
-        _run(OURS, tmp_path / "asked", tmp_path)
+        _run(OURS, tmp_path / "asked", tmp_path, tmp_path / "cache")
     assert not (tmp_path / "seetell.json").exists()
     monkeypatch.setattr(bench_metrics.util, "find_spec", lambda name: None)
     with pytest.raises(MetricUnavailable, match="pip install"):

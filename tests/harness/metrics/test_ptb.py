@@ -42,6 +42,21 @@ def test_kept_references_are_read_back_and_a_damaged_file_is_made_again(name, tm
         assert ptb.tokenize(["A dog.", "A cat."], name, keep=True) == first
 
 
+def test_texts_that_come_next_share_a_start(monkeypatch, tmp_path):
+    starts = []
+    real = ptb.python_tokens
+    monkeypatch.setattr(ptb, "tokenizer_variant", lambda name: ptb.PTB)
+    monkeypatch.setattr(ptb, "_ptb", lambda texts: (starts.append(texts), [real(text) for text in texts])[1])
+    assert ptb.tokenize(["A dog."], "ptb", keep=True, coming=["A cat!", "A dog.", "A\nbird."]) == ["a dog"]
+    assert ptb.tokenize(["A cat!", "A bird."], "ptb") == ["a cat", "a bird"]
+    assert starts == [["A bird.", "A cat!", "A dog."]]
+    [kept] = (tmp_path / "with space").rglob("*.json")
+    assert kept.read_text() == '["a dog"]'
+    ptb._memory.cache_clear()
+    assert ptb.tokenize(["A dog."], "ptb", keep=True, coming=["A cat!"]) == ["a dog"]  # read back: nothing is started
+    assert len(starts) == 1
+
+
 def test_half_a_surrogate_is_refused():
     with pytest.raises(MetricError, match="surrogate"):
         ptb.tokenize(["a \ud800"], "python")
