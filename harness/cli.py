@@ -408,10 +408,21 @@ def main() -> None:
             raise
         _complain(error)
         code = USER_ERROR
+    except OSError as error:
+        if error.filename is None or os.environ.get("SEETELL_TRACEBACK"):
+            raise
+        _complain(_unusable(error))
+        code = COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else USER_ERROR
     sys.exit(code or DONE)
 
 
-def _complain(error: SeeTellError) -> None:
+def _unusable(error: OSError) -> str:
+    """A file or folder that the system refuses, in a sentence; of a rename, where it was to go."""
+    path = error.filename2 or error.filename
+    return f"{path} cannot be used ({error.strerror}); expected a place that can be written: see --results, --out and the like"
+
+
+def _complain(error: SeeTellError | str) -> None:
     from harness.console import complain
 
     complain(str(error))

@@ -12,6 +12,7 @@ import numpy as np
 from harness.corrections import Correction, correct
 from harness.differences import Difference, load_metric, measure
 from harness.errors import IncomparableRuns, MetricError, StoreError
+from harness.imported import IMPORTED
 from harness.joint import measured_together
 from harness.paired import PERMUTATIONS, Clusters, align
 from harness.registry import did_you_mean
@@ -216,7 +217,11 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 
 def _spec(run: ScoredRun) -> dict[str, Any]:
-    return run.spec.model_dump(mode="json")
+    """What was asked for. Of imported outputs the hash of their texts is no setting."""
+    spec = run.spec.model_dump(mode="json")
+    if run.spec.decoder == IMPORTED:
+        spec["config"].pop("content", None)
+    return spec
 
 
 def _chosen(found: Sequence[Difference], by: str | None) -> Difference:

@@ -52,6 +52,11 @@ def score_files(
     for name, each in scores.items():
         for caution in dict.fromkeys(score.caution for score in each if score.caution):
             console.say(f"{name}: {caution}")
+    reasons: dict[str, dict[str, None]] = {}
+    for score in (score for each in scores.values() for score in each if score.unavailable):
+        reasons.setdefault(score.unavailable, {})[score.output] = None
+    for reason, lost in reasons.items():
+        console.say(f"{', '.join(lost)} unavailable: {reason}")
     if as_json:
         console.emit({name: {score.output: _figures(score) for score in each} for name, each in scores.items()})
     else:

@@ -241,6 +241,14 @@ class Board:
         cells = (row.cells.get(column.name) for row in self.ordered())
         return list(dict.fromkeys(cell.signature for cell in cells if cell is not None and cell.number is not None))
 
+    def all_signatures(self) -> list[tuple[Column, str, str]]:
+        """Each signature of each column with its capital letter, which is empty where the column has but one."""
+        return [
+            (column, letter(index) if len(found) > 1 else "", signature)
+            for column, found in ((column, self.signatures(column)) for column in self.columns)
+            for index, signature in enumerate(found)
+        ]
+
     def standings(self, column: Column) -> list[Standing]:
         """Where each row stands in a column, in the order of `ordered()`."""
         rows = self.ordered()

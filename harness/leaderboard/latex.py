@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from harness.leaderboard.escaping import one_line
-from harness.leaderboard.frame import Board, Cell, Column, Row, Standing, letter
+from harness.leaderboard.frame import Board, Cell, Column, Row, Standing
 from harness.leaderboard.markdown import count_text, notes
 
 _SPECIAL = {
@@ -114,9 +114,7 @@ def _interval(cell: Cell | None, column: Column) -> str:
 def _signatures(board: Board) -> list[str]:
     """How each number was made, a paragraph a signature below the table."""
     lines = []
-    for column in board.columns:
-        found = board.signatures(column)
-        for index, signature in enumerate(found):
-            mark = rf"\textsuperscript{{{letter(index)}}}" if len(found) > 1 else ""
-            lines.append(rf"\par\raggedright{{\scriptsize {latex(column.label)}{mark}: \texttt{{{latex(signature)}}}}}")
+    for column, which, signature in board.all_signatures():
+        mark = rf"\textsuperscript{{{which}}}" if which else ""
+        lines.append(rf"\par\raggedright{{\scriptsize {latex(column.label)}{mark}: \texttt{{{latex(signature)}}}}}")
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.leaderboard.escaping import markdown
-from harness.leaderboard.frame import Board, Column, Row, Standing, letter
+from harness.leaderboard.frame import Board, Column, Row, Standing
 from harness.leaderboard.published import RULE, PublishedTable, facts, value_text
 
 CAUTION = "†"
@@ -175,9 +175,7 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], left: set[int])
 
 def _signatures(board: Board) -> str:
     lines = []
-    for column in board.columns:
-        found = board.signatures(column)
-        for index, signature in enumerate(found):
-            mark = f" <sup>{letter(index)}</sup>" if len(found) > 1 else ""
-            lines.append(f"- {markdown(column.label)}{mark}: {markdown(signature)}")
+    for column, which, signature in board.all_signatures():
+        mark = f" <sup>{which}</sup>" if which else ""
+        lines.append(f"- {markdown(column.label)}{mark}: {markdown(signature)}")
     return "How each number was made:\n\n" + "\n".join(lines) if lines else ""

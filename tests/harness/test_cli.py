@@ -86,3 +86,23 @@ def test_what_a_user_can_mend_is_a_sentence_and_exit_code_1(tmp_path: Path, argu
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a b"}\n', encoding="utf-8")
+    assert seetell("score", "a.jsonl", "--metrics", "length", cwd=tmp_path).returncode == 0
+    [suite] = (each.name for each in (tmp_path / "results/runs").iterdir())
+    for arguments, code, place in (
+        (["leaderboard", "--format", "md", "--out", "file/below"], 1, "file"),
+        (["leaderboard", "--format", "md", "--out", "folder"], 1, "folder"),
+        (["score", "a.jsonl", "--metrics", "length", "--results", "file"], 1, "file/runs"),
+        (["gate", suite, "--accept", "--baseline", "file/below"], 2, "file"),  # 1 would mean: something is worse
+    ):
+        done = seetell(*arguments, cwd=tmp_path)
+        assert done.returncode == code, (arguments, done.stderr)
+        assert f"error: {place}" in done.stderr
+        assert " cannot be used (" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert (tmp_path / "file").read_bytes() == b""

@@ -50,6 +50,7 @@ def test_a_metric_under_two_labels_has_two_columns(tmp_path: Path) -> None:
     assert "Diversity (published)" in render([board], "html")
     found = compare_runs(*(ScoredRun.load(each.folder) for each in imported), by="rep-3:published", permutations=20)
     assert [each.output for each in found.differences if each.compared] == list(scores)
+    assert [each.field for each in found.changes] == ["label"], "what differs are the texts, not a setting"
 
 
 def test_two_metrics_that_report_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

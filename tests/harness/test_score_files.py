@@ -179,6 +179,8 @@ def test_paths_among_options_start_where_the_command_is_given(tmp_path: Path) ->
     asked = ("a.json", "--metrics", "chair", "--set", "chair.instances=here/instances.json")
     found = scores_of(*asked, cwd=tmp_path, code=2)["a"]["chair-i"]["unavailable"]
     assert str(tmp_path / "here" / "instances.json") in found
+    shown = seetell("score", *asked, cwd=tmp_path)  # a dash in the table has its reason beside it, once
+    assert (shown.returncode, shown.stderr.count(f"chair-i, chair-s unavailable: {found}")) == (2, 1)
 
 
 def test_what_is_wrong_is_in_the_json_and_in_the_exit_code(tmp_path: Path) -> None:
