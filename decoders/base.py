@@ -111,23 +111,21 @@ class Models:
     def lm(self) -> LanguageModel:
         """The language model."""
         if self.language_model is None:
-            raise NeedMissing(
-                "this decoder needs a language model; name one under [models] language_model in the suite"
-            )
+            raise NeedMissing("this needs a language model; name one under [models] language_model in the suite")
         return self.language_model
 
     @property
     def clip(self) -> ImageTextModel:
         """The image-text model."""
         if self.image_text is None:
-            raise NeedMissing("this decoder needs an image-text model; name one under [models] image_text in the suite")
+            raise NeedMissing("this needs an image-text model; name one under [models] image_text in the suite")
         return self.image_text
 
     @property
     def index(self) -> CaptionIndex:
         """The index of captions that retrieval chooses from."""
         if self.caption_index is None:
-            raise NeedMissing("this decoder needs captions to choose from; name them under [captions] in the suite")
+            raise NeedMissing("this needs captions to choose from; name them under [captions] in the suite")
         return self.caption_index
 
     @property
