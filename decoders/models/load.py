@@ -215,64 +215,54 @@ def _prepare(dtype: str, device: str) -> torch.dtype:
 
 
 def _read_language_model(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> LanguageModel:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModelForCausalLM
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            files.folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=weights,
-            output_loading_info=True,
-        )  # fmt: skip
-    except _UNREADABLE as error:
-        raise ModelMismatch(
-            f"{name} cannot be loaded as a causal language model ({_first_line(error)}); expected a folder written by "
-            f"save_pretrained of a model and its fast tokenizer, in {files.folder}"
-        ) from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    lacking = sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"])
-    if lacking:  # transformers would go on with random numbers in their place
-        raise ModelMismatch(
-            f"the weights of {name} lack {len(lacking)} tensors or have them in other shapes, such as {lacking[0]}; "
-            "download or save the model again"
-        )
+    model, tokenizer, lacking = _from_pretrained(AutoModelForCausalLM, "causal language model", name, files, weights)
+    _check_whole(name, lacking)
     return LanguageModel(pack_language_model(model.to(device)), tokenizer, name=name, digest=files.digest, dtype=dtype)
 
 
 def _read_sentence_encoder(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> SentenceEncoder:
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
+
+    model, tokenizer, lacking = _from_pretrained(AutoModel, "sentence encoder", name, files, weights)
+    # Checkpoints of masked language models come without a pooler, which matters only to those who pool with it.
+    _check_whole(name, [key for key in lacking if not key.startswith("pooler.")])
+    pooler = getattr(model, "pooler", None) is not None and not lacking
+    return SentenceEncoder(model.to(device), tokenizer, name=name, digest=files.digest, dtype=dtype, pooler=pooler)
+
+
+def _from_pretrained(kind: Any, what: str, name: str, files: Files, weights: torch.dtype) -> tuple[Any, Any, list[str]]:
+    """A transformers model of a kind, its tokenizer, and the tensors that its files lack or have in another shape."""
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
-        model, report = AutoModel.from_pretrained(
+        model, report = kind.from_pretrained(
             files.folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=weights,
             output_loading_info=True,
         )  # fmt: skip
     except _UNREADABLE as error:
         raise ModelMismatch(
-            f"{name} cannot be loaded as a sentence encoder ({_first_line(error)}); expected a folder written by "
+            f"{name} cannot be loaded as a {what} ({_first_line(error)}); expected a folder written by "
             f"save_pretrained of a model and its fast tokenizer, in {files.folder}"
         ) from error
     finally:
         if bars:
             logging.enable_progress_bar()
-    # Checkpoints of masked language models come without a pooler, which matters only to those who pool with it.
-    absent = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
-    lacking = [key for key in absent if not key.startswith("pooler.")]
+    return model, tokenizer, sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+
+
+def _check_whole(name: str, lacking: list[str]) -> None:
+    """Refuse a model that transformers would go on with, random numbers in place of what is not there."""
     if lacking:
         raise ModelMismatch(
             f"the weights of {name} lack {len(lacking)} tensors or have them in other shapes, such as {lacking[0]}; "
             "download or save the model again"
         )
-    pooler = getattr(model, "pooler", None) is not None and not absent
-    return SentenceEncoder(model.to(device), tokenizer, name=name, digest=files.digest, dtype=dtype, pooler=pooler)
 
 
 def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, device: str) -> ImageTextModel:

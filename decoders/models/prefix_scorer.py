@@ -72,13 +72,8 @@ class PrefixScorer:
         tree = plan(ids.cpu().numpy(), ends.cpu().numpy(), rows, self._paths)
         heads = self._layers[0].heads
         shape = (len(tree.paths), heads, tree.paths.shape[1], self._tower.positional_embedding.shape[1] // heads)
-        store = [
-            (
-                torch.zeros(shape, dtype=self._dtype, device=self._device),
-                torch.zeros(shape, dtype=self._dtype, device=self._device),
-            )
-            for _ in self._layers
-        ]
+        where: dict[str, Any] = {"dtype": self._dtype, "device": self._device}
+        store = [(torch.zeros(shape, **where), torch.zeros(shape, **where)) for _ in self._layers]
         budget = _TOKENS if self._device.type == "cpu" else _TOKENS_ELSEWHERE
         found = torch.cat([self._run(tree, first, last, store) for first, last in _chunks(tree, budget)])
         self._paths, self._store = tree.paths, store
