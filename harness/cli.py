@@ -63,9 +63,9 @@ def run(
         device: auto, cpu, cuda, cuda:1, ...
         score: Score each run that is complete.
     """
-    from harness import commands
+    from harness.commands import running
 
-    return commands.run(suite, only, limit, batch_size, device, score, results, as_json)
+    return running.run(suite, only, limit, batch_size, device, score, results, as_json)
 
 
 @app.command
@@ -98,7 +98,7 @@ def score(
         fresh: Compute every metric again, even if nothing has changed since the last time.
         device: auto, cpu, cuda, cuda:1, ...
     """
-    from harness import commands
+    from harness.commands import running
 
     if all(_holds_outputs(target) for target in targets):
         from harness import score_files
@@ -112,7 +112,7 @@ def score(
     if references is not None or common:
         flag = "--references" if references is not None else "--common"
         raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
-    return commands.score(targets, only, fresh, device, results, as_json)
+    return running.score(targets, only, fresh, device, results, as_json)
 
 
 @app.command
@@ -136,9 +136,9 @@ def leaderboard(
         format: Print this format on standard output, or into --out.
         out: File to write instead of standard output.
     """
-    from harness import commands
+    from harness.commands import running
 
-    return commands.leaderboard(suites, "json" if as_json else format, out, results)
+    return running.leaderboard(suites, "json" if as_json else format, out, results)
 
 
 @app.command
@@ -174,10 +174,10 @@ def compare(
         out: File to write instead of standard output.
         device: For --common, where metrics use a model: auto, cpu, cuda, ...
     """
-    from harness import commands
+    from harness.commands import judging
 
     format = "json" if as_json else format
-    return commands.compare(first, second, correction, by, common, permutations, seed, format, out, device, results)
+    return judging.compare(first, second, correction, by, common, permutations, seed, format, out, device, results)
 
 
 @app.command
@@ -210,26 +210,26 @@ def gate(
         markdown: Print Markdown on standard output, for a pull request.
         junit: Also write JUnit XML into this file.
     """
-    from harness import commands
+    from harness.commands import judging
 
     format = "json" if as_json else "md" if markdown else "table"
-    return commands.gate(suite, baseline, margin, only, accept, seed, format, junit, results)
+    return judging.gate(suite, baseline, margin, only, accept, seed, format, junit, results)
 
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> int:
     """Show the suites, decoders, metrics and data sets that are installed, plug-ins included."""
-    from harness import commands
+    from harness.commands import machine
 
-    return commands.list_(as_json)
+    return machine.list_(as_json)
 
 
 @app.command
 def doctor(*, as_json: AsJson = False) -> int:
     """Check this machine: one line a check, and the command that mends what is wrong."""
-    from harness import commands
+    from harness.commands import machine
 
-    return commands.doctor(as_json)
+    return machine.doctor(as_json)
 
 
 @bench.command(name="decoders")
@@ -256,9 +256,9 @@ def bench_decoders(
         repeats: How often; the median counts. One more is run first to warm up.
         device: auto, cpu, cuda, cuda:1, ...
     """
-    from harness import commands
+    from harness.commands import benches
 
-    return commands.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
+    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
 
 
 @bench.command(name="metrics")
@@ -280,9 +280,9 @@ def bench_metrics(
         metrics: Some of bleu, meteor, rouge-l, cider; all by default.
         references: For files without references: where they are.
     """
-    from harness import commands
+    from harness.commands import benches
 
-    return commands.bench_metrics(files, metrics, references, as_json)
+    return benches.bench_metrics(files, metrics, references, as_json)
 
 
 @app.command
@@ -299,9 +299,9 @@ def prefetch(
         what: spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.
         mirror: Address of a folder that holds the same files, instead of where they come from.
     """
-    from harness import commands
+    from harness.commands import machine
 
-    return commands.prefetch(what, mirror, as_json)
+    return machine.prefetch(what, mirror, as_json)
 
 
 @bench.command(name="published")
@@ -351,9 +351,9 @@ def bench_published(
         format: How to show it.
         out: File to write instead of standard output.
     """
-    from harness import commands
+    from harness.commands import benches
 
-    return commands.bench_published(
+    return benches.bench_published(
         scenarios, batch_sizes, k, new_tokens, images, published_images, repeats, memory, dtype, device, threads,
         language_model, image_text, "json" if as_json else format, out,
     )  # fmt: skip
@@ -381,9 +381,9 @@ def train_toybox(
         parts: Which models.
         seed: Everything random follows from it.
     """
-    from harness import commands
+    from harness.commands import machine
 
-    return commands.train_toybox(out, parts, seed, as_json)
+    return machine.train_toybox(out, parts, seed, as_json)
 
 
 def _holds_outputs(target: str) -> bool:

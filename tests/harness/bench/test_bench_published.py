@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from decoders.base import Limits
-from harness import commands
 from harness.bench import report
 from harness.bench.meters import Part
 from harness.bench.pictures import picture_files, pictures
 from harness.bench.published import SCENARIOS, Contestant, Setup, _figures, choose, measure, title
+from harness.commands import benches
 from harness.errors import SeeTellError, SuiteError
 from tests.harness.test_cli import seetell
 
@@ -83,7 +83,7 @@ def bench_published(*names: str, **given: Any) -> int:
         "dtype": "float32", "device": "cpu", "threads": None, "language_model": None, "image_text": None,
         "format": "table", "out": None,
     }  # fmt: skip
-    return commands.bench_published(names, **{**flags, **given})
+    return benches.bench_published(names, **{**flags, **given})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""`run`, `score` and `leaderboard` of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import console
+from harness.cli import DONE, SOME_FAILED, USER_ERROR
+from harness.commands.flags import check_positive, chosen_labels, deliver
+from harness.errors import SuiteError
+from harness.spec import Suite
+from harness.store import Results
+
+if TYPE_CHECKING:  # what they import would make `seetell list` slow
+    from harness.score import Score
+
+
+def run(
+    name: str,
+    only: Sequence[str],
+    limit: int | None,
+    batch_size: int | None,
+    device: str,
+    with_scores: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """`seetell run`."""
+    check_positive({"--limit": limit, "--batch-size": batch_size})
+    from harness.executor import InlineExecutor, pick_device
+    from harness.run import Digests, decode, load_examples, plan
+
+    suite = Suite.load(name)
+    chosen = chosen_labels(suite, only)
+    with console.progress_bar(f"reading {suite.name}"):
+        examples = load_examples(suite)
+        digests = Digests(suite, examples)
+        plans = [plan(suite, label, examples, digests=digests) for label in chosen]  # all, before any hour is spent
+    evaluator = None
+    if with_scores:
+        from harness.evaluate import Evaluator
+
+        evaluator = Evaluator(suite, examples, digests, pick_device(device))
+    store = Results(results)
+    report: list[dict[str, Any]] = []
+    failed = False
+    for planned in plans:
+        label = planned.spec.label
+        with console.progress_bar(f"{suite.name}/{label}: decoding") as progress:
+            outcome = decode(
+                planned,
+                suite,
+                store,
+                executor=InlineExecutor(console.say),
+                batch_size=batch_size,
+                limit=limit,
+                device=device,
+                progress=progress,
+            )
+        console.say(f"{suite.name}/{label}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
+        failed = failed or bool(outcome.failures)
+        entry: dict[str, Any] = {
+            "suite": suite.name,
+            "decoder": label,
+            "identity": outcome.identity,
+            "folder": str(outcome.folder.path),
+            "total": outcome.total,
+            "decoded": outcome.decoded,
+            "failed": len(outcome.failures),
+            "complete": outcome.complete,
+        }
+        if evaluator is not None and outcome.complete:
+            with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
+                scores = evaluator.score(outcome.folder, progress=progress)
+            entry["scores"] = [each.to_json() for each in scores]
+            _say_cautions(f"{suite.name}/{label}", scores)
+        report.append(entry)
+    if as_json:
+        console.emit({"runs": report})
+    else:
+        _next_step(suite, report, results)
+    return SOME_FAILED if failed else DONE
+
+
+def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, results: Path, as_json: bool) -> int:
+    """`seetell score`."""
+    from harness.evaluate import Evaluator
+    from harness.executor import pick_device
+    from harness.run import Digests, load_examples, plan
+
+    if len(names) > 1:
+        raise SuiteError(
+            f"{', '.join(names)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv or .gz"
+        )
+    name = names[0]
+    suite = Suite.load(name)
+    chosen = chosen_labels(suite, only)
+    examples = load_examples(suite)
+    digests = Digests(suite, examples)
+    evaluator = Evaluator(suite, examples, digests, pick_device(device))
+    store = Results(results)
+    report = []
+    folders = {label: store.run(plan(suite, label, examples, digests=digests).spec) for label in chosen}
+    evaluator.expect(list(folders.values()), fresh=fresh)
+    for label, folder in folders.items():
+        if not folder.complete:
+            console.say(f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}` does it")
+            continue
+        with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
+            scores = evaluator.score(folder, fresh=fresh, progress=progress)
+        _say_cautions(f"{suite.name}/{label}", scores)
+        report.append({"suite": suite.name, "decoder": label, "scores": [each.to_json() for each in scores]})
+    if as_json:
+        console.emit({"runs": report})
+    elif report:
+        leaderboard([suite.name], "table", None, results)
+    return DONE if report else USER_ERROR
+
+
+def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, results: Path) -> int:
+    """`seetell leaderboard`."""
+    from harness.leaderboard import FORMATS, render
+    from harness.leaderboard.collect import boards
+    from harness.leaderboard.terminal import show
+    from harness.store import write_bytes
+
+    store = Results(results)
+    found = boards(store, suites)
+    if out is not None and format in (None, "table"):
+        format = out.suffix.lstrip(".").lower()
+        if format not in FORMATS:
+            raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(FORMATS)}")
+    if format in (None, "table"):
+        for board in found:
+            show(board)
+    if format is None:
+        for each in FORMATS:
+            write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
+        console.say(f"The leaderboard to open: {(store.leaderboard / 'leaderboard.html').resolve()}")
+    elif format != "table":
+        deliver(render(found, format), out)
+    return DONE
+
+
+def _say_cautions(run: str, scores: Sequence[Score]) -> None:
+    for caution in dict.fromkeys(each.caution for each in scores if each.caution):
+        console.say(f"{run}: {caution}")
+
+
+def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
+    if any("scores" in entry for entry in report):
+        where = "" if results == Path("results") else f" --results {results}"
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{where}`")
