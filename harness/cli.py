@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ app = App(
 
     Start with `seetell run toybox-plain` (no download, a minute), then `seetell leaderboard toybox-plain`.
     """,
+    version=lambda: metadata.version("seetell"),
     version_flags=["--version"],
 )
 train = App(name="train", help="Train models: the embedded Toybox world's own, from nothing.")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,10 @@ def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
     assert done.stdout.strip()
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert seetell("--version").stdout.strip() == metadata.version("seetell") != "0.0.0"
 
 
 def test_list_tells_everything_that_is_installed() -> None:
