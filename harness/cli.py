@@ -48,6 +48,9 @@ def run(
     limit: int | None = None,
     batch_size: int | None = None,
     device: str = "auto",
+    engine: Literal["inline", "ray"] = "inline",
+    address: str | None = None,
+    workers: int | None = None,
     score: bool = True,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
@@ -63,11 +66,16 @@ def run(
         limit: Only the first so many examples: a quick look. The run stays incomplete and is not ranked.
         batch_size: Examples decoded together; the suite's own by default. It changes the speed, never the text.
         device: auto, cpu, cuda, cuda:1, ...
+        engine: Who decodes: this process, or workers on a Ray cluster. The results are the same (docs/scaling.md).
+        address: For ray: of a running cluster, such as auto or host:6379; one is started on this machine by default.
+        workers: For ray: how many; by default one a GPU, or one a processor where there is no GPU.
         score: Score each run that is complete.
     """
     from harness.commands import running
+    from harness.commands.engines import Engine
 
-    return running.run(suite, only, limit, batch_size, device, score, results, as_json)
+    who = Engine(engine, address, workers)
+    return running.run(suite, only, limit, batch_size, device, who, score, results, as_json)
 
 
 @app.command

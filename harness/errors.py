@@ -17,6 +17,8 @@ decoders.errors.SeeTellError
 │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
 ├── DecoderFailed            a decoder's own exception, or an answer that breaks the contract
 ├── OutOfMemory              not even one example fits the device
+├── ClusterError             a Ray cluster that cannot be used as it is
+│   └── WorkerLost           workers die over the same examples again and again
 └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
 """
 
@@ -25,6 +27,7 @@ from decoders.errors import ModelMismatch, ModelNotFound, NeedMissing, PromptToo
 __all__ = [
     "BrokenPlugin",
     "ClashingPlugins",
+    "ClusterError",
     "DataError",
     "DecoderFailed",
     "IncomparableRuns",
@@ -45,6 +48,7 @@ __all__ = [
     "SuiteError",
     "UnknownPlugin",
     "UnreadableImage",
+    "WorkerLost",
 ]
 
 
@@ -110,3 +114,11 @@ class DecoderFailed(SeeTellError):
 
 class OutOfMemory(SeeTellError):
     """Even one example at a time does not fit the device."""
+
+
+class ClusterError(SeeTellError):
+    """A Ray cluster that cannot be reached, has no room, or runs other versions."""
+
+
+class WorkerLost(ClusterError):
+    """Several workers died over the same examples."""
