@@ -254,27 +254,33 @@ def bench_decoders(
     /,
     *,
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    examples: int = 16,
-    batch_size: int = 16,
+    examples: int = 32,
+    batch_sizes: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     repeats: int = 3,
+    memory: bool = True,
+    keep: bool = True,
     device: str = "auto",
+    results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Measure how fast each decoder of a suite is, image encoding included.
+    """Measure how fast each decoder of a suite is, image encoding included, and keep it for the leaderboard.
 
-    The figures of one run compare with each other and with no other run's.
+    Decoders take turns; the figures of one session compare with each other, and are never ranked with another machine's.
+    "ZeroCap = 1" is the paper's speed column. `seetell bench published` holds decoders against the published programs.
 
     Args:
         suite: A packaged suite or the path of a TOML file.
         only: Decoders to measure, by their label; all of them by default.
-        examples: How many examples each decodes.
-        batch_size: Examples decoded together.
-        repeats: How often; the median counts. One more is run first to warm up.
+        examples: How many examples each decodes in a pass, or as many as the largest batch.
+        batch_sizes: Examples decoded together, as in 1,8,32; the suite's own by default. Tables show the largest.
+        repeats: How often; the median counts. One more is run first, to warm up and to count operations.
+        memory: Also measure peak memory, in a process of its own for each decoder (some seconds each).
+        keep: Write the figures to speed/SUITE.json in the results folder, from where the leaderboard takes them.
         device: auto, cpu, cuda, cuda:1, ...
     """
     from harness.commands import benches
 
-    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
+    return benches.bench_decoders(suite, only, examples, batch_sizes, repeats, memory, keep, device, results, as_json)
 
 
 @bench.command(name="metrics")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,9 @@ SHARD = 512
 
 _LOOK_AROUND = 2.0
 """Seconds between looks at whether machines have come."""
+
+_KNOCK = 10.0
+"""Seconds that a cluster's address has to answer."""
 
 _PATIENCE = 20.0
 """Seconds without any worker after which the user is told."""
@@ -314,14 +318,26 @@ class RayExecutor:
         else:
             settings |= {"address": self._address}
         try:
+            _knock(self._address)
             ray.init(**settings)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"the Ray cluster at {self._address or 'this machine'} cannot be reached ({error}); start one with "
                 "`ray start --head`, or leave --address out to have one here"
             ) from error
         self._ray = ray
         self._here = ray.get_runtime_context().get_node_id()
+
+
+def _knock(address: str | None) -> None:
+    """See whether anybody listens at `host:port`; Ray itself would try for five minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
 
 
 def _name(item: Task | Sample) -> str:
