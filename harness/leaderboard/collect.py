@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from decoders.base import Need
 from harness import registry
@@ -16,6 +18,8 @@ from harness.groups import Letters, enough_permutations, suite_groups
 from harness.imported import IMPORTED
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
 from harness.leaderboard.published import with_published
+from harness.leaderboard.reproduce import command
+from harness.leaderboard.speeds import SPEED_COLUMNS, headline_speed, speed_cells
 from harness.paired import SIGNIFICANCE
 from harness.provenance import seetell_version
 from harness.published import read_published
@@ -24,6 +28,7 @@ from harness.run import CONSTANT, load_examples
 from harness.score import Score
 from harness.scored import ScoredRun
 from harness.spec import RunSpec, Suite
+from harness.speed import Speed, read_speed
 from harness.store import Record, Results, RunFolder
 
 CORRECTION: Correction = "holm"
@@ -64,6 +69,31 @@ LABELS = {
 """How the field writes a metric's name; others are shown under their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunMaterial:
+    """One run with all that a page about it says."""
+
+    row: Row
+    folder: RunFolder
+    content: Mapping[str, Any]
+    """What run.json says."""
+    scores: tuple[Score, ...]
+    records: tuple[Record, ...]
+    """What it said to each example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A board with what stands behind it."""
+
+    board: Board
+    runs: tuple[RunMaterial, ...] = ()
+    """In the order of `board.rows`; none for a suite of which there are published numbers only."""
+    examples: tuple[Example, ...] = ()
+    """None where the suite's data is no longer where it was."""
+    speeds: tuple[Speed, ...] = ()
+
+
 def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
     """One board a suite that has runs, with what was published about it.
 
@@ -73,6 +103,20 @@ def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
 
     Raises:
         StoreError: there is nothing, or nothing of a suite that was asked for; or published numbers are not valid.
+    """
+    return [each.board for each in materials(results, suites)]
+
+
+def materials(results: Results, suites: Sequence[str] = (), *, shown: int = SHOWN_EXAMPLES) -> list[Material]:
+    """The same boards with their runs and examples.
+
+    Args:
+        results: as for `boards`.
+        suites: as for `boards`.
+        shown: how many examples a board holds with pictures.
+
+    Raises:
+        StoreError: as for `boards`; or a file of speeds is not valid.
     """
     by_suite: dict[str, list[RunFolder]] = {}
     for folder in results.runs():
@@ -86,16 +130,18 @@ def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
             raise StoreError(
                 f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, [*by_suite, *known])}"
             )
-    measured = [_board(by_suite[suite]) for suite in suites or sorted(by_suite) if suite in by_suite]
-    found = with_published(measured, published)
-    return (
-        sorted((each for each in found if each.suite in suites), key=lambda each: suites.index(each.suite))
-        if suites
-        else found
-    )
+    chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
+    measured = [_material(by_suite[suite], read_speed(results, suite), shown) for suite in chosen]
+    found = with_published([each.board for each in measured], published)
+    whole = [replace(each, board=board) for each, board in zip(measured, found, strict=False)]
+    whole += [Material(board) for board in found[len(measured) :]]
+    if not suites:
+        return whole
+    wanted = [each for each in whole if each.board.suite in suites]
+    return sorted(wanted, key=lambda each: suites.index(each.board.suite))
 
 
-def _board(folders: Sequence[RunFolder]) -> Board:
+def _material(folders: Sequence[RunFolder], speeds: Sequence[Speed], shown: int) -> Material:
     described = [(folder, folder.describe()) for folder in folders]
     suite = Suite.model_validate(
         max((content for _, content in described), key=lambda content: content["created"])["suite"]
@@ -104,18 +150,18 @@ def _board(folders: Sequence[RunFolder]) -> Board:
     scores = {folder: stored_scores(folder.scores() or {"metrics": {}}) for folder, _ in described}
     letters, grouping = _letters(folders)
     rows = [
-        _row(folder, RunSpec.model_validate(content["spec"]), answers[folder], scores[folder], letters)
+        _row(folder, content, answers[folder], scores[folder], letters, headline_speed(speeds, content["identity"]))
         for folder, content in described
     ]
     examples = _examples(suite)
     environment = described[0][1]["environment"]
     ids = {record.example_id for records in answers.values() for record in records}
-    return Board(
+    board = Board(
         suite=suite.name,
         task=suite.task,
-        columns=_columns(list(scores.values())),
+        columns=(*_columns(list(scores.values())), *_speed_columns(rows)),
         rows=tuple(rows),
-        examples=_views(examples, [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
+        examples=_views(examples[:shown], [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
         description=suite.title,
         models={part.replace("_", " "): name for part, name in suite.models.model_dump().items() if name},
         examples_total=len(examples) or len(ids),
@@ -125,6 +171,11 @@ def _board(folders: Sequence[RunFolder]) -> Board:
         intervals=_intervals(list(scores.values())),
         grouping=grouping,
     )
+    runs = tuple(
+        RunMaterial(row, folder, content, tuple(scores[folder]), tuple(answers[folder]))
+        for row, (folder, content) in zip(rows, described, strict=True)
+    )
+    return Material(board, runs, tuple(examples), tuple(speeds))
 
 
 def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Grouping | None]:
@@ -142,14 +193,15 @@ def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Group
 
 def _row(
     folder: RunFolder,
-    spec: RunSpec,
+    content: Mapping[str, Any],
     records: Sequence[Record],
     scores: Sequence[Score],
     letters: Mapping[str, Letters],
+    speed: Speed | None,
 ) -> Row:
+    spec = RunSpec.model_validate(content["spec"])
     failed = sum(record.failure is not None for record in records)
     kind, config = _kind_and_config(spec)
-    total = folder.describe()["answers"]
     return Row(
         suite=spec.suite,
         decoder=spec.label,
@@ -168,14 +220,16 @@ def _row(
                 score.no_interval,
             )
             for score in scores
-        },
+        }
+        | speed_cells(speed),
         decoded=len(records) - failed,
         failed=failed,
-        total=total,
+        total=content["answers"],
         complete=folder.complete,
         config=config,
         kind=kind,
         note=f"{spec.draws} draws" if spec.draws > 1 else "",
+        reproduce=command(spec, Suite.model_validate(content["suite"])),
     )
 
 
@@ -201,6 +255,10 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
     )
 
 
+def _speed_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    return tuple(column for column in SPEED_COLUMNS if any(column.name in row.cells for row in rows))
+
+
 def _column_label(output: str) -> str:
     """`CIDEr` for `cider`, `CIDEr (strict)` for that of a metric under the label `strict`."""
     name, under, label = output.partition(":")
@@ -221,8 +279,8 @@ def _examples(suite: Suite) -> list[Example]:
 
 
 def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Record]]]) -> tuple[ExampleView, ...]:
-    """The first examples with what every run said to them, in the order of the runs and draws."""
-    said: dict[str, list[Answer]] = {example.id: [] for example in examples[:SHOWN_EXAMPLES]}
+    """Examples with what every run said to them, in the order of the runs and draws."""
+    said: dict[str, list[Answer]] = {example.id: [] for example in examples}
     for row, records in runs:
         for record in records:
             if record.example_id in said:
@@ -230,7 +288,7 @@ def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Recor
                 said[record.example_id].append(answer)
     return tuple(
         ExampleView(example.id, example.prompt, thumbnail(example), example.references, tuple(said[example.id]))
-        for example in examples[:SHOWN_EXAMPLES]
+        for example in examples
     )
 
 
