@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decoders.base import ImageLike
+from decoders.errors import UnreadableImage
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -17,8 +20,8 @@ class Example:
     """Unique within its dataset; results are joined by it, never by position."""
     prompt: str = ""
     """The example's own words to start from (a story's title); a suite's prompt template may wrap it."""
-    image: Path | bytes | None = None
-    """An image file, or its bytes."""
+    image: ImageLike | None = None
+    """An image file, its bytes, or where to read them."""
     references: tuple[str, ...] = ()
     """What people wrote, as they wrote it."""
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +48,22 @@ class Sample:
     tokens: tuple[int, ...] = ()
     finish: str = ""
     failure: Failure | None = None
+
+
+def read_image(image: ImageLike) -> bytes:
+    """The bytes of an image file, wherever it lies.
+
+    Raises:
+        UnreadableImage: it is not there, or what holds it is damaged.
+    """
+    if isinstance(image, bytes):
+        return image
+    if not isinstance(image, Path):
+        return image.read()
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{image} cannot be read ({error.strerror}); expected an image file") from error
 
 
 def seed_for(identity: str, example_id: str, draw: int) -> int:
