@@ -283,6 +283,35 @@ def bench_decoders(
     return benches.bench_decoders(suite, only, examples, batch_sizes, repeats, memory, keep, device, results, as_json)
 
 
+@bench.command(name="cluster")
+def bench_cluster(
+    suite: str = "toybox-plain",
+    /,
+    *,
+    only: str = "zerocap",
+    workers: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ("1,2",),
+    address: str | None = None,
+    batch_size: int = 4,
+    repeats: int = 3,
+    device: str = "auto",
+    as_json: AsJson = False,
+) -> int:
+    """Measure how well a run spreads over workers, beyond start-up: one worker against this process, several against one.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        only: The decoder, by its label.
+        workers: Numbers of workers, as in 1,2,4.
+        address: Of a running Ray cluster; one is started on this machine by default.
+        batch_size: Examples a worker takes at once.
+        repeats: Passes of each; the median counts.
+        device: auto, cpu, cuda, ...
+    """
+    from harness.commands import benches
+
+    return benches.bench_cluster(suite, only, workers, address, batch_size, repeats, device, as_json)
+
+
 @bench.command(name="metrics")
 def bench_metrics(
     files: Annotated[tuple[str, ...], Parameter(negative="")],

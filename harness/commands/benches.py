@@ -90,6 +90,57 @@ def _show_timings(title: str, timings: Sequence[Timing]) -> None:
     console.show_table(title, header, rows, right=range(1, 9))
 
 
+def bench_cluster(
+    name: str,
+    label: str,
+    workers: Sequence[str],
+    address: str | None,
+    batch_size: int,
+    repeats: int,
+    device: str,
+    as_json: bool,
+) -> int:
+    """`seetell bench cluster`."""
+    check_positive({"--batch-size": batch_size, "--repeats": repeats})
+    numbers = _numbers("--workers", workers)
+    from dataclasses import asdict
+
+    from harness.bench.cluster import measure
+    from harness.executor import pick_device
+    from harness.run import load_examples, plan
+
+    suite = Suite.load(name)
+    [chosen] = chosen_labels(suite, [label])
+    planned = plan(suite, chosen, load_examples(suite))
+    with console.progress_bar(f"{suite.name}/{chosen}: measuring") as progress:
+        found = measure(
+            planned,
+            address=address,
+            workers=numbers,
+            batch_size=batch_size,
+            repeats=repeats,
+            device=pick_device(device),
+            progress=progress,
+        )
+    if as_json:
+        console.emit({"suite": suite.name, "decoder": chosen, "engines": [asdict(each) for each in found]})
+        return DONE
+    rows = [
+        (
+            each.engine if each.engine == "inline" else f"{each.engine}, {each.workers} worker(s)",
+            f"{each.start:.1f}",
+            f"{each.seconds.median:.2f}",
+            f"{each.seconds.low:.2f} to {each.seconds.high:.2f}",
+            f"{each.examples / each.seconds.median:.2f}",
+            f"{each.ratio.median:.2f}x ({each.ratio.low:.2f} to {each.ratio.high:.2f})",
+        )
+        for each in found
+    ]
+    header = ("engine", "first pass s", "a pass s", "range", "texts/s", "against one")
+    console.show_table(f"{suite.name}/{chosen}, {found[0].examples} texts", header, rows, right=range(1, 6))
+    return DONE
+
+
 def bench_published(
     names: Sequence[str],
     batch_sizes: Sequence[str],

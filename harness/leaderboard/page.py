@@ -19,7 +19,18 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.leaderboard.escaping import one_line, printable
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ColumnKind, ExampleView, Row, Standing, letter, share_a_letter
+from harness.leaderboard.frame import (
+    Answer,
+    Board,
+    Cell,
+    Column,
+    ColumnKind,
+    ExampleView,
+    Row,
+    Standing,
+    letter,
+    share_a_letter,
+)
 from harness.leaderboard.markdown import CAUTION, config_text, notes
 from harness.leaderboard.published import RULE, value_text
 

@@ -29,7 +29,7 @@ class Pictures:
         """Args:
         folder: of the site.
         size: longest side, in pixels; larger images are made smaller, never the other way round.
-        """  # noqa: D205, D212, D415
+        """  # noqa: D205
         self._folder = folder
         self._size = size
         self._known: dict[str, Picture] = {}
