@@ -107,6 +107,7 @@ def load_examples(suite: Suite) -> list[Example]:
         DataError: files missing or malformed.
     """
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
+    examples = _counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
     seen: set[str] = set()
@@ -117,6 +118,17 @@ def load_examples(suite: Suite) -> list[Example]:
             )
         seen.add(example.id)
     return examples
+
+
+def _counted(examples: list[Example], suite: Suite) -> list[Example]:
+    """Those that `exclude` and `first` under `[data]` leave."""
+    excluded = set(suite.data.exclude)
+    if unknown := excluded - {example.id for example in examples}:
+        raise SuiteError(
+            f"[data] exclude of suite {suite.name!r} names {len(unknown)} examples that the data does not have, such as "
+            f"{min(unknown)!r}; expected ids of examples"
+        )
+    return [example for example in examples if example.id not in excluded][: suite.data.first]
 
 
 def labels(suite: Suite) -> dict[str, DecoderRef]:
@@ -161,8 +173,8 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         data_digest=digests.data,
         captions_digest=digests.captions_digest if Need.INDEX in plugin.needs else None,
         prompt=suite.text.prompt,
-        max_new_tokens=suite.text.max_new_tokens,
-        max_length=suite.text.max_length,
+        max_new_tokens=ref.max_new_tokens or suite.text.max_new_tokens,
+        max_length=None if ref.max_new_tokens else suite.text.max_length,
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
