@@ -36,6 +36,15 @@ app.command(bench)
 
 ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
+Settings = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        consume_multiple=True,
+        negative="",
+        help="Change a value of the suite, such as magic.beta=1.5, text.max_length=20 or run.seed=1; written as in TOML.",
+    ),
+]
 RESULTS = Path("results")
 
 
@@ -49,13 +58,16 @@ def run(
     batch_size: int | None = None,
     device: str = "auto",
     score: bool = True,
+    settings: Settings = (),
+    offline: Annotated[bool, Parameter(negative="")] = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
     """Decode a suite with each of its decoders, then score what they said.
 
     What is on disk already is not decoded again, so running the same command once more goes on where it stopped.
-    Exit code 2 means: finished, but some examples failed (the summary says which).
+    Exit code 2 means: finished, but some examples failed (the summary says which). What is run with --set lies beside the
+    suite's own runs; `leaderboard`, `score`, `compare` and `gate` find it with the same --set.
 
     Args:
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
@@ -64,10 +76,11 @@ def run(
         batch_size: Examples decoded together; the suite's own by default. It changes the speed, never the text.
         device: auto, cpu, cuda, cuda:1, ...
         score: Score each run that is complete.
+        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import running
 
-    return running.run(suite, only, limit, batch_size, device, score, results, as_json)
+    return running.run(suite, only, limit, batch_size, device, score, settings, offline, results, as_json)
 
 
 @app.command
@@ -94,7 +107,8 @@ def score(
         targets: A packaged suite, the path of a TOML file, or files of outputs.
         only: Decoders of the suite to score, by their label; all of them by default.
         metrics: For files: metrics to compute, such as bleu,cider; by default what fits captions or stories.
-        settings: For files: options of metrics, such as repetition.impl=simctg.
+        settings: Of a suite: what it was run with, such as magic.beta=1.5. For files: options of metrics, such as
+            repetition.impl=simctg.
         references: For files without references: where they are (COCO annotations, or any of the formats above).
         common: For files: score all systems on the examples that every one of them answered.
         fresh: Compute every metric again, even if nothing has changed since the last time.
@@ -108,13 +122,12 @@ def score(
         if only:
             raise SuiteError("--only is for suites; of files, name those that are to be scored")
         return score_files.score_files(targets, metrics, settings, references, common, fresh, device, results, as_json)
-    if settings or metrics:
-        flag = "--set" if settings else "--metrics"
-        raise SuiteError(f"{flag} is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
+    if metrics:
+        raise SuiteError("--metrics is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
     if references is not None or common:
         flag = "--references" if references is not None else "--common"
         raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
-    return running.score(targets, only, fresh, device, results, as_json)
+    return running.score(targets, only, fresh, device, settings, results, as_json)
 
 
 @app.command
@@ -126,12 +139,14 @@ def leaderboard(
         Literal["table", "html", "md", "csv", "json", "tex"] | None, Parameter(name=["--format", "-f"])
     ] = None,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    settings: Settings = (),
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
     """Rank the scored runs: a table here, or a page, Markdown, CSV, JSON or LaTeX.
 
-    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table.
+    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table. Runs that were made
+    with --set are shown with the same --set, and left out otherwise.
 
     Args:
         suites: Suites to show, by name; every one that has runs by default.
@@ -140,7 +155,7 @@ def leaderboard(
     """
     from harness.commands import running
 
-    return running.leaderboard(suites, "json" if as_json else format, out, results)
+    return running.leaderboard(suites, "json" if as_json else format, out, settings, results)
 
 
 @app.command
@@ -157,6 +172,7 @@ def compare(
     format: Annotated[Literal["table", "md", "html", "json"], Parameter(name=["--format", "-f"])] = "table",
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     device: str = "auto",
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative="")] = (),
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -175,11 +191,15 @@ def compare(
         format: How to show it.
         out: File to write instead of standard output.
         device: For --common, where metrics use a model: auto, cpu, cuda, ...
+        settings: What the second run was made with, such as magic.beta=1.5; the first is the suite's own. So
+            `seetell compare mscoco/magic mscoco/magic --set magic.beta=1.5` says what the setting changes.
     """
     from harness.commands import judging
 
     format = "json" if as_json else format
-    return judging.compare(first, second, correction, by, common, permutations, seed, format, out, device, results)
+    return judging.compare(
+        first, second, correction, by, common, permutations, seed, format, out, device, settings, results
+    )
 
 
 @app.command
@@ -194,6 +214,7 @@ def gate(
     seed: int = 0,
     markdown: Annotated[bool, Parameter(negative="")] = False,
     junit: Path | None = None,
+    settings: Settings = (),
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -215,7 +236,7 @@ def gate(
     from harness.commands import judging
 
     format = "json" if as_json else "md" if markdown else "table"
-    return judging.gate(suite, baseline, margin, only, accept, seed, format, junit, results)
+    return judging.gate(suite, baseline, margin, only, accept, seed, format, junit, settings, results)
 
 
 @app.command(name="list")
@@ -244,6 +265,7 @@ def bench_decoders(
     batch_size: int = 16,
     repeats: int = 3,
     device: str = "auto",
+    settings: Settings = (),
     as_json: AsJson = False,
 ) -> int:
     """Measure how fast each decoder of a suite is, image encoding included.
@@ -260,7 +282,7 @@ def bench_decoders(
     """
     from harness.commands import benches
 
-    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
+    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, settings, as_json)
 
 
 @bench.command(name="metrics")

@@ -73,9 +73,7 @@ def settings_of(settings: Iterable[str], label: str) -> tuple[str, ...]:
     """Those of a suite's settings that bear on what one of its decoders says."""
     own = f"decoders.{_quoted(label)}."
     return tuple(
-        each
-        for each in settings
-        if each.startswith(own) or not each.startswith(("decoders.", "sweep.", _SPEED_ONLY))
+        each for each in settings if each.startswith(own) or not each.startswith(("decoders.", "sweep.", _SPEED_ONLY))
     )
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import SuiteError
+from harness.places import data_folder
 from harness.registry import did_you_mean
 from harness.settings import Setting, canonical, parse_settings
-from harness.places import data_folder
 
 DATA_VARIABLE = "$SEETELL_DATA"
 """Stands in a suite for the folder that `seetell prefetch` fills."""
