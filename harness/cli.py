@@ -239,6 +239,36 @@ def gate(
     return judging.gate(suite, baseline, margin, only, accept, seed, format, junit, settings, results)
 
 
+@app.command
+def sweep(
+    suite: str,
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    metric: str | None = None,
+    settings: Settings = (),
+    batch_size: int | None = None,
+    device: str = "auto",
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Try the settings of a suite's [sweep] on its dev split: a ranked table, a picture, and the TOML to paste.
+
+    Every combination is an ordinary run that can be stopped and gone on with. None of them enters a leaderboard, and a dev split
+    that shares an example with the test data is refused.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file, with a [sweep].
+        only: Decoders of the grid, by their label; all of them by default.
+        metric: The number that ranks, such as cider or bleu-4; that of the [sweep] by default.
+        batch_size: Examples decoded together; the suite's own by default.
+        device: auto, cpu, cuda, cuda:1, ...
+    """
+    from harness.commands import sweeping
+
+    return sweeping.sweep(suite, only, metric, settings, batch_size, device, results, as_json)
+
+
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> int:
     """Show the suites, decoders, metrics and data sets that are installed, plug-ins included."""

@@ -103,6 +103,10 @@ class Results:
         """Runs that tried settings on a dev split, where no table looks for a suite's runs."""
         return Results(self.root / "sweeps")
 
+    def sweep_picture(self, suite: str, label: str, output: str) -> Path:
+        """Where the picture of a sweep is put: one for a decoder and a number."""
+        return self.root / "sweeps" / suite / f"{label}-{output.replace(':', '-')}.svg"
+
     @property
     def leaderboard(self) -> Path:
         """Where leaderboards are written."""

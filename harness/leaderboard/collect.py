@@ -140,7 +140,8 @@ def _asked(
     newest = max((content for _, content in described), key=lambda content: content["created"])
     name = newest["suite"]["name"]
     wanted = canonical(parse_settings(settings, newest["suite"], f"suite {name}")) if settings else ()
-    chosen, others = [], []
+    chosen: list[tuple[RunFolder, Mapping[str, Any]]] = []
+    others: list[tuple[RunFolder, Mapping[str, Any]]] = []
     for folder, content in described:
         made_with = content["suite"].get("settings", ())
         label = content["spec"]["label"]
