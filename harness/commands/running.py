@@ -33,7 +33,7 @@ def run(
     """`seetell run`."""
     check_positive({"--limit": limit, "--batch-size": batch_size})
     if offline:  # before anything is imported that might look for a network
-        from harness.offline import cut_off
+        from harness.fetch.offline import cut_off
 
         cut_off()
     from harness.executor import InlineExecutor, pick_device
@@ -42,7 +42,7 @@ def run(
     suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
     if offline:
-        from harness.offline import check_fetched
+        from harness.fetch.offline import check_fetched
 
         with console.progress_bar(f"checking what {suite.name} was given (MB)") as progress:
             said = check_fetched(suite, progress=progress)

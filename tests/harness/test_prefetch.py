@@ -16,8 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import download, prefetch
-from harness.download import Progress
+from harness import prefetch
+from harness.fetch import download
+from harness.fetch.download import Progress
 from harness.errors import DataError
 from harness.metrics.java import CORENLP_JARS
 from harness.prefetch import ARCHIVE, fetch_spice
