@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from decoders.base import ImageLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class Example:
     """Unique within its dataset; results are joined by it, never by position."""
     prompt: str = ""
     """The example's own words to start from (a story's title); a suite's prompt template may wrap it."""
-    image: Path | bytes | None = None
-    """An image file, or its bytes."""
+    image: ImageLike | None = None
+    """An image file, its bytes, or where to read them."""
     references: tuple[str, ...] = ()
     """What people wrote, as they wrote it."""
     meta: Mapping[str, Any] = field(default_factory=dict)

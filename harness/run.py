@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from decoders.base import Need, Prompt
+from decoders.base import ImageLike, Need, Prompt
 from harness import registry
 from harness.datasets.base import Dataset
-from harness.errors import Interrupted, NeedMissing, SuiteError
+from harness.datasets.counts import check_count
+from harness.errors import Interrupted, NeedMissing, SuiteError, UnreadableImage
 from harness.examples import Example, Sample, seed_for
 from harness.executor import Executor, InlineExecutor, Job, Task, pick_device
 from harness.provenance import environment
@@ -104,12 +105,13 @@ def load_examples(suite: Suite) -> list[Example]:
 
     Raises:
         SuiteError: none, or an id twice.
-        DataError: files missing or malformed.
+        DataError: files missing or malformed, or another number of examples than the suite expects.
     """
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
     examples = _counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
+    check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -312,7 +314,7 @@ class Digests:
         from decoders.models.load import model_digest
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
-        resolved = _resolve_model(name, self._suite.folder)
+        resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
@@ -322,17 +324,20 @@ def data_digest(examples: Sequence[Example]) -> str:
     """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
     digest = hashlib.sha256()
     for example in examples:
-        image: str | None = None
-        if isinstance(example.image, bytes):
-            image = hashlib.sha256(example.image).hexdigest()
-        elif example.image is not None:
-            try:
-                with example.image.open("rb") as file:
-                    image = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
-                image = "missing"
+        image = None if example.image is None else image_digest(example.image) or "missing"
         digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
     return digest.hexdigest()
+
+
+def image_digest(image: ImageLike) -> str:
+    """SHA-256 of an image's bytes, the same however it is packed; empty if it cannot be read."""
+    try:
+        if isinstance(image, Path):
+            with image.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(image if isinstance(image, bytes) else image.read()).hexdigest()
+    except (OSError, UnreadableImage):
+        return ""
 
 
 def _hash(content: Any) -> str:
@@ -343,7 +348,7 @@ def _canonical(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def _resolve_model(name: str, folder: Path) -> str:
+def resolve_model(name: str, folder: Path) -> str:
     """Relative folders in a suite start at the suite's file."""
     scheme, colon, rest = name.partition(":")
     if colon and scheme in {"local", "local-dir"} and not Path(rest).is_absolute():

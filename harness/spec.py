@@ -52,6 +52,10 @@ class DataRef(PluginSection):
     """`[captions]`: a dataset format and its options."""
 
     dataset: str
+    expect: int | None = Field(default=None, ge=1)
+    """How many examples there must be (5,000 in Karpathy's test split of MS-COCO); another number is refused."""
+    how: str = ""
+    """How to get the data, shown by `seetell data check` where some of it is missing."""
 
 
 class TestedRef(DataRef):

@@ -36,5 +36,24 @@ class Dataset(ABC):
         """
 
     def captions(self) -> list[str]:
-        """Every reference text in order, for a retrieval index. Override where it can be had without the images."""
-        return [text for example in self.examples() for text in example.references]
+        """Every reference text in order, for a retrieval index; images are not looked at and need not be there."""
+        return [text for example in self.without_images().examples() for text in example.references]
+
+    def without_images(self) -> Dataset:
+        """The same data without images, where its options name a place for them under `images`; else the data itself."""
+        if getattr(self.options, "images", None) is None:
+            return self
+        return type(self)(self.options.model_copy(update={"images": None}), self.folder)
+
+    def inputs(self) -> list[tuple[str, Path]]:
+        """The files and folders that the options name, each with its key: what must be there before anything can be read.
+
+        Names may still be patterns (see `harness.datasets.places`).
+        """
+        found: list[tuple[str, Path]] = []
+        for key in type(self.options).model_fields:
+            value = getattr(self.options, key)
+            found += [
+                (key, each) for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Path)
+            ]
+        return found
