@@ -343,21 +343,30 @@ def bench_metrics(
 
 @app.command
 def prefetch(
-    what: Annotated[tuple[Literal["spice"], ...], Parameter(negative="")],
+    what: Annotated[tuple[str, ...], Parameter(negative="")],
     /,
     *,
     mirror: str | None = None,
+    update: Annotated[bool, Parameter(negative="")] = False,
+    settings: Settings = (),
     as_json: AsJson = False,
 ) -> int:
-    """Download what cannot come with the package, checked by its SHA-256, into SeeTell's cache. Goes on where it stopped.
+    """Download once what a suite needs: models (safetensors only) and data. Goes on where it stopped.
+
+    It goes into $SEETELL_DATA, by default `data` in SeeTell's cache folder. The room it takes is said first, and refused where
+    the disk has less. Commits and SHA-256 are pinned in seetell.lock.toml there; `seetell run SUITE --offline` checks them and needs
+    no network. That folder, copied or served by any web server, is a --mirror for others. What needs a form is not fetched:
+    the command says what to do, and pins it once it is there.
 
     Args:
-        what: spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.
-        mirror: Address of a folder that holds the same files, instead of where they come from.
+        what: Suites, packaged or the paths of TOML files; or spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.
+        mirror: A folder, or its address, that holds the same, instead of where things come from. For spice, the address of a
+            folder with the archive and its .sha256.
+        update: Forget what was pinned for these suites and take what there is now.
     """
-    from harness.commands import machine
+    from harness.commands import fetching
 
-    return machine.prefetch(what, mirror, as_json)
+    return fetching.prefetch(what, mirror, update, settings, as_json)
 
 
 @bench.command(name="published")

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.fetch.download import BLOCK, MB, UNREACHABLE, ProgressBar, check_address, download, opened, room_in
 from harness.errors import DataError
+from harness.fetch.download import BLOCK, MB, UNREACHABLE, ProgressBar, check_address, download, opened, room_in
 from harness.metrics.java import CORENLP_JARS
 from harness.metrics.spice import spice_folder
 

@@ -108,10 +108,11 @@ def load_examples(suite: Suite) -> list[Example]:
         DataError: files missing or malformed, or another number of examples than the suite expects.
     """
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
+    if examples:
+        check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
     examples = _counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
-    check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -312,10 +313,12 @@ class Digests:
     def model(self, name: str | None) -> ModelPin:
         """A model with the hash of its content."""
         from decoders.models.load import model_digest
+        from harness.fetch.lock import use_fetched_models
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
         resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
+            use_fetched_models()
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
 

@@ -21,7 +21,7 @@ from harness.examples import Example
 from harness.executor import InlineExecutor, pick_device
 from harness.paired import PERMUTATIONS, SIGNIFICANCE, Clusters, Floats, align, permutation_test
 from harness.registry import did_you_mean, metrics
-from harness.run import Digests, Plan, decode, labels, load_examples, plan
+from harness.run import Digests, Plan, decode, image_digest, labels, load_examples, plan
 from harness.score import Score
 from harness.scored import ScoredMetric, ScoredRun
 from harness.spec import DecoderRef, MetricRef, Suite, TestedRef
@@ -73,8 +73,8 @@ class Result:
             "values": dict(self.values),
             "output": self.score.output,
             "value": self.score.value,
-            "low": self.score.low,
-            "high": self.score.high,
+            "low": None if math.isnan(self.score.low) else self.score.low,
+            "high": None if math.isnan(self.score.high) else self.score.high,
             "n": self.score.n,
             "failed": self.failed,
             "p": None if math.isnan(self.p) else self.p,
@@ -242,7 +242,7 @@ def _ranked(trials: Sequence[_Trial], due: Due, output: str) -> list[Result]:
     values = []
     for each in scored:
         score = each.scores[column]
-        if score.value is None or math.isnan(score.value):
+        if math.isnan(score.value):
             raise SuiteError(
                 f"{output} has no value here ({score.unavailable or 'no text could be scored'}), so it ranks nothing; mend that, "
                 "or choose another with --metric"
@@ -317,13 +317,7 @@ def _content(example: Example) -> str:
     said = [example.prompt, *example.references]
     if example.prompt or example.image is None:
         return hashlib.sha256("\0".join(said).encode("utf-8", "replace")).hexdigest()
-    if isinstance(example.image, bytes):
-        return hashlib.sha256(example.image).hexdigest()
-    try:
-        with example.image.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return f"missing: {example.id}"
+    return image_digest(example.image) or f"missing: {example.id}"
 
 
 def shown(values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ A ring marks the best, a dashed ring those that cannot be told apart from it; ba
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -112,7 +113,7 @@ def _point(result: Result, results: Sequence[Result], line: str, x: float, y: fl
 def _ring(result: Result, results: Sequence[Result], ink: str) -> str:
     if result is results[0]:
         return f' stroke="{ink}" stroke-width="3"'
-    return "" if result.apart or result.p != result.p else f' stroke="{ink}" stroke-width="1.5" stroke-dasharray="4 3"'
+    return "" if result.apart or math.isnan(result.p) else f' stroke="{ink}" stroke-width="1.5" stroke-dasharray="4 3"'
 
 
 def _sentence(result: Result) -> str:
@@ -136,13 +137,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _main(result: Result) -> float:
-    assert result.score.value is not None  # a sweep ranks values  # noqa: S101
     return result.score.value
 
 
 def _ends(result: Result) -> tuple[float, float]:
     low, high = result.score.low, result.score.high
-    return (_main(result), _main(result)) if low is None or high is None else (low, high)
+    return (_main(result), _main(result)) if math.isnan(low) or math.isnan(high) else (low, high)
 
 
 def _number(result: Result) -> str:
@@ -150,7 +150,7 @@ def _number(result: Result) -> str:
 
 
 def _interval(result: Result) -> str:
-    if result.score.low is None or result.score.high is None:
+    if math.isnan(result.score.low) or math.isnan(result.score.high):
         return ""
     scale, digits = (100, 1) if result.score.percent else (1, 3)
     return f"[{result.score.low * scale:.{digits}f}, {result.score.high * scale:.{digits}f}]"

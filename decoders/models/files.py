@@ -10,7 +10,6 @@ from pathlib import Path
 
 from decoders.errors import ModelNotFound
 
-
 _fetched: dict[tuple[str, str], Path] = {}
 
 

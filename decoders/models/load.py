@@ -156,7 +156,9 @@ def _find_image_text(name: str) -> Files:
     files = hub_folder(source, name, config=None)
     weights = tuple(path for path in files.weights if any(path.match(pattern) for pattern in wanted))
     if not weights:
-        raise ModelNotFound(f"{name}: {source.repository} on the hub offers no {' or '.join(wanted)}; choose another tag")
+        raise ModelNotFound(
+            f"{name}: {source.repository} on the hub offers no {' or '.join(wanted)}; choose another tag"
+        )
     return Files(files.folder, weights, f"{rest.partition('@')[0]}@{files.digest}")
 
 
@@ -289,7 +291,6 @@ def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, 
     scheme, _, rest = name.partition(":")
     try:
         if scheme == "open_clip":
-        torchvision_schemas.ensure()
             architecture, tag = _architecture(rest)
             look = _pretrained(architecture, tag)
             model, preprocess = open_clip.create_model_from_pretrained(

@@ -66,13 +66,13 @@ def _show(suite: Suite, found: Sequence[Result]) -> None:
         score = each.score
         interval = (
             f"[{score.low * scale:.{digits}f}, {score.high * scale:.{digits}f}]"
-            if score.low is not None and score.high is not None
+            if not (math.isnan(score.low) or math.isnan(score.high))
             else "–"
         )
         p = "best" if each is best else "–" if math.isnan(each.p) else f"{each.p:.4f}"
         verdict = "" if each is best or math.isnan(each.p) else "worse" if each.apart else "cannot be told apart"
         values = [str(each.values[key]) for key in keys]
-        number = f"{(score.value or 0) * scale:.{digits}f}"
+        number = f"{score.value * scale:.{digits}f}"
         rows.append((str(rank), *values, number, interval, p, verdict, str(each.failed or "")))
     header = ("#", *keys, best.score.output, "95 % interval", "p (Holm)", "from the best", "failed")
     right = [0, *range(1, len(keys) + 4)]

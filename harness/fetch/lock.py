@@ -20,8 +20,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from harness.fetch.download import MB, hashed
 from harness.errors import DataError
+from harness.fetch.download import MB, hashed
 from harness.places import data_folder
 from harness.store import write_bytes
 from harness.toml_text import to_toml
@@ -61,6 +61,8 @@ class LockedFile(Content):
 
     source: str = ""
     """Where it came from; empty for what the user brought."""
+    files: int = Field(default=0, ge=0)
+    """How many files, where it is a folder."""
 
 
 class LockedModel(_Part):

@@ -1,4 +1,4 @@
-"""Where the files of packaged suites come from: `sources.toml`, and what a suite asks for."""
+"""What a suite needs from elsewhere, and where files of the packaged suites come from (`sources.toml`)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import tomllib
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
+from harness.datasets.base import Dataset
 from harness.evaluate import due_metrics
 from harness.places import data_folder
+from harness.run import load_dataset
 from harness.spec import Suite
 
 
@@ -20,44 +21,37 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    what: str
-    """For people."""
-    licence: str
-    """What may be done with it, and who says so."""
-    url: str = ""
+    url: str
     """The file, or the archive that it is in."""
     member: str = ""
     """Its name in the archive, if that is what the address leads to."""
-    size: int = 0
+    size: int
     """Bytes to fetch, roughly; used where the server does not tell."""
-    steps: str = ""
-    """What a person has to do where no program may."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Source:
-        if bool(self.url) == bool(self.steps):
-            raise ValueError("expected an address or steps")
-        return self
 
 
 @cache
 def sources() -> dict[str, Source]:
-    """Every file that packaged suites read, by its path in the data folder."""
-    content = (resources.files("harness") / "sources.toml").read_bytes()
-    return {path: Source.model_validate(each) for path, each in tomllib.loads(content.decode()).items()}
+    """Files that a program may fetch, by their path in the data folder."""
+    content = (resources.files("harness.fetch") / "sources.toml").read_text("utf-8")
+    return {path: Source.model_validate(each) for path, each in tomllib.loads(content).items()}
 
 
-def data_paths(suite: Suite) -> list[str]:
-    """The paths in the data folder that a suite reads. Images beside an index of captions are not read."""
-    found: dict[str, None] = {}
-    tables: list[dict[str, Any]] = [dict(suite.data.options)]
+def data_paths(suite: Suite) -> dict[str, str]:
+    """The paths in the data folder that a suite reads, each with the option that names it.
+
+    Files elsewhere are the user's own; images beside an index of captions are not read.
+    """
+    parts: list[Dataset] = [load_dataset(suite.data, suite.folder, "[data]")]
     if suite.captions is not None:
-        tables.append({key: value for key, value in suite.captions.options.items() if key != "images"})
-    for table in tables:
-        for value in table.values():
-            if isinstance(value, str) and Path(value).is_relative_to(data_folder()):
-                found[Path(value).relative_to(data_folder()).as_posix()] = None
-    return list(found)
+        parts.append(load_dataset(suite.captions, suite.folder, "[captions]").without_images())
+    home = data_folder()
+    found: dict[str, str] = {}
+    for part in parts:
+        for key, path in part.inputs():
+            whole = Path(suite.folder, path)
+            if whole.is_relative_to(home):
+                found.setdefault(whole.relative_to(home).as_posix(), key)
+    return found
 
 
 def model_names(suite: Suite) -> list[str]:
