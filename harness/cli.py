@@ -354,9 +354,9 @@ def prefetch(
     """Download once what a suite needs: models (safetensors only) and data. Goes on where it stopped.
 
     It goes into $SEETELL_DATA, by default `data` in SeeTell's cache folder. The room it takes is said first, and refused where
-    the disk has less. Commits and SHA-256 are pinned in seetell.lock.toml there; `seetell run SUITE --offline` checks them and needs
-    no network. That folder, copied or served by any web server, is a --mirror for others. What needs a form is not fetched:
-    the command says what to do, and pins it once it is there.
+    the disk has less. Commits and SHA-256 are pinned in seetell.lock.toml there; `seetell run SUITE --offline` checks them and
+    needs no network. That folder, copied or served by any web server, is a --mirror for others. What needs a form is not
+    fetched: the command says what to do, and pins it once it is there.
 
     Args:
         what: Suites, packaged or the paths of TOML files; or spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.

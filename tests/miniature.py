@@ -108,7 +108,9 @@ def make_rocstories(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
         The path of rocstories_test.txt.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    splits = {split: range(place * per_split, (place + 1) * per_split) for place, split in enumerate(("train", "dev", "test"))}
+    splits = {
+        split: range(place * per_split, (place + 1) * per_split) for place, split in enumerate(("train", "dev", "test"))
+    }
     for split in ("train", "dev"):
         lines = [f"{title} <|endoftext|> {' '.join(story)}" for title, story in map(story_of, splits[split])]
         (folder / f"rocstories_{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -119,7 +121,9 @@ def make_rocstories(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
     with (folder / "ROCStories_winter2017.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["storyid", "storytitle", *(f"sentence{place}" for place in range(1, 6))])
-        writer.writerows([f"{number:08x}-0000", title, *story] for number, (title, story) in zip(splits["test"], test, strict=True))
+        writer.writerows(
+            [f"{number:08x}-0000", title, *story] for number, (title, story) in zip(splits["test"], test, strict=True)
+        )
     return folder / "rocstories_test.txt"
 
 
@@ -170,7 +174,9 @@ def pack_tar(folder: Path, target: Path | None = None, *, mode: str = "w") -> Pa
     return target
 
 
-def pack_parquet(folder: Path, target: Path | None = None, *, columns: Mapping[str, Sequence[Any]] | None = None) -> Path:
+def pack_parquet(
+    folder: Path, target: Path | None = None, *, columns: Mapping[str, Sequence[Any]] | None = None
+) -> Path:
     """A parquet file of a folder as the Hugging Face libraries write images: a struct of bytes and path; 7 rows a row group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -182,7 +188,9 @@ def pack_parquet(folder: Path, target: Path | None = None, *, columns: Mapping[s
     return target
 
 
-def make_webdataset(folder: Path, images: Sequence[Path], captions: Sequence[Sequence[str]], *, per_shard: int = 8) -> Path:
+def make_webdataset(
+    folder: Path, images: Sequence[Path], captions: Sequence[Sequence[str]], *, per_shard: int = 8
+) -> Path:
     """Shards `shard-000.tar`, ... with KEY.jpg and KEY.json an image.
 
     Returns:

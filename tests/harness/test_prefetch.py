@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness import prefetch
+from harness.errors import DataError
 from harness.fetch import download
 from harness.fetch.download import Progress
-from harness.errors import DataError
 from harness.metrics.java import CORENLP_JARS
 from harness.prefetch import ARCHIVE, fetch_spice
 from tests.harness.test_cli import seetell
