@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from tests.checkpoints import _drawing, captions_of
 
 PER_SPLIT = 20

@@ -130,7 +130,7 @@ def _copy(answer: Any, path: Path, start: int, size: int, progress: Progress) ->
     done = start
     with path.open("r+b" if start else "wb") as file:
         file.seek(start)
-        while block := answer.read(BLOCK):
+        while block := answer.read1(BLOCK):  # what has come, so that little is lost to a kill
             file.write(block)
             done += len(block)
             progress(done // MB, size // MB)

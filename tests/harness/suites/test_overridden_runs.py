@@ -14,6 +14,7 @@ from harness.errors import StoreError, SuiteError
 from harness.leaderboard.collect import boards
 from harness.leaderboard.markdown import notes
 from harness.scored import current_runs
+from harness.spec import RunSpec
 from harness.store import Results, RunFolder, write_json
 from tests.harness.scored_runs import install_metric, make_run
 
@@ -72,8 +73,6 @@ def test_what_the_suite_itself_leads_to_stays_its_own(tmp_path: Path) -> None:
     store = Results(tmp_path)
     run = make_run(store, "echo", TEXTS)
     content = run.describe()
-    from harness.spec import RunSpec
-
     spec = RunSpec.model_validate(content["spec"])
     run.open(spec, 3, {**content["suite"], "settings": ['data.file="elsewhere.jsonl"']}, content["environment"])
     assert not run.describe()["suite"].get("settings")
@@ -95,6 +94,10 @@ clipre = false
 perplexity = false
 refclipscore = false
 image-rank = false
+clipscore = false
+grounding = false
+bleu = false
+rouge-l = false
 [metrics.cider]
 tokenizer = "python"
 """

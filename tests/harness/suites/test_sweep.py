@@ -42,40 +42,24 @@ def suite_of(folder: Path, text: str = "") -> Suite:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("data", "settings", "message"),
     [
-        (['sweep.data.split="test"'], "names the suite's own data"),
-        (['sweep.data.split="test"', "sweep.data.size=9"], "has 4 examples of its test data, such as the id"),
-        (['sweep.data={split="test", first=2}'], "names the suite's own data"),
-        (['data.split="dev"', "data.size=2"], "has 2 examples of its test data"),
+        ({}, [], "names the suite's own data"),
+        ({"split": "test"}, [], "names the suite's own data"),
+        ({"first": 2}, [], "names the suite's own data"),
+        ({"split": "test", "size": 9}, [], "has 4 examples of its test data, such as the id"),
+        ({"split": "dev", "size": 6}, ['data.split="dev"', "data.size=2"], "has 2 examples of its test data"),
     ],
 )
 def test_what_touches_the_test_data_is_refused_before_anything_is_run(
-    tmp_path: Path, settings: list[str], message: str
+    tmp_path: Path, data: dict[str, object], settings: list[str], message: str
 ) -> None:
-    lines = SUITE
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        section, _, name = key.rpartition(".")
-        if name == "data":
-            lines = lines.replace("[sweep.data]\nsize = 6\n", "").replace(
-                "[sweep.grid.magic]", f"[sweep]\ndata = {value}\n[sweep.grid.magic]"
-            )
-        else:
-            lines = (
-                lines.replace(f"[{section}]\n", f"[{section}]\n{name} = {value}\n")
-                .replace(
-                    f"{name} = {value}\nsize = 6",
-                    f"{name} = {value}" if name == "size" else f"{name} = {value}\nsize = 6",
-                )
-                .replace(
-                    f"{name} = {value}\nsize = 4",
-                    f"{name} = {value}" if name == "size" else f"{name} = {value}\nsize = 4",
-                )
-            )
-    (tmp_path / "small.toml").write_text(lines)
+    suite_of(tmp_path)
+    suite = Suite.load(str(tmp_path / "small.toml"), settings)
+    assert suite.sweep is not None
+    suite = suite.model_copy(update={"sweep": suite.sweep.model_copy(update={"data": data})})
     with pytest.raises(SuiteError, match=message):
-        sweep(Suite.load(str(tmp_path / "small.toml")), Results(tmp_path), progress_bar=console.progress_bar)
+        sweep(suite, Results(tmp_path), progress_bar=console.progress_bar)
     assert not (tmp_path / "sweeps").exists()
 
 
