@@ -140,6 +140,7 @@ def leaderboard(
     format: Annotated[
         Literal["table", "html", "md", "csv", "json", "tex"] | None, Parameter(name=["--format", "-f"])
     ] = None,
+    matrix: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     settings: Settings = (),
     results: ResultsFolder = RESULTS,
@@ -153,10 +154,13 @@ def leaderboard(
     Args:
         suites: Suites to show, by name; every one that has runs by default.
         format: Print this format on standard output, or into --out.
+        matrix: Instead: these metrics across the suites, such as cider,grounding-f1, a table each, in Markdown.
         out: File to write instead of standard output.
     """
     from harness.commands import running
 
+    if matrix:
+        return running.matrix(suites, matrix, out, results)
     return running.leaderboard(suites, "json" if as_json else format, out, settings, results)
 
 

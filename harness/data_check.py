@@ -7,7 +7,7 @@ image: broken ones are named, and equal ones found whatever they are called.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from harness.datasets.base import Dataset
 from harness.datasets.counts import remark
 from harness.datasets.images import AbsentImage
 from harness.datasets.places import find_paths
-from harness.datasets.sources import steps_for
+from harness.datasets.remedies import steps_for
 from harness.errors import DataError, RegistryError, SeeTellError, SuiteError, UnreadableImage
 from harness.examples import Example
 from harness.spec import DataRef, Suite
@@ -66,6 +66,11 @@ class Section:
     examples: list[Example] = field(default_factory=list)
     contents: dict[str, str] = field(default_factory=dict)
     """Hash of an image's bytes to the first id that has it; filled by a deep check only."""
+
+    @property
+    def without(self) -> Level:
+        """What a missing image is here: retrieval and training read texts only, so they can do without."""
+        return "problem" if self.name == "[data]" else "note"
 
 
 Progress = Callable[[str, int, int], None]
@@ -130,8 +135,13 @@ def _check_inputs(section: Section, dataset: Dataset) -> tuple[list[Finding], se
         lost.add(key)
         some = _some([path.name for path in missing])
         what = f"there is no {missing[0]}" if len(missing) == 1 else f"{len(missing)} files are missing: {some}"
-        steps = steps_for(missing[0], key, section.ref.how)
-        findings.append(Finding(section.name, "problem", f"{key}: {what}", steps))
+        if key == "images" and section.without == "note":
+            findings.append(
+                Finding(section.name, "note", f"{key}: {what}; only texts are read here, so it may stay away")
+            )
+        else:
+            steps = steps_for(missing[0], key, section.ref.how)
+            findings.append(Finding(section.name, "problem", f"{key}: {what}", steps))
     return findings, lost
 
 
@@ -194,10 +204,12 @@ def _check_images(section: Section, deep: bool, progress: Progress) -> list[Find
     findings = []
     if absent:
         some = _some([image.name for _, image in absent if not isinstance(image, bytes)])
-        remedy = "put them where the others are; without them these examples fail and are counted as failures"
-        findings.append(
-            Finding(section.name, "problem", f"{len(absent):,} of {len(named):,} images are missing: {some}", (remedy,))
-        )
+        detail = f"{len(absent):,} of {len(named):,} images are missing: {some}"
+        if section.without == "note":
+            findings.append(Finding(section.name, "note", f"{detail}; only texts are read here, so they may stay away"))
+        else:
+            remedy = "put them where the others are; without them these examples fail and are counted as failures"
+            findings.append(Finding(section.name, "problem", detail, (remedy,)))
     if blind:
         findings.append(Finding(section.name, "note", f"{_count(blind, 'example')} without an image: {_some(blind)}"))
     gone = {example_id for example_id, _ in absent}
@@ -312,15 +324,22 @@ def _texts(examples: Iterable[Example]) -> Iterable[str]:
 
 
 def _check_models(suite: Suite) -> list[Finding]:
-    named: Mapping[str, str | None] = {
-        "language_model": suite.models.language_model,
-        "image_text": suite.models.image_text,
-    }
-    findings = []
-    for key, name in named.items():
-        if name is not None:
-            findings.append(_check_model(key, name, suite.folder))
-    return findings
+    """The suite's models, and those that its metrics bring along, each once."""
+    from harness import registry
+    from harness.spec import checked
+
+    roles = {"language_model": suite.models.language_model, "image_text": suite.models.image_text}
+    named = {name: role for role, name in roles.items() if name is not None}
+    findings: list[Finding] = []
+    for label, ref in suite.metrics.items():
+        try:
+            config = checked(registry.metrics().load(ref.metric or label).Config, ref.options, f"[metrics.{label}]")
+        except (SuiteError, RegistryError) as error:
+            findings.append(Finding(f"[metrics.{label}]", "problem", str(error), ("mend the suite",)))
+            continue
+        for name in config.own_models().values():
+            named.setdefault(name, f"of [metrics.{label}]")
+    return findings + [_check_model(key, name, suite.folder) for name, key in named.items()]
 
 
 def _check_model(key: str, name: str, folder: Path) -> Finding:

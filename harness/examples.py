@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from decoders.base import ImageLike
+from decoders.errors import UnreadableImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,22 @@ class Sample:
     tokens: tuple[int, ...] = ()
     finish: str = ""
     failure: Failure | None = None
+
+
+def read_image(image: ImageLike) -> bytes:
+    """The bytes of an image file, wherever it lies.
+
+    Raises:
+        UnreadableImage: it is not there, or what holds it is damaged.
+    """
+    if isinstance(image, bytes):
+        return image
+    if not isinstance(image, Path):
+        return image.read()
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{image} cannot be read ({error.strerror}); expected an image file") from error
 
 
 def seed_for(identity: str, example_id: str, draw: int) -> int:

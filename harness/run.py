@@ -17,8 +17,9 @@ from decoders.base import ImageLike, Need, Prompt
 from harness import registry
 from harness.datasets.base import Dataset
 from harness.datasets.counts import check_count
-from harness.errors import Interrupted, NeedMissing, SuiteError, UnreadableImage
-from harness.examples import Example, Sample, seed_for
+from harness.datasets.images import AbsentImage
+from harness.errors import DataError, Interrupted, NeedMissing, SuiteError, UnreadableImage
+from harness.examples import Example, Sample, read_image, seed_for
 from harness.executor import Executor, InlineExecutor, Job, Task, pick_device
 from harness.provenance import environment
 from harness.registry import did_you_mean
@@ -113,6 +114,12 @@ def load_examples(suite: Suite) -> list[Example]:
     examples = _counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
+    lost = [each.image for each in examples if isinstance(each.image, AbsentImage) and each.image.nowhere]
+    if len(lost) == len(examples):
+        raise DataError(
+            f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
+            "[data]; `seetell data check SUITE` says how to get them"
+        )
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -335,11 +342,8 @@ def data_digest(examples: Sequence[Example]) -> str:
 def image_digest(image: ImageLike) -> str:
     """SHA-256 of an image's bytes, the same however it is packed; empty if it cannot be read."""
     try:
-        if isinstance(image, Path):
-            with image.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(image if isinstance(image, bytes) else image.read()).hexdigest()
-    except (OSError, UnreadableImage):
+        return hashlib.sha256(read_image(image)).hexdigest()
+    except UnreadableImage:
         return ""
 
 

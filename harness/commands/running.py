@@ -170,6 +170,16 @@ def leaderboard(
     return DONE
 
 
+def matrix(suites: Sequence[str], metrics: Sequence[str], out: Path | None, results: Path) -> int:
+    """`seetell leaderboard --matrix`."""
+    from harness.leaderboard.collect import boards
+    from harness.leaderboard.matrix import to_matrix
+
+    names = [name for each in metrics for name in each.split(",") if name]
+    deliver(to_matrix(boards(Results(results), suites), names), out)
+    return DONE
+
+
 def _say_cautions(run: str, scores: Sequence[Score]) -> None:
     for caution in dict.fromkeys(each.caution for each in scores if each.caution):
         console.say(f"{run}: {caution}")

@@ -6,6 +6,7 @@ they are needed. Where a data set holds names of images only, `images` says wher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,7 @@ from harness.examples import Example
 CAPTION_COLUMNS = ("captions", "caption", "references", "sentences", "sentences_raw", "answer", "alt_text", "text")
 NAME_COLUMNS = ("filename", "file_name", "image_name", "cocoid", "image_id", "img_id", "key", "id")
 FOLDER_COLUMNS = ("filepath", "file_path")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 PARTS = ("raw", "caption", "text")
 """What a caption is called where it is an object of its own."""
 
@@ -27,8 +29,8 @@ class HuggingFaceOptions(DatasetOptions):
     """`[data]` keys of the huggingface format."""
 
     name: str
-    """`hf:org/name@revision` (a commit, so that it stays what it is), or a folder or parquet file, relative to the suite's
-    folder."""
+    """`hf:org/name@commit` (all 40 digits of it, so that it stays what it is), or a folder or parquet file, relative to the
+    suite's folder."""
     config: str | None = None
     """The data set's own configuration, where it has several."""
     split: str = "test"
@@ -145,13 +147,15 @@ class HuggingFace(Dataset):
         return found
 
     def _from_hub(self, rest: str, datasets: Any) -> Any:
-        repository, _, revision = rest.partition("@")
-        if not revision:
+        repository, _, commit = rest.partition("@")
+        if not _COMMIT.fullmatch(commit):
             raise DataError(
-                f"hf:{rest} names no revision, so it could change under you; write hf:{repository}@COMMIT (its page on the hub "
-                "shows commits under Files and versions)"
+                f"hf:{rest} names no commit, so it could change under you; write hf:{repository}@COMMIT with all its 40 digits ("
+                "the data set's page on the hub shows commits under Files and versions)"
             )
-        return datasets.load_dataset(repository, self.options.config, split=self.options.split, revision=revision)
+        found = datasets.load_dataset(repository, self.options.config, split=self.options.split, revision=commit)
+        _check_commit(found, repository, commit)
+        return found
 
     def _from_disk(self, path: Path, datasets: Any) -> Any:
         if not path.exists():
@@ -167,6 +171,17 @@ class HuggingFace(Dataset):
             found = datasets.load_from_disk(str(path))
             return found[self.options.split] if isinstance(found, datasets.DatasetDict) else found
         return datasets.load_dataset(str(path), self.options.config, split=self.options.split)
+
+
+def _check_commit(data: Any, repository: str, commit: str) -> None:
+    """Without a network the library hands out whichever commit it cached last, and only logs that it did."""
+    kept = {Path(file["filename"]).parent.name for file in data.cache_files}
+    others = {name for name in kept if _COMMIT.fullmatch(name)} - {commit}
+    if others:
+        raise DataError(
+            f"the cache holds the commit {others.pop()} of {repository}, not {commit}, and the hub cannot be reached; fetch it "
+            "once with a network, or name the commit that is there"
+        )
 
 
 class _Columns:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from decoders.base import ImageLike
-from harness.datasets.places import all_paths, safe_name
+from harness.datasets.places import all_paths, find_paths, safe_name
 from harness.errors import DataError, UnreadableImage
 
 MAX_BYTES = 1 << 29
@@ -40,16 +40,16 @@ class Container:
         return cls(path.absolute(), stat.st_size, stat.st_mtime_ns)
 
     def check(self, image: object) -> None:
-        """Refuse to read at an offset of a file that has another length by now.
+        """Refuse to read at an offset of a file that was written anew; tars are padded, so length alone does not tell.
 
         Raises:
             UnreadableImage: it is gone or was replaced.
         """
         try:
-            size = self.path.stat().st_size
+            stat = self.path.stat()
         except OSError as error:
             raise UnreadableImage(f"{image} cannot be read ({error.strerror}); put the file back") from error
-        if size != self.size:
+        if (stat.st_size, stat.st_mtime_ns) != (self.size, self.changed):
             raise UnreadableImage(f"{image} cannot be read: the file has changed since it was looked at; run again")
 
 
@@ -59,6 +59,8 @@ class AbsentImage:
 
     member: str
     where: str
+    nowhere: bool = False
+    """Whether nothing at all of what `images` names is there."""
 
     @property
     def name(self) -> str:
@@ -242,12 +244,19 @@ class Images:
         folder: what relative paths start from.
         where: folders, zips, tars and parquet files; a name may hold `{00..09}` or `*`.
 
+    What is not there at all holds no image: texts can be read without, and who needs an image is told when it is read.
+
     Raises:
-        DataError: one of them is missing, damaged or of another kind.
+        DataError: one of them is damaged or of another kind, or a pattern of which only a part is there.
     """
 
     def __init__(self, folder: Path, where: Path | str | tuple[Path | str, ...]) -> None:
-        self.sources = [open_source(path) for path in all_paths(folder, where, "images")]
+        self.sources: list[Source] = []
+        self._names: list[str] = []
+        for pattern in where if isinstance(where, tuple) else (where,):
+            self._names.append(str(folder / pattern))
+            if find_paths(folder, pattern)[0]:
+                self.sources += [open_source(path) for path in all_paths(folder, pattern, "images")]
 
     def find(self, name: str, inside: str = "", *, owner: object = "the annotation file") -> ImageLike:
         """The image that annotations call `name`; one that is nowhere fails when it is read, and is named then.
@@ -267,9 +276,9 @@ class Images:
             for source in self.sources:
                 if (found := source.find(place)) is not None:
                     return found
-        if len(self.sources) == 1 and isinstance(self.sources[0], FolderSource):
+        if len(self.sources) == len(self._names) == 1 and isinstance(self.sources[0], FolderSource):
             return self.sources[0].path / full
-        return AbsentImage(full, " or ".join(str(source.path) for source in self.sources))
+        return AbsentImage(full, " or ".join(self._names), nowhere=not self.sources)
 
 
 def open_source(path: Path) -> Source:

@@ -21,13 +21,13 @@ def steps_for(path: Path, key: str, how: str = "") -> tuple[str, ...]:
     if how:
         return (*(line.strip() for line in how.strip().splitlines()), f"put it at {path}")
     name = path.name.lower()
-    for source in _sources():
-        if any(fnmatch(name, pattern.lower()) for pattern in source["names"]):
-            return tuple(step.replace("{path}", str(path)) for step in source["steps"])
+    for entry in _known():
+        if any(fnmatch(name, pattern.lower()) for pattern in entry["names"]):
+            return tuple(step.replace("{path}", str(path)) for step in entry["steps"])
     return (f"put it at {path}, or change `{key}` in the suite",)
 
 
 @lru_cache(maxsize=1)
-def _sources() -> list[dict[str, Any]]:
-    text = (resources.files("harness") / "datasets" / "sources.toml").read_text(encoding="utf-8")
-    return list(tomllib.loads(text)["source"])
+def _known() -> list[dict[str, Any]]:
+    text = (resources.files("harness") / "datasets" / "remedies.toml").read_text(encoding="utf-8")
+    return list(tomllib.loads(text)["missing"])
