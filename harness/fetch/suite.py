@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from decoders.models.files import HubSource
-from harness.datasets.sources import steps_for
+from harness.datasets.remedies import steps_for
 from harness.errors import DataError
 from harness.fetch.download import BLOCK, MB, ProgressBar, room_in
 from harness.fetch.lock import LOCK, Content, Lock, LockedFile, LockedModel, content_of, model_path
