@@ -155,7 +155,9 @@ def make_decoder(job: Job) -> Decoder:
 def load_models(job: Job, needs: frozenset[Need]) -> Models:
     """Load what is needed. The loaders remember, so decoders of one process share their models."""
     from decoders.models import load
+    from harness.fetch.lock import use_fetched_models
 
+    use_fetched_models()  # a worker of another process starts without
     spec = job.spec
     language_model = image_text = index = None
     if Need.LM in needs and spec.language_model:

@@ -109,6 +109,9 @@ def load_examples(suite: Suite) -> list[Example]:
         DataError: files missing or malformed, or another number of examples than the suite expects.
     """
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
+    if examples:
+        check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
+    examples = _counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
     lost = [each.image for each in examples if isinstance(each.image, AbsentImage) and each.image.nowhere]
@@ -117,7 +120,6 @@ def load_examples(suite: Suite) -> list[Example]:
             f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
             "[data]; `seetell data check SUITE` says how to get them"
         )
-    check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -126,6 +128,17 @@ def load_examples(suite: Suite) -> list[Example]:
             )
         seen.add(example.id)
     return examples
+
+
+def _counted(examples: list[Example], suite: Suite) -> list[Example]:
+    """Those that `exclude` and `first` under `[data]` leave."""
+    excluded = set(suite.data.exclude)
+    if unknown := excluded - {example.id for example in examples}:
+        raise SuiteError(
+            f"[data] exclude of suite {suite.name!r} names {len(unknown)} examples that the data does not have, such as "
+            f"{min(unknown)!r}; expected ids of examples"
+        )
+    return [example for example in examples if example.id not in excluded][: suite.data.first]
 
 
 def labels(suite: Suite) -> dict[str, DecoderRef]:
@@ -170,8 +183,8 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         data_digest=digests.data,
         captions_digest=digests.captions_digest if Need.INDEX in plugin.needs else None,
         prompt=suite.text.prompt,
-        max_new_tokens=suite.text.max_new_tokens,
-        max_length=suite.text.max_length,
+        max_new_tokens=ref.max_new_tokens or suite.text.max_new_tokens,
+        max_length=None if ref.max_new_tokens else suite.text.max_length,
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
@@ -307,10 +320,12 @@ class Digests:
     def model(self, name: str | None) -> ModelPin:
         """A model with the hash of its content."""
         from decoders.models.load import model_digest
+        from harness.fetch.lock import use_fetched_models
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
         resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
+            use_fetched_models()
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
 

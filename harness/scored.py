@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError
 from harness.registry import did_you_mean
 from harness.score import Score
+from harness.settings import as_flags
 from harness.spec import RunSpec, Suite, packaged_suites
 from harness.store import Record, Results, RunFolder
 
@@ -85,7 +86,9 @@ class ScoredRun:
         return cls(spec, suite, content["environment"], ids, digest_answers(answers), metrics, answers)
 
 
-def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[str, ScoredRun | SeeTellError]:
+def current_runs(
+    results: Results, name: str, only: Sequence[str] = (), settings: Sequence[str] = ()
+) -> dict[str, ScoredRun | SeeTellError]:
     """The runs of a suite as it is now, by decoder label; an error says why one cannot be had.
 
     The suite decides which run is meant, not the age of a folder: after a setting was changed and changed back, the run of
@@ -95,6 +98,7 @@ def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[
         results: where the runs are.
         name: a packaged suite, a TOML file, or a suite of the store.
         only: labels; all by default.
+        settings: what to change of the suite, as for `--set`.
 
     Raises:
         SeeTellError: no such suite or label, or its data is not there.
@@ -102,8 +106,12 @@ def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[
     from harness.run import Digests, labels, load_examples, plan
 
     if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
+        if settings:
+            raise SuiteError(
+                f"{name} is known from its results alone, so --set cannot change it; give the suite's file"
+            )
         return _stored_runs(results.runs(name), only)
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     for label in only:
         if label not in labels(suite):
             raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, labels(suite))}")
@@ -114,7 +122,10 @@ def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[
         try:
             folder = results.run(plan(suite, label, examples, digests=digests).spec)
             if not folder.path.exists():
-                raise StoreError(f"{suite.name}/{label} was not run with these settings; `seetell run {name}` does it")
+                raise StoreError(
+                    f"{suite.name}/{label} was not run with these settings; `seetell run {name}"
+                    f"{as_flags(suite.settings)}` does it"
+                )
             found[label] = ScoredRun.load(folder)
         except SeeTellError as error:
             found[label] = error

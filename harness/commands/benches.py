@@ -14,7 +14,14 @@ from harness.spec import Suite
 
 
 def bench_decoders(
-    name: str, only: Sequence[str], examples: int, batch_size: int, repeats: int, device: str, as_json: bool
+    name: str,
+    only: Sequence[str],
+    examples: int,
+    batch_size: int,
+    repeats: int,
+    device: str,
+    settings: Sequence[str],
+    as_json: bool,
 ) -> int:
     """`seetell bench decoders`."""
     check_positive({"--examples": examples, "--batch-size": batch_size, "--repeats": repeats})
@@ -22,7 +29,7 @@ def bench_decoders(
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
 
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     data = load_examples(suite)
     digests = Digests(suite, data)
     plans = [plan(suite, label, data, digests=digests) for label in chosen_labels(suite, only)]
