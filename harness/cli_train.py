@@ -44,7 +44,7 @@ def lm(
     """Adapt a language model to captions or stories: maximum likelihood and SimCTG's contrastive loss, as MAGIC's models were.
 
     Texts come from a suite's own data set (training and validation split; what the suite tests on is kept out), or from files: a
-    text a line (stories: title, tab, story), JSON Lines, Karpathy JSON. The result is a folder that `local:FOLDER` names in a suite,
+    text a line (stories: title, tab, story), JSON Lines, Karpathy JSON. What comes out is a folder for `local:FOLDER` in a suite,
     with a picture of the losses and a model card. Kill it and run the same command again: it goes on to the same bits.
 
     For example: `seetell train lm mscoco --out models/mscoco`, or

@@ -46,7 +46,7 @@ class Dataset(ABC):
     def part(self, name: str) -> DatasetOptions | None:
         """The options that select the data to train on (`train`) or to choose a checkpoint by (`val`); None without such splits.
 
-        A data set whose option `split` is one of several names has them if its names are the usual ones. Override if it has others.
+        A data set whose option `split` is one of several names has them if those are the usual ones. Override otherwise.
         """
         names = {"train": ("train",), "val": ("val", "validation", "dev")}[name]
         field: Any = type(self.options).model_fields.get("split")

@@ -43,7 +43,7 @@ _DIGITS = 6
 class Losses:
     """How a training went so far."""
 
-    updates: list[tuple[float, float]] = field(default_factory=list)
+    updates: list[list[float]] = field(default_factory=list)
     """Likelihood and contrast of every update's batch, before the update."""
     evaluations: list[dict[str, float]] = field(default_factory=list)
     """`step`, `likelihood`, `contrast` and `anisotropy` of the validation texts."""
@@ -108,7 +108,7 @@ class Checkpoints:
             trainer.step = int(state["step"])
             _put_random_states(trainer.rng, state["random"])
             told = state["losses"]
-            return Losses([(a, b) for a, b in told["updates"]], told["evaluations"], told["best"])
+            return Losses(told["updates"], told["evaluations"], told["best"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise StoreError(
                 f"the checkpoint {there[-1]} cannot be read ({type(error).__name__}: {error}); delete that folder to begin anew"
@@ -222,8 +222,10 @@ def _put_optimizer(trainer: Trainer, tensors: dict[str, Tensor]) -> None:
 
 
 def _random_states(rng: random.Random) -> dict[str, Any]:
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # whoever uses it, it goes on where it was
-    return {"order": rng.getstate(), "python": random.getstate(), "numpy": [name, keys.tolist(), *rest]}
+    shared: Any = np.random.get_state(legacy=False)  # noqa: NPY002  # whoever uses it, it goes on where it was
+    twister = shared["state"]
+    numpy = {**shared, "state": {"key": twister["key"].tolist(), "pos": twister["pos"]}}
+    return {"order": rng.getstate(), "python": random.getstate(), "numpy": numpy}
 
 
 def _put_random_states(rng: random.Random, states: dict[str, Any]) -> None:
@@ -233,5 +235,6 @@ def _put_random_states(rng: random.Random, states: dict[str, Any]) -> None:
 
     rng.setstate(as_python(states["order"]))
     random.setstate(as_python(states["python"]))
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    twister = states["numpy"]["state"]
+    key = np.array(twister["key"], dtype=np.uint32)
+    np.random.set_state({**states["numpy"], "state": {**twister, "key": key}})  # noqa: NPY002

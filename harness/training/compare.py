@@ -1,4 +1,4 @@
-"""Adapted models beside each other: how likely the validation texts are to each, how alike its hidden states, what decoders say with it.
+"""Adapted models beside each other: how likely validation texts are, how alike hidden states, what decoders make of them.
 
 All of it on validation data, so that a choice made here has not seen the test split.
 """

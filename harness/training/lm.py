@@ -34,8 +34,8 @@ from harness.store import RunFolder, sync_folder, write_bytes, write_json
 from harness.training.card import card
 from harness.training.checkpoint import Checkpoints, Losses, full_disk
 from harness.training.corpus import Corpus, encode, prepare_tokenizer
-from harness.training.losses import Measured, measure
 from harness.training.loop import Trainer
+from harness.training.losses import Measured, measure
 from harness.training.recipe import Recipe
 
 Say = Callable[[str], None]
@@ -162,9 +162,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
     for part, values in now.items():
         was = before[part]
         for key, value in values.items():
-            if part != "base" or key == "digest":
-                if was.get(key) != value:
-                    yield (key if part == "recipe" else f"{part} {key}"), was.get(key), value
+            if (part != "base" or key == "digest") and was.get(key) != value:
+                yield (key if part == "recipe" else f"{part} {key}"), was.get(key), value
 
 
 def _ready(model: Any, tokenizer: Any, recipe: Recipe, device: str) -> Any:
@@ -192,7 +191,7 @@ def _train(
         say(f"going on after update {trainer.step} of {recipe.steps}")
     with _ctrl_c() as asked:
         while trainer.step < recipe.steps and not _patience_is_over(losses, recipe):
-            losses.updates.append(_update(trainer))
+            losses.updates.append(list(_update(trainer)))
             note = "likelihood {:.3f}, contrast {:.4f}".format(*losses.updates[-1])
             progress(trainer.step, recipe.steps, note)
             if trainer.step % recipe.eval_every == 0 or trainer.step == recipe.steps:
@@ -201,7 +200,8 @@ def _train(
             if asked.is_set() and trainer.step < recipe.steps:
                 checkpoints.save(trainer, losses)
                 raise Interrupted(
-                    f"stopped after update {trainer.step} of {recipe.steps}, which is on disk. Run the same command again to go on"
+                    f"stopped after update {trainer.step} of {recipe.steps}, which is on disk. Run the same command again to go "
+                    "on"
                 )
     return losses
 
@@ -241,8 +241,8 @@ def _evaluate(trainer: Trainer, val: list[list[int]], recipe: Recipe, losses: Lo
         losses.best = trainer.step
     losses.evaluations.append({"step": trainer.step, **{name: float(value) for name, value in asdict(found).items()}})
     say(
-        f"update {trainer.step}/{recipe.steps}: validation likelihood {found.likelihood:.4f} (perplexity {found.perplexity:.2f}), "
-        f"contrast {found.contrast:.4f}, anisotropy {found.anisotropy:.3f}" + (", the best so far" if is_best else "")
+        f"update {trainer.step}/{recipe.steps}: validation likelihood {found.likelihood:.4f} (perplexity {found.perplexity:.2f})"
+        f", contrast {found.contrast:.4f}, anisotropy {found.anisotropy:.3f}" + (", the best so far" if is_best else "")
     )
 
 
@@ -264,7 +264,9 @@ def _export(model: Any, tokenizer: Any, out: Path) -> None:
         model.eval().save_pretrained(str(beside))
         tokenizer.save_pretrained(str(beside))
         files = sorted(beside.iterdir(), key=lambda path: (path.name == "config.json", path.name))
+        readable = (out / RECORD).stat().st_mode  # safetensors writes for its owner's eyes only
         for path in files:
+            path.chmod(readable)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
         for path in files:

@@ -70,7 +70,8 @@ def check_apart(one: Held, other: Held, name: str, other_name: str) -> list[str]
     long = [mine[words] for words in both if len(words.split()) >= _LONG]
     if both and len(both) > _MOST * min(len(mine), len(theirs)):
         raise DataError(
-            f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too, such as {mine[both[0]][:80]!r}; {remedy}"
+            f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too, such as "
+            f"{mine[both[0]][:80]!r}; {remedy}"
         )
     if long:
         raise DataError(f"{len(long)} long {name} texts are {other_name} texts too, such as {long[0][:80]!r}; {remedy}")
