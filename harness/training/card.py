@@ -39,12 +39,12 @@ Made by `seetell train lm` (SeeTell {markdown(str(record["seetell"]))}): {made} 
 ## Texts
 
 {corpus["train"]} training texts and {corpus["val"]} validation texts from {markdown(corpus["source"])}; content
-{markdown(corpus["digest"][:12])}. The validation texts chose the update that was kept; no test text did.
+{markdown(corpus["digest"][:12])}. The validation texts chose the update that was kept.
 
 ## Losses
 
-The kept weights are those after update {losses["best"]} of {len(losses["updates"])}
-{"(stopped early)" if record["stopped_early"] else ""}
+The kept weights are those after update {losses["best"]}; training {"stopped early, " if record["stopped_early"] else "ended "}after
+update {len(losses["updates"])}.
 
 | validation texts | before | kept |
 |---|---:|---:|

@@ -127,6 +127,16 @@ def test_new_weights_are_drawn_from_the_seed_and_nothing_of_the_old_is_left(base
     assert all(a[name].equal(c[name]) for name in a)
 
 
+def test_the_added_tokens_are_drawn_like_those_of_a_new_model(base: Path, tmp_path: Path) -> None:
+    """As published; the base's own embeddings are ten times as wide, and stay what they were."""
+    train(base, tmp_path / "out", steps=1, eval_every=1, learning_rate=1e-9)
+    rows = load_file(tmp_path / "out" / "model.safetensors")["transformer.wte.weight"]
+    old = load_file(base / "model.safetensors")["transformer.wte.weight"]
+    assert len(rows) == len(old) + 2
+    assert rows[:-2].allclose(old, atol=1e-6)
+    assert 0.01 < float(rows[-2:].std()) < 0.03
+
+
 def test_losses_that_are_no_numbers_end_training_with_the_remedy(base: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match="lower --learning-rate"):
         train(base, tmp_path / "out", learning_rate=1e30)
