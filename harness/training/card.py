@@ -24,6 +24,7 @@ def card(record: Mapping[str, Any]) -> str:
     made = (
         "trained from new weights with the architecture and tokenizer of" if recipe["from_scratch"] else "adapted from"
     )
+    early = ", early, because it got no better" if record["stopped_early"] else ""
     rows = "\n".join(f"| {name} | {markdown(_shown(value))} |" for name, value in recipe.items())
     return f"""---
 library_name: transformers
@@ -43,8 +44,7 @@ Made by `seetell train lm` (SeeTell {markdown(str(record["seetell"]))}): {made} 
 
 ## Losses
 
-The kept weights are those after update {losses["best"]}; training {"stopped early, " if record["stopped_early"] else "ended "}after
-update {len(losses["updates"])}.
+The kept weights are those after update {losses["best"]}. Training ended after update {len(losses["updates"])}{early}.
 
 | validation texts | before | kept |
 |---|---:|---:|

@@ -149,7 +149,7 @@ def _begin(out: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     differences = [
         f"{name} is {now!r} and was {was!r}"
         for name, was, now in _differences(before, document)
-        if name != "corpus source"
+        if name not in ("corpus source", "corpus notes")
     ]
     if differences:
         raise StoreError(

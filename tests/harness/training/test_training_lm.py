@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from decoders.models import torchvision_schemas
 from decoders.models.load import load_for_training, load_language_model
 from harness.cli import app
 from harness.errors import DataError, NeedMissing, OutOfMemory, StoreError, SuiteError, TrainingFailed
@@ -24,6 +25,10 @@ from harness.training.recipe import recipe
 from tests.checkpoints import CORPUS as SENTENCES
 from tests.checkpoints import captions_of, write_gpt2, write_karpathy
 from tests.harness.test_cli import seetell
+
+torchvision_schemas.ensure()
+
+from transformers import AutoTokenizer  # noqa: E402
 
 CORPUS = Corpus(
     tuple(("", text) for n in range(9) for text in captions_of(n)),
@@ -96,6 +101,21 @@ def test_the_folder_holds_model_record_picture_and_card(base: Path, tmp_path: Pa
     assert (tmp_path / "out" / "losses.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     first, *_, last = record["losses"]["evaluations"]
     assert last["likelihood"] < first["likelihood"] - 0.05
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen"])
+def test_other_architectures_and_stories(family: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Rotary positions, a head of its own, no start or padding token: what is added is learnt and saved."""
+    folder = request.getfixturevalue(f"{family}_folder")
+    stories = Corpus((("Boat", "A boat came. It left."), ("Dog", "A dog ran.")), (("Cat", "A cat slept."),), "stories")
+    record = train(folder, tmp_path / "story", stories, task="story", steps=4)
+    assert record["losses"]["best"] == 4
+    train(folder, tmp_path / "caption", steps=4)
+    model, tokenizer, _ = load_for_training(f"local:{tmp_path / 'caption'}")
+    start = tokenizer.convert_tokens_to_ids("<-start_of_text->")
+    assert start == len(AutoTokenizer.from_pretrained(folder))
+    assert model.get_output_embeddings().weight.shape[0] > start
+    assert load_language_model(f"local:{tmp_path / 'caption'}").encode("") == [start]
 
 
 def test_what_is_kept_is_the_best_by_validation_and_training_stops_when_it_gets_no_better(
