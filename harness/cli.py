@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from decoders.errors import SeeTellError
 from harness.cli_data import app as data
+from harness.cli_train import train
 from harness.errors import Interrupted, SuiteError
 
 DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -30,7 +31,6 @@ app = App(
     version=lambda: metadata.version("seetell"),
     version_flags=["--version"],
 )
-train = App(name="train", help="Train models: the embedded Toybox world's own, from nothing.")
 app.command(train)
 bench = App(name="bench", help="Measure speed, side by side.")
 app.command(bench)
@@ -426,33 +426,6 @@ def bench_published(
         scenarios, batch_sizes, k, new_tokens, images, published_images, repeats, memory, dtype, device, threads,
         language_model, image_text, "json" if as_json else format, out,
     )  # fmt: skip
-
-
-@train.command(name="toybox")
-def train_toybox(
-    *,
-    out: Path = Path("toybox-models"),
-    parts: Annotated[
-        tuple[Literal["clip", "plain", "ornate", "stories"], ...], Parameter(consume_multiple=True, negative="")
-    ] = (
-        "clip",
-        "plain",
-        "ornate",
-        "stories",
-    ),
-    seed: int = 0,
-    as_json: AsJson = False,
-) -> int:
-    """Train the Toybox models from nothing (about half an hour on two cores) and check them against their gates.
-
-    Args:
-        out: Folder for the weights and their manifest.
-        parts: Which models.
-        seed: Everything random follows from it.
-    """
-    from harness.commands import machine
-
-    return machine.train_toybox(out, parts, seed, as_json)
 
 
 def _holds_outputs(target: str) -> bool:

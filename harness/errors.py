@@ -15,6 +15,7 @@ decoders.errors.SeeTellError
 ├── MetricError              a metric that cannot be computed at all
 │   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
 │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
+├── TrainingFailed           a loss that is no number any more
 ├── DecoderFailed            a decoder's own exception, or an answer that breaks the contract
 ├── OutOfMemory              not even one example fits the device
 └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
@@ -43,6 +44,7 @@ __all__ = [
     "SeeTellError",
     "StoreError",
     "SuiteError",
+    "TrainingFailed",
     "UnknownPlugin",
     "UnreadableImage",
 ]
@@ -109,4 +111,8 @@ class DecoderFailed(SeeTellError):
 
 
 class OutOfMemory(SeeTellError):
-    """Even one example at a time does not fit the device."""
+    """Even one example at a time does not fit the device, or a micro-batch of a training."""
+
+
+class TrainingFailed(SeeTellError):
+    """A training whose losses are no numbers any more."""

@@ -104,7 +104,7 @@ class Worker:
         except SeeTellError:
             raise
         except Exception as error:  # the worker boundary: a decoder may raise anything
-            if _is_memory_error(error):
+            if is_memory_error(error):
                 raise
             raise self._failed(tasks, error) from error
         return self._records(tasks, generations)
@@ -180,7 +180,7 @@ def pick_device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _is_memory_error(error: BaseException) -> bool:
+def is_memory_error(error: BaseException) -> bool:
     """CUDA has a class for it; the CPU allocator says it in words only."""
     import torch
 

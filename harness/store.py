@@ -211,7 +211,7 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(part.stem) for part in folder.glob("*.jsonl") if part.stem.isdigit()), default=0)
         with (folder / f"{number:06d}.jsonl").open("xb") as file:
-            _sync_folder(folder)
+            sync_folder(folder)
             yield Part(file)
 
     def finish(self, keys: Iterable[Key]) -> None:
@@ -299,7 +299,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -315,7 +315,7 @@ def write_json(path: Path, content: Any) -> None:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A rename or a new file is durable only once its folder is."""
     if sys.platform == "win32":
         return

@@ -62,6 +62,28 @@ def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu
     return _language_models[key]
 
 
+def load_for_training(name: str, *, device: str = "cpu") -> tuple[Any, Any, str]:
+    """Load a causal language model to be trained: as transformers makes it, float32, its weights free, never remembered.
+
+    Args:
+        name: see the module's docstring.
+        device: a torch device, such as `cpu` or `cuda:0`.
+
+    Returns:
+        The transformers model, its fast tokenizer, and what identifies the model's content.
+
+    Raises:
+        ModelNotFound, ModelMismatch: as `load_language_model`.
+    """
+    files = _find_language_model(name)
+    weights = _prepare("float32", device)
+    from transformers import AutoModelForCausalLM
+
+    model, tokenizer, lacking = _from_pretrained(AutoModelForCausalLM, "causal language model", name, files, weights)
+    _check_whole(name, lacking)
+    return model.to(device), tokenizer, files.digest
+
+
 def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -> ImageTextModel:
     """Load an image-text model with its image transform and tokenizer; remembered like language models.
 

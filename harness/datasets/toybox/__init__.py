@@ -78,6 +78,20 @@ class Toybox(Dataset):
         """Every caption or story in order, without drawing anything."""
         return [text for scene in self._scenes() for text in texts(scene, self.options.domain)]
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every caption, or title and story, in order, without drawing anything."""
+        titled = self.options.domain == "stories"
+        return [
+            (title(scene) if titled else "", text)
+            for scene in self._scenes()
+            for text in texts(scene, self.options.domain)
+        ]
+
+    def part(self, name: str) -> ToyboxOptions:
+        """Language models learn from `lm`, and are chosen by all of `dev`."""
+        split: Literal["lm", "dev"] = "lm" if name == "train" else "dev"
+        return ToyboxOptions(domain=self.options.domain, split=split)
+
     def _scenes(self) -> Iterator[Scene]:
         options = self.options
         stream = scenes(style_of(options.domain), options.split)
