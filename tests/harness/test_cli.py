@@ -37,7 +37,20 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
-VERBS = ("run", "sweep", "score", "compare", "gate", "leaderboard", "list", "doctor", "train", "bench", "prefetch", "data")
+VERBS = (
+    "run",
+    "sweep",
+    "score",
+    "compare",
+    "gate",
+    "leaderboard",
+    "list",
+    "doctor",
+    "train",
+    "bench",
+    "prefetch",
+    "data",
+)
 
 
 @pytest.mark.parametrize(
