@@ -111,7 +111,7 @@ def load_examples(suite: Suite) -> list[Example]:
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
     if examples:
         check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
-    examples = _counted(examples, suite)
+    examples = counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
     lost = [each.image for each in examples if isinstance(each.image, AbsentImage) and each.image.nowhere]
@@ -130,7 +130,7 @@ def load_examples(suite: Suite) -> list[Example]:
     return examples
 
 
-def _counted(examples: list[Example], suite: Suite) -> list[Example]:
+def counted(examples: list[Example], suite: Suite) -> list[Example]:
     """Those that `exclude` and `first` under `[data]` leave."""
     excluded = set(suite.data.exclude)
     if unknown := excluded - {example.id for example in examples}:

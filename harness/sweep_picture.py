@@ -16,6 +16,7 @@ from harness.toml_text import toml_value
 
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 _INK, _HUSH, _LINE = "#1f2937", "#6b7280", "#d1d5db"
+_RING = "#d97706"
 _LOW, _HIGH = (239, 246, 255), (30, 64, 175)
 _LEFT, _TOP, _CELL, _ROW = 110, 56, (96, 44), 24
 
@@ -62,7 +63,7 @@ def _heat_map(results: Sequence[Result], across: str, down: str) -> tuple[list[s
         ink = "#ffffff" if share > 0.5 else _INK
         body.append(
             f'<g><title>{escape(_sentence(result))}</title><rect x="{x + 1}" y="{y + 1}" width="{_CELL[0] - 2}" '
-            f'height="{_CELL[1] - 2}" rx="4" fill="{colour}"{_ring(result, results, ink)}/>'
+            f'height="{_CELL[1] - 2}" rx="4" fill="{colour}"{_ring(result, results, _RING)}/>'
             f"{_text(x + _CELL[0] / 2, y + 20, _number(result), ink, 'middle')}"
             f"{_text(x + _CELL[0] / 2, y + 35, _interval(result), ink, 'middle', 10)}</g>"
         )
@@ -102,7 +103,7 @@ def _ranking(results: Sequence[Result], keys: Sequence[str]) -> tuple[list[str],
 
 
 def _point(result: Result, results: Sequence[Result], line: str, x: float, y: float) -> str:
-    ring = _ring(result, results, "#1e40af")
+    ring = _ring(result, results, _RING)
     circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" fill="none"{ring}/>' if ring else ""
     return (
         f'<g><title>{escape(_sentence(result))}</title><line {line} stroke="{_HUSH}"/>'

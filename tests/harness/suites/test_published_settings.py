@@ -122,6 +122,14 @@ def test_as_published_differs_from_the_suite_in_what_was_wrong_and_in_nothing_el
         assert (published.data.expect or 0) - len(published.data.exclude) == 4982
 
 
+def test_stories_as_published_are_measured_as_they_were() -> None:
+    suite, published = Suite.load("rocstories"), Suite.load("rocstories-as-published")
+    impl = {each.name: each.metrics["repetition"].options.get("impl", "exact") for each in (suite, published)}
+    assert impl == {"rocstories": "exact", "rocstories-as-published": "simctg"}
+    assert set(suite.decoders) - set(published.decoders) == {"sample-rerank"}
+    assert (published.text, published.data, published.models) == (suite.text, suite.data, suite.models)
+
+
 def test_sweeps_are_on_other_splits_than_the_suites() -> None:
     for name in (*(name for name, *_ in CAPTIONS), "toybox-plain"):
         suite = Suite.load(name)
