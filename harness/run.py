@@ -35,6 +35,8 @@ class Plan:
     spec: RunSpec
     examples: Sequence[Example]
     captions: tuple[str, ...] | None
+    captions_index: Path | None = None
+    """Where their features are already."""
 
     @property
     def keys(self) -> list[Key]:
@@ -100,7 +102,7 @@ def load_dataset(ref: DataRef, folder: Path, where: str) -> Dataset:
 
 
 def load_examples(suite: Suite) -> list[Example]:
-    """The examples of a suite, checked.
+    """The examples of a suite, checked, with the images that were found for their titles where `[images]` says so.
 
     Raises:
         SuiteError: none, or an id twice.
@@ -109,6 +111,17 @@ def load_examples(suite: Suite) -> list[Example]:
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
+    _check_ids(suite, examples)
+    if suite.images is None:
+        return examples
+    from harness.image_index import with_images
+
+    found = with_images(suite, examples)
+    _check_ids(suite, found)
+    return found
+
+
+def _check_ids(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -116,7 +129,6 @@ def load_examples(suite: Suite) -> list[Example]:
                 f"the data of suite {suite.name!r} has the id {example.id!r} twice; ids join results and must be unique"
             )
         seen.add(example.id)
-    return examples
 
 
 def labels(suite: Suite) -> dict[str, DecoderRef]:
@@ -163,11 +175,15 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         prompt=suite.text.prompt,
         max_new_tokens=suite.text.max_new_tokens,
         max_length=suite.text.max_length,
+        sentences=suite.text.sentences,
+        sentences_by=suite.text.sentences_by,
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
     )
-    return Plan(spec, examples, digests.captions if Need.INDEX in plugin.needs else None)
+    if Need.INDEX not in plugin.needs:
+        return Plan(spec, examples, None)
+    return Plan(spec, examples, digests.captions, digests.captions_index)
 
 
 def decode(
@@ -205,7 +221,7 @@ def decode(
         tasks = [] if folder.complete else planned.tasks(set(records), limit)
         progress(len(records), len(keys))
         if tasks:
-            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder())
+            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder(), planned.captions_index)
             _decode_tasks(
                 job,
                 tasks,
@@ -291,6 +307,12 @@ class Digests:
         return self._captions
 
     @property
+    def captions_index(self) -> Path | None:
+        """The folder of a built index of `captions`, if that is where they come from."""
+        assert self._suite.captions is not None  # noqa: S101
+        return load_dataset(self._suite.captions, self._suite.folder, "[captions]").index_folder()
+
+    @property
     def captions_digest(self) -> str:
         """Hash of `captions`."""
         return _hash(self.captions)
@@ -300,7 +322,7 @@ class Digests:
         from decoders.models.load import model_digest
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
-        resolved = _resolve_model(name, self._suite.folder)
+        resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
@@ -331,7 +353,7 @@ def _canonical(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def _resolve_model(name: str, folder: Path) -> str:
+def resolve_model(name: str, folder: Path) -> str:
     """Relative folders in a suite start at the suite's file."""
     scheme, colon, rest = name.partition(":")
     if colon and scheme in {"local", "local-dir"} and not Path(rest).is_absolute():

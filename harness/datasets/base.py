@@ -38,3 +38,7 @@ class Dataset(ABC):
     def captions(self) -> list[str]:
         """Every reference text in order, for a retrieval index. Override where it can be had without the images."""
         return [text for example in self.examples() for text in example.references]
+
+    def index_folder(self) -> Path | None:
+        """Where features of the captions are kept already (an index of `seetell index captions`); None for nowhere."""
+        return None

@@ -128,6 +128,7 @@ def build_index(
     folder: Path,
     *,
     kind: Kind | None = None,
+    wait: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> Manifest:
     """Build an index, or go on with one, or find it whole already.
@@ -139,6 +140,7 @@ def build_index(
         corpus: from `image_corpus` or `caption_corpus`.
         folder: where to; made if missing.
         kind: flat, ivf or hnsw; by size if None.
+        wait: for another process that builds there, rather than complain.
         progress: what to tell while it runs.
 
     Raises:
@@ -155,7 +157,7 @@ def build_index(
     }
     if not corpus.items:
         raise DataError(f"{corpus.name} holds nothing to index; expected {corpus.what}")
-    with _told(folder), _locked(folder):
+    with _told(folder), _locked(folder, wait):
         _claim(folder, plan)
         if not (folder / MANIFEST).exists():
             _encode_missing(corpus, folder, progress)
@@ -291,13 +293,13 @@ def _numbers(features: Any) -> NDArray[np.float32]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, wait: bool) -> Iterator[None]:
     """Hold the folder for writing; the system lets go of it when the process ends, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+b") as file:
         if sys.platform != "win32":
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
                 raise RunLocked(f"another process is building {folder}; wait for it, or stop it") from error
         yield

@@ -58,6 +58,9 @@ class ImageSource(ABC):
             UnreadableImage: it is not there any more, or damaged within its archive.
         """
 
+    def path(self, name: str) -> Path | None:  # noqa: B027
+        """The file of an image, where it has one of its own."""
+
 
 class FolderImages(ImageSource):
     """The images in a folder and in those below it."""
@@ -85,6 +88,10 @@ class FolderImages(ImageSource):
             return path.read_bytes()
         except OSError as error:
             raise UnreadableImage(f"{path} cannot be read ({error.strerror})") from error
+
+    def path(self, name: str) -> Path | None:
+        """See `ImageSource.path`."""
+        return self._folder / name
 
     def _item(self, path: Path) -> Item:
         name = path.relative_to(self._folder).as_posix()
@@ -187,6 +194,11 @@ class ExampleImages(ImageSource):
             return image.read_bytes()
         except OSError as error:
             raise UnreadableImage(f"{image} cannot be read ({error.strerror})") from error
+
+    def path(self, name: str) -> Path | None:
+        """See `ImageSource.path`."""
+        image = self._examples[name].image
+        return image if isinstance(image, Path) else None
 
     def _item(self, example: Example) -> Item:
         meta = json.dumps(dict(example.meta), sort_keys=True) if example.meta else ""
