@@ -93,9 +93,7 @@ class FeatureRows:
         if self._mapping is not None and sys.platform != "win32":
             self._mapping.madvise(mmap.MADV_DONTNEED)
 
-    def _shortlist(
-        self, queries: NDArray[np.float32], size: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _shortlist(self, queries: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Scores and rows of the best rows of each query, `[m, size]`, best first; all rows if there are fewer."""
         scores = np.empty((len(queries), 0), dtype=np.float32)
         rows = np.empty((len(queries), 0), dtype=np.int64)

@@ -309,8 +309,8 @@ def bench_index(
 ) -> int:
     """Measure what building and asking an index costs at full size, and what HNSW and IVF miss of what flat finds.
 
-    Features are made up and go through the same code as real ones: `random` is the worst case for any index, `clustered` is nearer
-    to what texts and images do. A million rows take some minutes on two cores, most of them for HNSW, and 3 GB of disk.
+    Features are made up and go through the same code as real ones: `random` is the worst case for any index, `clustered` is
+    nearer to what texts and images do. A million rows take some minutes on two cores, most of them for HNSW, and 3 GB of disk.
 
     Args:
         rows: Features in the index.

@@ -26,7 +26,7 @@ Kind = Annotated[
     Literal["auto", "flat", "ivf", "hnsw"],
     Parameter(
         help="flat looks at every row (exact); hnsw and ivf draw up a shortlist first. auto: flat up to 500,000 rows, hnsw up to "
-        "2,000,000, ivf above. On a finished index it only makes the new kind's file."
+        "1,000,000, ivf above. On a finished index it only makes the new kind's file."
     ),
 ]
 

@@ -44,9 +44,9 @@ class Retrieval:
 def with_images(suite: Suite, examples: Sequence[Example]) -> list[Example]:
     """The examples with the images that `[images]` finds for their titles, in place of any they had.
 
-    Rank 0 keeps the example's id, rank n is an example of its own named `id#n`, with the same title and references. What the index
-    knows of an image becomes the example's meta; the example's own is kept under `meta["instead_of"]`, and where the image
-    comes from under `meta["retrieved"]`.
+    Rank 0 keeps the example's id, rank n is an example of its own named `id#n`, with the same title and references. What the
+    index knows of an image becomes the example's meta; the example's own is kept under `meta["instead_of"]`, and where the
+    image comes from under `meta["retrieved"]`.
 
     Raises:
         SuiteError: no image-text model, or an example without a title.
@@ -158,7 +158,10 @@ def _indexed(suite: Suite, ref: ImagesRef, model: Model) -> tuple[Index, ImageSo
         loaded = load_image_text(model.name, dtype=model.dtype, device=pick_device("auto"))
         with console.progress_bar(f"{suite.name}: indexing images") as bar:
             build_index(
-                image_corpus(source, loaded, _BATCH), folder, wait=True, progress=lambda _, done, total: bar(done, total)
+                image_corpus(source, loaded, _BATCH),
+                folder,
+                wait=True,
+                progress=lambda _, done, total: bar(done, total),
             )
     return Index(folder), source
 
@@ -223,4 +226,3 @@ def _example(example: Example, rank: int, row: Row, image: Path | bytes) -> Exam
         references=example.references,
         meta={**meta_of(row), **beside, "retrieved": retrieved},
     )
-

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from harness.errors import SuiteError
 from harness.cutting import Rule
+from harness.errors import SuiteError
 from harness.registry import did_you_mean
 from harness.titles import Cleaner
 
@@ -74,7 +74,9 @@ class ImagesRef(PluginSection):
         if (self.index is None) == (not self.dataset):
             raise ValueError("[images] needs either index = a folder, or dataset = a format and its options")
         if self.index is not None and self.options:
-            raise ValueError(f"unknown key {next(iter(self.options))!r} beside index; known are index, source, top, cleaner")
+            raise ValueError(
+                f"unknown key {next(iter(self.options))!r} beside index; known are index, source, top, cleaner"
+            )
         return self
 
 

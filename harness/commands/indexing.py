@@ -103,7 +103,9 @@ def retrieved(name: str, top: int, as_json: bool) -> int:
     names = dict(zip(first, (row.name for row in found.index.rows(first)), strict=True))
     shown = [
         {"id": example.id, "title": title, "rank": rank, "image": names[row], "cosine": cosine}
-        for example, title, rows, cosines in list(zip(examples, found.titles, found.rows, found.cosines, strict=True))[:top]
+        for example, title, rows, cosines in list(zip(examples, found.titles, found.rows, found.cosines, strict=True))[
+            :top
+        ]
         for rank, (row, cosine) in enumerate(zip(rows, cosines, strict=True))
     ]
     if as_json:
@@ -123,8 +125,8 @@ def _told(told: dict[str, Any]) -> Iterator[str]:
     if "scenes" in told:
         chance = told["chance"]
         yield (
-            f"the place is right for {told['place']} of {told['scenes']} (by chance {chance['place']:.0f}), a thing of the scene is "
-            f"shown for {told['object']} (by chance {chance['object']:.0f})"
+            f"the place is right for {told['place']} of {told['scenes']} (by chance {chance['place']:.0f}), a thing of the scene "
+            f"is shown for {told['object']} (by chance {chance['object']:.0f})"
         )
 
 
@@ -172,7 +174,8 @@ def _captions(source: str, suite: Suite | None) -> list[str]:
     if path.suffix == ".txt":
         return text_captions(path)
     raise DataError(
-        f"{source} is no suite, .jsonl or .txt; expected one of them, with captions. Packaged suites: {', '.join(packaged_suites())}"
+        f"{source} is no suite, .jsonl or .txt; expected one of them, with captions. Packaged suites: "
+        + ", ".join(packaged_suites())
     )
 
 

@@ -29,8 +29,8 @@ class Indexed(Dataset):
             DataError: always.
         """
         raise DataError(
-            f'{self.folder / self.options.folder} is an index, which has no examples; dataset = "index" is for [captions]. Images '
-            "for titles come from [images]"
+            f'{self.folder / self.options.folder} is an index, which has no examples; dataset = "index" is for [captions]. '
+            "Images for titles come from [images]"
         )
 
     def captions(self) -> list[str]:

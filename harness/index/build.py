@@ -1,10 +1,10 @@
 """From a source to a whole index, in steps that a kill between any two of them does not undo.
 
-    plan.json         what is being built, and from what: the same command must find the same
-    features, journal block by block (features.py)
-    rows.arrow        name, content hash and meta of each row
-    KIND.faiss        for IVF and HNSW
-    manifest.json     last
+plan.json         what is being built, and from what: the same command must find the same
+features, journal block by block (features.py)
+rows.arrow        name, content hash and meta of each row
+KIND.faiss        for IVF and HNSW
+manifest.json     last
 """
 
 from __future__ import annotations
@@ -311,9 +311,11 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped; what was encoded is kept in {folder}. Run the same command again to go on") from None
+        raise Interrupted(
+            f"stopped; what was encoded is kept in {folder}. Run the same command again to go on"
+        ) from None
     except OSError as error:
         raise StoreError(
-            f"{folder} cannot be written ({error.strerror or error}); the index is not finished. Make room, or mend the place, and "
-            "run the same command again: what was encoded is kept"
+            f"{folder} cannot be written ({error.strerror or error}); the index is not finished. Make room, or mend the place, "
+            "and run the same command again: what was encoded is kept"
         ) from error

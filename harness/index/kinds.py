@@ -1,7 +1,7 @@
 """Flat, IVF, HNSW: three ways to find near rows, chosen by how many rows there are.
 
     up to 500,000 rows      flat    looks at every row: exact, no file of its own
-    up to 2,000,000 rows    hnsw    a graph of neighbours (Malkov and Yashunin 2018): fast, slow to build
+    up to 1,000,000 rows    hnsw    a graph of neighbours (Malkov and Yashunin 2018): fast, slow to build
     above                   ivf     lists around centroids (Sivic and Zisserman 2003; Johnson et al. 2017): quick to build
 
 HNSW and IVF keep each number in eight bits and only draw up a shortlist, which is then scored by the exact features on disk.
@@ -24,7 +24,7 @@ from harness.index.manifest import Kind
 from harness.store import replacing
 
 FLAT_UP_TO = 500_000
-HNSW_UP_TO = 2_000_000
+HNSW_UP_TO = 1_000_000
 KINDS: tuple[Kind, ...] = ("flat", "ivf", "hnsw")
 
 Progress = Callable[[int, int], None]
@@ -47,12 +47,12 @@ def parameters(kind: Kind, rows: int) -> dict[str, int]:
     """What a kind is built and asked with, at a number of rows.
 
     IVF: about the square root of the rows as lists, and a sixteenth of them (at least 8) looked into. HNSW: 16 neighbours a row
-    (32 on the lowest level), 80 candidates while building, 160 while asking.
+    (32 on the lowest level), 80 candidates while building, 256 while asking.
     """
     if kind == "flat":
         return {}
     if kind == "hnsw":
-        return {"neighbours": 16, "ef_construction": 80, "ef_search": 160, "shortlist": 100}
+        return {"neighbours": 16, "ef_construction": 80, "ef_search": 256, "shortlist": 100}
     lists = min(65_536, max(1, 2 ** round(np.log2(max(1.0, rows**0.5)))))
     return {"lists": lists, "probes": min(lists, max(8, lists // 16)), "shortlist": 100}
 

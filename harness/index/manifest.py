@@ -102,7 +102,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise StoreError(
                 f"the index in {folder} is only half built; run the same `seetell index` command again to finish it"
             )
-        raise StoreError(f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`")
+        raise StoreError(
+            f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`"
+        )
     try:
         content: Any = json.loads(path.read_bytes())
         manifest = Manifest.model_validate(content)
@@ -118,7 +120,9 @@ def read_manifest(folder: Path) -> Manifest:
         size = file.stat().st_size if file.is_file() else None
         if size != stored.bytes:
             found = "is missing" if size is None else f"has {size} bytes"
-            raise StoreError(f"{file} {found}; expected {stored.bytes} bytes. Delete the folder and build the index again")
+            raise StoreError(
+                f"{file} {found}; expected {stored.bytes} bytes. Delete the folder and build the index again"
+            )
     if manifest.files[FEATURES].bytes != 4 * manifest.rows * manifest.dimensions:
         raise StoreError(
             f"{path} claims {manifest.rows} rows of {manifest.dimensions} numbers, which {FEATURES} does not hold; build the "

@@ -117,7 +117,9 @@ class ZipImages(ImageSource):
     def items(self) -> list[Item]:
         """Names are those of the archive."""
         members = [member for member in self._zip.infolist() if not member.is_dir() and _is_image(member.filename)]
-        found = [Item(each.filename, f"{each.file_size} {each.CRC}", refused=_strays(each.filename)) for each in members]
+        found = [
+            Item(each.filename, f"{each.file_size} {each.CRC}", refused=_strays(each.filename)) for each in members
+        ]
         return sorted(found, key=lambda item: item.name)
 
     def read(self, name: str) -> bytes:
