@@ -249,7 +249,7 @@ def stamps(items: Sequence[Item]) -> str:
     """SHA-256 over names and stamps: whether a source is still the one that a build began with."""
     digest = hashlib.sha256()
     for part in _parts(items):
-        content = part.encode("utf-8", "surrogateescape")
+        content = part.encode("utf-8", "surrogatepass")
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()
 
