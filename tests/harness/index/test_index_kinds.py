@@ -36,15 +36,21 @@ def test_flat_is_the_whole_sort(tmp_path: Path) -> None:
     assert Index(tmp_path).search(queries, 5000)[0].shape == (40, 700)
 
 
-def test_equal_rows_come_lowest_first_however_many(tmp_path: Path) -> None:
-    made = MadeUp("random", 300, 8, 0)
-    corpus = made.corpus()
-    build_index(corpus, tmp_path / "a")
-    features = np.array(Index(tmp_path / "a").features.features)
-    features[40:140] = features[7]
-    (tmp_path / "a" / "features.f32").write_bytes(features.tobytes())
-    rows, _ = Index(tmp_path / "a").search(features[7:8], 5)
-    assert rows.tolist() == [[7, 40, 41, 42, 43]]
+def test_rows_that_float32_cannot_tell_apart_are_told_apart_and_equal_ones_come_lowest_first(tmp_path: Path) -> None:
+    made = MadeUp("random", 600, 64, 0)
+    build_index(made.corpus(), tmp_path)
+    features = np.array(Index(tmp_path).features.features)
+    query = features[7].copy()
+    noise = np.random.default_rng(1).normal(size=(400, 64)) * 2e-8
+    features[40:440] = (query + noise).astype(np.float32)
+    features[500:540] = features[300]
+    (tmp_path / "features.f32").write_bytes(features.tobytes())
+    exact = features.astype(np.float64) @ query.astype(np.float64)
+    rows, cosines = Index(tmp_path).search(query[None], 20)
+    np.testing.assert_allclose(cosines[0], np.sort(exact)[::-1][:20], rtol=0, atol=1e-15)
+    twice = [int(row) for row in Index(tmp_path).search(features[300:301], 600)[0][0]]
+    places = [twice.index(row) for row in (300, *range(500, 540))]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
