@@ -67,11 +67,11 @@ class FeatureRows:
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         top = min(top, len(self))
-        shortlist = self._shortlist(queries, max(_SHORTLIST, 2 * top))
+        scores, near = self._shortlist(queries, max(_SHORTLIST, 2 * top))
         rows = np.empty((len(queries), top), dtype=np.int64)
         cosines = np.empty((len(queries), top), dtype=np.float64)
-        for place, (query, *near) in enumerate(zip(queries, *shortlist, strict=True)):
-            rows[place], cosines[place] = self._best(query, *near, top)
+        for place, query in enumerate(queries):
+            rows[place], cosines[place] = self._best(query, scores[place], near[place], top)
         return rows, cosines
 
     def rescored(

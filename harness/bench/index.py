@@ -211,4 +211,5 @@ def _figures(making: Making, place: Path, written: float, seconds: float, peak: 
 
 def _normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return (values / lengths).astype(np.float32)
+    found: NDArray[np.float32] = (values / lengths).astype(np.float32)
+    return found

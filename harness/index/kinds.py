@@ -68,6 +68,7 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
     """
     table = features.features
     rows, dimensions = table.shape
+    index: Any  # faiss' annotations know little of its classes
     eight_bits = faiss.ScalarQuantizer.QT_8bit
     if kind == "ivf":
         coarse = faiss.IndexFlatIP(dimensions)
@@ -78,7 +79,8 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
         index.cp.max_points_per_centroid = 256
         learn_from = _TRAINING_ROWS * wanted["lists"]
     else:
-        index = faiss.IndexHNSWSQ(dimensions, eight_bits, wanted["neighbours"], faiss.METRIC_INNER_PRODUCT)
+        library: Any = faiss
+        index = library.IndexHNSWSQ(dimensions, eight_bits, wanted["neighbours"], faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = wanted["ef_construction"]
         learn_from = 65_536
     # Every so many rows, not the first ones: sources are sorted, so their beginning is no fair sample.
@@ -97,9 +99,9 @@ def write(index: Any, path: Path) -> None:
     Raises:
         OSError: the disk is full or refuses.
     """
+    library: Any = faiss
     with replacing(path) as file:
-        writer = faiss.PyCallbackIOWriter(file.write, 1 << 20)
-        faiss.write_index(index, writer)
+        library.write_index(index, library.PyCallbackIOWriter(file.write, 1 << 20))
 
 
 def read(kind: Kind, path: Path, wanted: Mapping[str, int]) -> Any:
@@ -110,7 +112,7 @@ def read(kind: Kind, path: Path, wanted: Mapping[str, int]) -> Any:
     """
     flag = faiss.IO_FLAG_MMAP if kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
     try:
-        index = faiss.read_index(str(path), flag)
+        index: Any = faiss.read_index(str(path), flag)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise StoreError(f"{path} cannot be read ({reason}); delete the folder and build the index again") from error

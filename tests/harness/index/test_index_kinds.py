@@ -46,7 +46,7 @@ def test_rows_that_float32_cannot_tell_apart_are_told_apart_and_equal_ones_come_
     features[500:540] = features[300]
     (tmp_path / "features.f32").write_bytes(features.tobytes())
     exact = features.astype(np.float64) @ query.astype(np.float64)
-    rows, cosines = Index(tmp_path).search(query[None], 20)
+    _, cosines = Index(tmp_path).search(query[None], 20)
     np.testing.assert_allclose(cosines[0], np.sort(exact)[::-1][:20], rtol=0, atol=1e-15)
     twice = [int(row) for row in Index(tmp_path).search(features[300:301], 600)[0][0]]
     places = [twice.index(row) for row in (300, *range(500, 540))]
