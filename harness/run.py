@@ -37,6 +37,8 @@ class Plan:
     spec: RunSpec
     examples: Sequence[Example]
     captions: tuple[str, ...] | None
+    captions_index: Path | None = None
+    """Where their features are already."""
 
     @property
     def keys(self) -> list[Key]:
@@ -102,7 +104,7 @@ def load_dataset(ref: DataRef, folder: Path, where: str) -> Dataset:
 
 
 def load_examples(suite: Suite) -> list[Example]:
-    """The examples of a suite, checked.
+    """The examples of a suite, checked, with the images that were found for their titles where `[images]` says so.
 
     Raises:
         SuiteError: none, or an id twice.
@@ -120,6 +122,17 @@ def load_examples(suite: Suite) -> list[Example]:
             f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
             "[data]; `seetell data check SUITE` says how to get them"
         )
+    _check_ids(suite, examples)
+    if suite.images is None:
+        return examples
+    from harness.image_index import with_images
+
+    found = with_images(suite, examples)
+    _check_ids(suite, found)
+    return found
+
+
+def _check_ids(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -127,7 +140,6 @@ def load_examples(suite: Suite) -> list[Example]:
                 f"the data of suite {suite.name!r} has the id {example.id!r} twice; ids join results and must be unique"
             )
         seen.add(example.id)
-    return examples
 
 
 def counted(examples: list[Example], suite: Suite) -> list[Example]:
@@ -185,11 +197,15 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         prompt=suite.text.prompt,
         max_new_tokens=ref.max_new_tokens or suite.text.max_new_tokens,
         max_length=None if ref.max_new_tokens else suite.text.max_length,
+        sentences=suite.text.sentences,
+        sentences_by=suite.text.sentences_by,
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
     )
-    return Plan(spec, examples, digests.captions if Need.INDEX in plugin.needs else None)
+    if Need.INDEX not in plugin.needs:
+        return Plan(spec, examples, None)
+    return Plan(spec, examples, digests.captions, digests.captions_index)
 
 
 def decode(
@@ -227,7 +243,7 @@ def decode(
         tasks = [] if folder.complete else planned.tasks(set(records), limit)
         progress(len(records), len(keys))
         if tasks:
-            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder())
+            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder(), planned.captions_index)
             _decode_tasks(
                 job,
                 tasks,
@@ -311,6 +327,12 @@ class Digests:
             if not self._captions:
                 raise SuiteError("the data named under [captions] has no captions; CLIPRe needs some to choose from")
         return self._captions
+
+    @property
+    def captions_index(self) -> Path | None:
+        """The folder of a built index of `captions`, if that is where they come from."""
+        assert self._suite.captions is not None  # noqa: S101
+        return load_dataset(self._suite.captions, self._suite.folder, "[captions]").index_folder()
 
     @property
     def captions_digest(self) -> str:

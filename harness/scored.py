@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError
+from harness.examples import title_of
 from harness.registry import did_you_mean
 from harness.score import Score
 from harness.settings import as_flags
@@ -51,6 +52,13 @@ class ScoredRun:
     def name(self) -> str:
         """Such as `toybox-plain/magic-1f0c33ab`."""
         return f"{self.spec.suite}/{self.spec.label}-{self.spec.identity()[:8]}"
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """What each answer belongs to when answers are exchanged: its example, or its title where that has several images."""
+        if self.suite.images is None or self.suite.images.top == 1:
+            return self.example_ids
+        return tuple(title_of(each) for each in self.example_ids)
 
     @classmethod
     def load(cls, folder: RunFolder) -> ScoredRun:

@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from harness.cutting import Rule
 from harness.errors import SuiteError
 from harness.registry import did_you_mean
 from harness.settings import settings_of
 from harness.suite_tables import find_suite, suite_table
 from harness.suite_tables import packaged_suites as packaged_suites
+from harness.titles import Cleaner
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """Becomes a folder name, hence the rule."""
@@ -67,6 +69,31 @@ class TestedRef(DataRef):
     """Only so many examples, from the beginning; all by default."""
 
 
+class ImagesRef(PluginSection):
+    """`[images]`: images for the titles of stories, found in an index or among a data set's images (then with its options)."""
+
+    index: Path | None = None
+    """Folder of an image index (`seetell index images`)."""
+    source: Path | None = None
+    """Where the images of that index are now, if they have moved."""
+    dataset: str = ""
+    """Instead of an index: a data set whose images are indexed the first time."""
+    top: int = Field(default=1, ge=1, le=100)
+    """Images a title. Each makes an example of its own: rank 0 has the title's id, rank n the id and `#n`."""
+    cleaner: Cleaner = "proper"
+    """How a title becomes a query; `as-published` eats first letters."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ImagesRef:
+        if (self.index is None) == (not self.dataset):
+            raise ValueError("[images] needs either index = a folder, or dataset = a format and its options")
+        if self.index is not None and self.options:
+            raise ValueError(
+                f"unknown key {next(iter(self.options))!r} beside index; known are index, source, top, cleaner"
+            )
+        return self
+
+
 class DecoderRef(PluginSection):
     """`[decoders.LABEL]`: the rest of its keys are the decoder's hyper-parameters."""
 
@@ -103,6 +130,10 @@ class TextRules(Section):
     """New tokens, end token included."""
     max_length: int | None = Field(default=None, ge=2)
     """Prompt plus new tokens."""
+    sentences: int | None = Field(default=None, ge=1)
+    """Sentences that a stored text has at most; None leaves texts as they were decoded."""
+    sentences_by: Rule = "splitter"
+    """What a sentence is: by a real splitter, or by dots alone as the published stories were cut."""
 
     @model_validator(mode="after")
     def _some_limit(self) -> TextRules:
@@ -145,6 +176,8 @@ class Suite(Section):
     models: ModelNames = ModelNames()
     captions: DataRef | None = None
     """Where CLIPRe's captions come from."""
+    images: ImagesRef | None = None
+    """Where images for titles come from; they take the place of the data's own."""
     text: TextRules
     run: RunRules = RunRules()
     decoders: Mapping[Slug, DecoderRef]
@@ -215,6 +248,8 @@ class RunSpec(Section):
     prompt: str
     max_new_tokens: int | None
     max_length: int | None
+    sentences: int | None = None
+    sentences_by: Rule = "splitter"
     seed: int
     draws: int
     dtype: Dtype
@@ -228,6 +263,8 @@ class RunSpec(Section):
         content = self.model_dump(mode="json", exclude={"suite", "label", "task"})
         for model in ("language_model", "image_text"):
             content[model] = content[model] and content[model]["digest"]
+        if self.sentences is None:  # nothing is cut, by no rule: the identity of before there were any
+            del content["sentences"], content["sentences_by"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

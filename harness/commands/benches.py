@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import console
 from harness.cli import DONE
@@ -11,6 +14,10 @@ from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
 from harness.registry import did_you_mean
 from harness.spec import Suite
+
+if TYPE_CHECKING:
+    from harness.bench.index import Making
+    from harness.index.manifest import Kind
 
 
 def bench_decoders(
@@ -160,6 +167,37 @@ def bench_metrics(paths: Sequence[str], wanted: Sequence[str], references: Path 
         "max difference",
     )
     console.show_table(", ".join(names), header, rows, right=range(1, 7))
+    return DONE
+
+
+def bench_index(
+    rows: int,
+    dimensions: int,
+    wanted: Sequence[Kind],
+    makings: Sequence[Making],
+    queries: int,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """`seetell bench index`."""
+    check_positive({"--rows": rows, "--dimensions": dimensions, "--queries": queries})
+    from harness.bench import index
+
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise SuiteError(f"--folder {folder} is not empty; expected an empty folder to build in")
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seetell-index-")))
+        bar = stack.enter_context(console.progress_bar("measuring"))
+        found = index.measure(
+            rows, dimensions, wanted, makings, queries, place, progress=lambda _, done, total: bar(done, total)
+        )
+    if as_json:
+        console.emit({"rows": rows, "dimensions": dimensions, "figures": [each.to_json() for each in found]})
+        return DONE
+    right = [column for column in range(len(index.HEADER)) if column not in index.LEFT]
+    console.show_table(
+        f"{rows} rows of {dimensions}, {queries} queries", index.HEADER, [each.row() for each in found], right=right
+    )
     return DONE
 
 

@@ -72,3 +72,7 @@ class Dataset(ABC):
         offered = get_args(field.annotation) if field else ()
         chosen = next((each for each in names if each in offered), None)
         return self.options.model_copy(update={"split": chosen}) if chosen else None
+
+    def index_folder(self) -> Path | None:
+        """Where features of the captions are kept already (an index of `seetell index captions`); None for nowhere."""
+        return None

@@ -50,6 +50,7 @@ VERBS = (
     "bench",
     "prefetch",
     "data",
+    "index",
 )
 
 

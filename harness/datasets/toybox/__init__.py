@@ -18,7 +18,7 @@ from pydantic import Field
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.toybox.captions import references
 from harness.datasets.toybox.draw import png
-from harness.datasets.toybox.stories import story, title
+from harness.datasets.toybox.stories import About, story, title
 from harness.datasets.toybox.world import Scene, Style, scenes
 from harness.examples import Example
 
@@ -45,6 +45,8 @@ class ToyboxOptions(DatasetOptions):
     """How many scenes; the first n are the same however many are asked for. None: 256 to decode, 1400 for an index."""
     compositions: Literal["all", "seen", "novel"] = "all"
     """Only scenes whose colours of things language models have seen, or only scenes with one they have not."""
+    titles: About = "place"
+    """What a story's title tells; the embedded language model was trained on places."""
 
 
 class Toybox(Dataset):
@@ -66,7 +68,7 @@ class Toybox(Dataset):
             found.append(
                 Example(
                     id=f"{number:04d}-{name}" if repeats else name,
-                    prompt=title(scene) if options.domain == "stories" else "",
+                    prompt=title(scene, about=options.titles) if options.domain == "stories" else "",
                     image=png(scene, IMAGE_SIZE),
                     references=texts(scene, options.domain),
                     meta={"scene": scene.to_json()},
