@@ -17,7 +17,7 @@ from typing import Any
 from harness.errors import SuiteError
 from harness.registry import did_you_mean
 
-SECTIONS = ("data", "captions", "models", "text", "run")
+SECTIONS = ("data", "captions", "images", "models", "text", "run")
 """Tables of a suite whose values can be set, beside its decoders."""
 _ADDED = "constant"
 """The decoder that the harness adds to captioning suites."""

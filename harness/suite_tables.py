@@ -24,7 +24,7 @@ DATA_VARIABLE = "$SEETELL_DATA"
 """Stands in a suite for the folder that `seetell prefetch` fills."""
 
 _PLUGINS = ("dataset", "decoder", "metric")
-_WITH_PATHS = ("data", "captions", "models", "metrics", "sweep")
+_WITH_PATHS = ("data", "captions", "images", "models", "metrics", "sweep")
 
 Table = dict[str, Any]
 
