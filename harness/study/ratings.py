@@ -83,12 +83,11 @@ class RatingTable:
         return hashlib.sha256("\x1e".join(rows).encode("utf-8", "backslashreplace")).hexdigest()
 
     def where(self, **wanted: Any) -> RatingTable:
-        """Rows whose columns have the given value (or one of the given values), as in `where(kind="system", aspect="fluency")`."""
+        """Rows with the given value, or one of those given: `where(kind="system", aspect=("fluency", "relevance"))`."""
         keep = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
-            keep &= np.isin(
-                getattr(self, name), value if isinstance(value, (list, tuple, set, np.ndarray)) else [value]
-            )
+            wanted_values = [value] if isinstance(value, (str, int, float)) else list(value)
+            keep &= np.isin(getattr(self, name), wanted_values)
         return self.rows(keep)
 
     def rows(self, keep: NDArray[Any]) -> RatingTable:
