@@ -268,6 +268,8 @@ class Slot(Base):
     block_id: Mapped[int] = mapped_column(ForeignKey("block.id"))
     position: Mapped[int]
     output_id: Mapped[int] = mapped_column(ForeignKey("output.id"), index=True)
+    counted: Mapped[bool]
+    """Whether its rating is one of the k that its text is to get; a control's is not."""
     repeat_planned: Mapped[bool]
     """To be given a text that its annotator has rated before, if there is one by then."""
     repeats_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id"))

@@ -369,6 +369,7 @@ def upgrade() -> None:
         sa.Column("block_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("output_id", sa.Integer(), nullable=False),
+        sa.Column("counted", sa.Boolean(), nullable=False),
         sa.Column("repeat_planned", sa.Boolean(), nullable=False),
         sa.Column("repeats_id", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["block_id"], ["block.id"], name=op.f("fk_slot_block_id")),
