@@ -148,7 +148,7 @@ class StudyService:
             if slots:
                 me.status = "active"
                 return Work(work.views(session, me, slots), False)
-            if claims.others_hold(session, me.id):
+            if claims.others_hold(session, me):
                 return Work((), False, "wait")
             me.status = "done"
             return Work((), True, "finished")
