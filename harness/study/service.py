@@ -253,7 +253,7 @@ def _protocol(session: Session) -> Protocol:
     )
     guidelines, consent = seats.latest(session, "guidelines"), seats.latest(session, "consent")
     return Protocol(
-        campaign.slug,
+        seats.token_sha256(f"study:{campaign.salt}")[:16],
         campaign.title,
         campaign.task,  # type: ignore[arg-type]  # the database's CHECK holds it to these
         aspects,
