@@ -71,7 +71,8 @@ def coincidences(counts: Floats) -> Floats:
     ratings = counts.sum(axis=1)
     pairs = counts[:, :, None] * counts[:, None, :]
     pairs[:, np.arange(SCALE), np.arange(SCALE)] -= counts
-    return np.where(ratings > 1, 1.0, 0.0)[:, None, None] * pairs / np.maximum(ratings - 1, 1)[:, None, None]
+    shares = np.where(ratings > 1, 1.0 / np.maximum(ratings - 1, 1), 0.0)
+    return np.asarray(shares[:, None, None] * pairs)
 
 
 def alphas(matrices: Floats, level: Level) -> Floats:
@@ -91,10 +92,9 @@ def alphas(matrices: Floats, level: Level) -> Floats:
 def _distances(margins: Floats, level: Level) -> Floats:
     if level == "nominal":
         return np.asarray(1.0 - np.eye(SCALE))
-    if level == "interval":
-        places = np.arange(SCALE, dtype=np.float64)
-    else:  # the middle of each value's ranks; their difference is the sum between minus half of both ends
-        places = margins.cumsum(axis=-1) - margins / 2
+    # Ordinal: the middle of each value's ranks; their difference is the sum between two values less half of both ends.
+    middles = margins.cumsum(axis=-1) - margins / 2
+    places = np.arange(SCALE, dtype=np.float64) if level == "interval" else middles
     return np.asarray((places[..., :, None] - places[..., None, :]) ** 2)
 
 
@@ -178,7 +178,7 @@ def pairwise_kappas(panel: Panel) -> Kappas:
     return Kappas(people, tuple(tuple(row) for row in rows))
 
 
-def repeats(first: Sequence[float], second: Sequence[float]) -> Repeats:
+def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> Repeats:
     """Agreement of annotators with themselves, from the ratings of the first and the second look, `[pairs]` each."""
     looks = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=1)
     n = len(looks)

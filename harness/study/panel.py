@@ -35,16 +35,23 @@ class Panel:
         value: Iterable[float],
         *,
         systems: Sequence[str] | None = None,
+        items: Sequence[str] | None = None,
+        annotators: Sequence[str] | None = None,
     ) -> Panel:
         """Make a panel from one entry a rating.
 
         Args:
-            system, item, annotator: names, `[n]`.
+            system: who wrote the rated text, `[n]`.
+            item: its item, `[n]`.
+            annotator: who rated it, `[n]`.
             value: ratings, `[n]`.
-            systems: which systems and in which order; all of them, sorted, by default.
+            systems: the first axis and its order; what occurs, sorted, by default.
+            items: the second axis, so that panels of several aspects fit on each other.
+            annotators: the third.
 
         Raises:
-            DataError: a value off the scale, columns of different lengths, or two ratings of one text by one annotator.
+            DataError: a value off the scale, a name that is on no axis, columns of different lengths, or two ratings of one
+                text by one annotator.
         """
         columns = [np.asarray(list(each), np.str_) for each in (system, item, annotator)]
         values = np.asarray(list(value), np.float64)
@@ -56,21 +63,14 @@ class Panel:
         if len(values) and not ((values >= LOWEST) & (values <= HIGHEST)).all():
             worst = values[~((values >= LOWEST) & (values <= HIGHEST))][0]
             raise DataError(f"a rating is {worst:g}; expected {LOWEST} to {HIGHEST}")
-        names = [np.unique(each) for each in columns]
-        if systems is not None:
-            keep = np.isin(columns[0], list(systems))
-            columns, values = [each[keep] for each in columns], values[keep]
-            names[1:] = [np.unique(each) for each in columns[1:]]
-        order = list(systems) if systems is not None else [str(each) for each in names[0]]
-        place = {name: index for index, name in enumerate(order)}
-        at = (
-            np.array([place[str(each)] for each in columns[0]], np.int64),
-            np.searchsorted(names[1], columns[1]),
-            np.searchsorted(names[2], columns[2]),
-        )
-        cube = np.full((len(order), len(names[1]), len(names[2])), np.nan)
+        axes = [
+            _names(np.unique(each)) if given is None else tuple(given)
+            for each, given in zip(columns, (systems, items, annotators), strict=True)
+        ]
+        at = tuple(_places(each, axis) for each, axis in zip(columns, axes, strict=True))
+        cube = np.full([len(axis) for axis in axes], np.nan)
         cells = np.ravel_multi_index(at, cube.shape) if len(values) else np.zeros(0, np.int64)
-        found, first, counts = np.unique(cells, return_index=True, return_counts=True)
+        _, first, counts = np.unique(cells, return_index=True, return_counts=True)
         if (counts > 1).any():
             twice = first[counts > 1][0]
             raise DataError(
@@ -78,7 +78,7 @@ class Panel:
                 f"{columns[1][twice]!s}; expected the last revision only"
             )
         cube[at] = values
-        return cls(tuple(order), _names(names[1]), _names(names[2]), cube)
+        return cls(axes[0], axes[1], axes[2], cube)
 
     @property
     def rated(self) -> NDArray[np.bool_]:
@@ -100,7 +100,7 @@ class Panel:
 
     def common(self) -> Panel:
         """The items that every system has a rating on."""
-        return self.on_items(~np.isnan(self.item_means).any(axis=0))
+        return self.on_items(np.asarray(~np.isnan(self.item_means).any(axis=0)))
 
     def on_items(self, keep: NDArray[np.bool_]) -> Panel:
         """The panel on some of its items; annotators stay, even those who then have no rating."""
@@ -116,3 +116,13 @@ class Panel:
 
 def _names(found: NDArray[np.str_]) -> tuple[str, ...]:
     return tuple(str(each) for each in found)
+
+
+def _places(names: NDArray[np.str_], axis: Sequence[str]) -> NDArray[np.int64]:
+    """Where each name stands on an axis."""
+    unique, inverse = np.unique(names, return_inverse=True)
+    place = {name: index for index, name in enumerate(axis)}
+    lacking = [str(each) for each in unique if str(each) not in place]
+    if lacking:
+        raise DataError(f"a rating belongs to {lacking[0]!r}, which is not among {', '.join(map(repr, axis[:5]))} ...")
+    return np.array([place[str(each)] for each in unique], np.int64)[inverse]

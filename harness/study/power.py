@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,9 @@ class Components:
     clipped: tuple[str, ...] = ()
     """Components whose estimate was negative and is taken as 0."""
 
+
+PARTS = ("item", "annotator", "system_item", "system_annotator", "item_annotator", "residual")
+"""The components, by name."""
 
 ASSUMED = Components(0.36, 0.1225, 0.2025, 0.0144, 0.0, 0.5625, source="assumed, no pilot")
 """For planning before there is any rating: standard deviations of 0.6, 0.35, 0.45, 0.12, 0 and 0.75 points."""
@@ -143,16 +147,10 @@ def variance_components(panel: Panel) -> Components:
     else:
         residual = pairs.item_annotator - system - system_item - system_annotator
         item_annotator = rest - residual
-    raw = {
-        "item": item,
-        "annotator": annotator,
-        "system_item": system_item,
-        "system_annotator": system_annotator,
-        "item_annotator": item_annotator,
-        "residual": residual,
-    }
-    clipped = tuple(name for name, value in raw.items() if value < 0)
-    return Components(**{name: max(0.0, value) for name, value in raw.items()}, clipped=clipped)
+    raw = Components(item, annotator, system_item, system_annotator, item_annotator, residual)
+    parts = {name: getattr(raw, name) for name in PARTS}
+    negative: dict[str, Any] = {name: 0.0 for name, value in parts.items() if value < 0}
+    return replace(raw, clipped=tuple(negative), **negative)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +214,9 @@ def forecast(
         DataError: a time or a difference that is not positive.
     """
     if seconds <= 0 or min(differences, default=1.0) <= 0:
-        raise DataError(f"a plan was given {seconds:g} seconds a text and differences {list(differences)}; expected positive")
+        raise DataError(
+            f"a plan was given {seconds:g} seconds a text and differences {list(differences)}; expected positive"
+        )
     error = math.sqrt(_variance(plan, components))
     everyone = math.sqrt(_variance(plan, components) + 2 * components.system_annotator / plan.annotators)
     threshold = float(ndtri(1 - significance / plan.family / 2))
