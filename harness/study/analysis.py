@@ -163,7 +163,13 @@ def panels(table: RatingTable) -> dict[str, Panel]:
 
 
 def analyse(
-    table: RatingTable, *, study: str = "", seed: int = 0, draws: int = DRAWS, permutations: int | None = None
+    table: RatingTable,
+    *,
+    study: str = "",
+    seed: int = 0,
+    draws: int = DRAWS,
+    permutations: int | None = None,
+    sha256: str = "",
 ) -> Analysis:
     """Analyse a study's ratings.
 
@@ -173,6 +179,7 @@ def analyse(
         seed: of every resampling.
         draws: of the two-way bootstrap.
         permutations: of the tests; by default as many as leave room for the correction.
+        sha256: of the ratings as they are kept, where systems have stand-in names here; the table's own by default.
 
     Raises:
         DataError: there are no ratings of systems, or an annotator has two ratings of one text.
@@ -180,6 +187,7 @@ def analyse(
     if not len(table.where(kind="system")):
         raise DataError("there are no ratings of systems' texts yet; analyse the study when some forms are in")
     by_aspect = panels(table)
+    sha256 = sha256 or table.sha256
     sizes = next(iter(by_aspect.values()))
     pairs = list(combinations(range(len(sizes.systems)), 2))
     family = max(1, len(pairs) * len(by_aspect))
@@ -188,7 +196,7 @@ def analyse(
     letters = {aspect: _letters(panel, differences, aspect) for aspect, panel in by_aspect.items()}
     return Analysis(
         study=study,
-        sha256=table.sha256,
+        sha256=sha256,
         seed=seed,
         draws=draws,
         permutations=permutations,
@@ -198,7 +206,7 @@ def analyse(
         annotators=len(sizes.annotators),
         ratings=int(sum(panel.rated.sum() for panel in by_aspect.values())),
         left_out={aspect: len(panel.items) - len(panel.common().items) for aspect, panel in by_aspect.items()},
-        summaries=(*_summaries(by_aspect, table, letters, draws, seed), *_references(table, draws, seed)),
+        summaries=(*_summaries(by_aspect, sha256, letters, draws, seed), *_references(table, sha256, draws, seed)),
         differences=differences,
         agreement=tuple(agreement(table, aspect, panel, seed=seed) for aspect, panel in by_aspect.items()),
         components={aspect: _components(panel) for aspect, panel in by_aspect.items()},
@@ -254,7 +262,7 @@ def looks(table: RatingTable) -> tuple[Floats, Floats]:
 
 def _summaries(
     by_aspect: Mapping[str, Panel],
-    table: RatingTable,
+    sha256: str,
     letters: Mapping[str, Mapping[str, str]],
     draws: int,
     seed: int,
@@ -262,13 +270,13 @@ def _summaries(
     replicates = two_way_means(np.concatenate([panel.values for panel in by_aspect.values()]), draws=draws, seed=seed)
     columns = iter(replicates.T)
     return [
-        _summary(panel, index, aspect, next(columns), letters[aspect].get(system, ""), table.sha256)
+        _summary(panel, index, aspect, next(columns), letters[aspect].get(system, ""), sha256)
         for aspect, panel in by_aspect.items()
         for index, system in enumerate(panel.systems)
     ]
 
 
-def _references(table: RatingTable, draws: int, seed: int) -> list[Summary]:
+def _references(table: RatingTable, sha256: str, draws: int, seed: int) -> list[Summary]:
     """Texts by people, where the study has them."""
     own = table.where(kind="reference")
     found = []
@@ -276,7 +284,7 @@ def _references(table: RatingTable, draws: int, seed: int) -> list[Summary]:
         part = own.where(aspect=aspect)
         panel = Panel.of(["reference"] * len(part), part.item, part.annotator, part.value)
         [column] = two_way_means(panel.values, draws=draws, seed=seed).T
-        found.append(_summary(panel, 0, aspect, column, "", table.sha256, reference=True))
+        found.append(_summary(panel, 0, aspect, column, "", sha256, reference=True))
     return found
 
 

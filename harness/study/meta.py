@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from harness.corrections import holm
-from harness.differences import gives_back, load_metric
+from harness.differences import gives_back, load_metric, signature_changes
 from harness.errors import DataError, SeeTellError
 from harness.groups import enough_permutations, letter_display
 from harness.paired import SIGNIFICANCE, Clusters, Finalise, permutation_test
@@ -141,10 +141,12 @@ def _unusable(runs: Mapping[str, ScoredRun], label: str, resampling: str, no_int
         return no_interval or "its rows mean nothing by themselves"
     if any(run.metrics[label].rows is None for run in runs.values()):
         return "it has no rows an example; run `seetell score`"
-    by_output: dict[str, set[str]] = {}
+    first: dict[str, str] = {}
     for score in scores:
-        by_output.setdefault(score.output, set()).add(score.signature)
-    return "the systems were scored in different ways" if any(len(each) > 1 for each in by_output.values()) else ""
+        changes = signature_changes(first.setdefault(score.output, score.signature), score.signature)
+        if changes:
+            return f"the systems were scored in different ways: {', '.join(changes)}"
+    return ""
 
 
 def _rows_of(run: ScoredRun, label: str, items: Sequence[str]) -> Floats:
