@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from decoders.errors import SeeTellError
 from harness.cli_data import app as data
 from harness.cli_index import index
+from harness.cli_study import study
 from harness.cli_train import train
 from harness.errors import Interrupted, SuiteError
 
@@ -37,6 +38,7 @@ bench = App(name="bench", help="Measure speed, side by side.")
 app.command(bench)
 app.command(data)
 app.command(index)
+app.command(study)
 
 ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
