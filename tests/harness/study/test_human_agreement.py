@@ -49,10 +49,10 @@ def test_alpha_equals_the_package_on_200_random_matrices(capsys: pytest.CaptureF
         for level in ("nominal", "ordinal", "interval"):
             ours = krippendorff_alpha(units, level)
             try:
-                with np.errstate(invalid="ignore"):  # the package divides nothing by nothing where one value is all there is
-                    oracle = krippendorff.alpha(
-                        units.T, level_of_measurement=level, value_domain=np.arange(1.0, 6.0)
-                    )
+                with np.errstate(
+                    invalid="ignore"
+                ):  # the package divides nothing by nothing where one value is all there is
+                    oracle = krippendorff.alpha(units.T, level_of_measurement=level, value_domain=np.arange(1.0, 6.0))
             except ValueError:
                 assert ours.value is None
                 continue
@@ -86,7 +86,10 @@ def test_the_interval_draws_whole_items() -> None:
     panel = simulate_panel(StudyPlan(60, 3, 6, 2), ASSUMED, [0, 0], 1)
     twice = Panel((*panel.systems, "c", "d"), panel.items, panel.annotators, np.concatenate([panel.values] * 2))
     one, two = panel_alpha(panel, seed=3), panel_alpha(twice, seed=3)
-    assert one.low is not None and one.high is not None and two.low is not None and two.high is not None
+    assert one.low is not None
+    assert one.high is not None
+    assert two.low is not None
+    assert two.high is not None
     assert one.low < (one.value or 0) < one.high
     assert two.high - two.low == pytest.approx(one.high - one.low, rel=0.01)
     assert panel_alpha(panel, seed=3) == one

@@ -75,7 +75,5 @@ def test_permutation_equals_all_exchanges() -> None:
     sums = np.array([abs((np.array(signs) * apart).mean()) for signs in product((1, -1), repeat=9)])
     exact = np.mean(sums >= abs(apart.mean()) - 1e-12)
     assert permutation_p(means, [(0, 1)]).tolist() == pytest.approx([exact], abs=1e-12)
-    oracle = stats.permutation_test(
-        (apart,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=False
-    )
+    oracle = stats.permutation_test((apart,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=False)
     assert exact == pytest.approx(oracle.pvalue, abs=1e-12)
