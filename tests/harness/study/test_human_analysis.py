@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from harness.errors import DataError
@@ -75,6 +76,15 @@ def test_letters_say_what_the_permutation_test_says() -> None:
         assert set(one).isdisjoint(other) == each.found
     assert found.summary("system 2", "fluency").letters == "a"
     assert found.summary("system 0", "fluency").letters == found.summary("system 1", "fluency").letters == "b"
+
+
+def test_what_could_have_been_found_is_after_the_correction() -> None:
+    ratings = simulated(effects=(0.0, 0.3, 0.6))
+    panel = panels(ratings)["fluency"]
+    first = analyse(ratings, draws=FAST).differences[0]
+    error = (panel.item_means[1] - panel.item_means[0]).std(ddof=1) / np.sqrt(40)
+    threshold = norm.ppf(1 - 0.05 / 6 / 2)  # three pairs, two aspects
+    assert first.detectable == pytest.approx((threshold + norm.ppf(0.8)) * error)
 
 
 def test_what_could_have_been_found_shrinks_with_the_items() -> None:
