@@ -45,7 +45,7 @@ def analyze(
     else:
         suffix = format
     store = Results(results)
-    with opened(name, results) as study:
+    with console.err.status("analysing the ratings"), opened(name, results) as study:
         report = study_report(study, store, excluded=excluded, seed=seed)
         runs = study.runs()
     if suffix == "table":

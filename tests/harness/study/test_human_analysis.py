@@ -184,6 +184,6 @@ def test_the_effect_of_an_exclusion_is_shown() -> None:
     assert (found.ratings, found.annotators) == (60, 1)
     assert [each.moved for each in found.shifts] == [True, True]
     assert found.verdicts == (("fluency", "system 0", "system 1", True, False),)
-    assert "2 of 2 ranks and 1 verdicts" in found.sentence
+    assert "2 of 2 ranks differ, and 1 of the verdicts" in found.sentence
     none = effect(analyse(honest, draws=FAST), analyse(honest, draws=FAST))
     assert none.sentence == "No ratings are excluded."
