@@ -120,14 +120,12 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
 
 
 def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, results: Path) -> int:
-    """`seetell leaderboard`."""
+    """`seetell leaderboard`, of one document or a table."""
     from harness.leaderboard import FORMATS, render
     from harness.leaderboard.collect import boards
     from harness.leaderboard.terminal import show
-    from harness.store import write_bytes
 
-    store = Results(results)
-    found = boards(store, suites)
+    found = boards(Results(results), suites)
     if out is not None and format in (None, "table"):
         format = out.suffix.lstrip(".").lower()
         if format not in FORMATS:
@@ -135,12 +133,8 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
     if format in (None, "table"):
         for board in found:
             show(board)
-    if format is None:
-        for each in FORMATS:
-            write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
-        console.say(f"The leaderboard to open: {(store.leaderboard / 'leaderboard.html').resolve()}")
-    elif format != "table":
-        deliver(render(found, format), out)
+        return DONE
+    deliver(render(found, format), out)
     return DONE
 
 

@@ -131,7 +131,7 @@ def materials(results: Results, suites: Sequence[str] = (), *, shown: int = SHOW
                 f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, [*by_suite, *known])}"
             )
     chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
-    measured = [_material(by_suite[suite], read_speed(results, suite), shown) for suite in chosen]
+    measured = [material_of(by_suite[suite], read_speed(results, suite), shown=shown) for suite in chosen]
     found = with_published([each.board for each in measured], published)
     whole = [replace(each, board=board) for each, board in zip(measured, found, strict=False)]
     whole += [Material(board) for board in found[len(measured) :]]
@@ -141,16 +141,26 @@ def materials(results: Results, suites: Sequence[str] = (), *, shown: int = SHOW
     return sorted(wanted, key=lambda each: suites.index(each.board.suite))
 
 
-def _material(folders: Sequence[RunFolder], speeds: Sequence[Speed], shown: int) -> Material:
+def material_of(
+    folders: Sequence[RunFolder], speeds: Sequence[Speed] = (), *, shown: int = 0, letters: bool = True
+) -> Material:
+    """What there is about runs of one suite.
+
+    Args:
+        folders: the runs.
+        speeds: of the suite.
+        shown: how many examples the board holds with pictures.
+        letters: test every pair in every column, which takes a second or two for ten runs of a hundred examples.
+    """
     described = [(folder, folder.describe()) for folder in folders]
     suite = Suite.model_validate(
         max((content for _, content in described), key=lambda content: content["created"])["suite"]
     )
     answers = {folder: folder.records() for folder, _ in described}
     scores = {folder: stored_scores(folder.scores() or {"metrics": {}}) for folder, _ in described}
-    letters, grouping = _letters(folders)
+    groups, grouping = _letters(folders) if letters else ({}, None)
     rows = [
-        _row(folder, content, answers[folder], scores[folder], letters, headline_speed(speeds, content["identity"]))
+        _row(folder, content, answers[folder], scores[folder], groups, headline_speed(speeds, content["identity"]))
         for folder, content in described
     ]
     examples = _examples(suite)

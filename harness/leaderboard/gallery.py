@@ -73,9 +73,7 @@ def gallery(material: Material) -> Gallery:
     return Gallery(tuple(run.row for run in runs), column, tuple(items))
 
 
-def _item(
-    example: Example, answers: tuple[tuple[Answer, ...], ...], values: tuple[float | None, ...]
-) -> Item:
+def _item(example: Example, answers: tuple[tuple[Answer, ...], ...], values: tuple[float | None, ...]) -> Item:
     item = Item(example, answers, values, 0.0)
     scored = [value for value in values if value is not None]
     if len(scored) > 1:

@@ -23,13 +23,14 @@ class Picture:
 
 
 class Pictures:
-    """Writes the pictures of a site and remembers which it has written."""
+    """Writes the pictures of a site and remembers which it has written.
 
-    def __init__(self, folder: Path, size: int) -> None:
-        """Args:
+    Args:
         folder: of the site.
         size: longest side, in pixels; larger images are made smaller, never the other way round.
-        """  # noqa: D205, D212, D415
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
         self._folder = folder
         self._size = size
         self._known: dict[str, Picture] = {}
