@@ -14,14 +14,19 @@ CIDER, REP, LENGTH = COLUMNS
 def lettered(letters: dict[str, str], column: Column = CIDER) -> Board:
     shown = lettered_board()
     rows = tuple(
-        replace(row, cells={**row.cells, column.name: replace(row.cells[column.name], letters=letters.get(row.decoder, ""))})
+        replace(
+            row, cells={**row.cells, column.name: replace(row.cells[column.name], letters=letters.get(row.decoder, ""))}
+        )
         for row in shown.rows
     )
     return replace(shown, rows=rows)
 
 
 def test_the_sentence_tells_the_first_and_who_cannot_be_told_apart_from_it() -> None:
-    assert verdict(lettered_board(), CIDER) == "magic is first in CIDEr with 90.0 (85.0 to 95.0); it cannot be told apart from clipre."
+    assert (
+        verdict(lettered_board(), CIDER)
+        == "magic is first in CIDEr with 90.0 (85.0 to 95.0); it cannot be told apart from clipre."
+    )
     alone = lettered({"magic": "a", "clipre": "b", "greedy": "b", "constant": "b", "contrastive": "b"})
     assert verdict(alone, CIDER).endswith("it is told apart from every other system.")
     three = lettered({"magic": "a", "clipre": "ab", "greedy": "ab", "constant": "b", "contrastive": "b"})
@@ -49,7 +54,9 @@ def test_the_best_is_at_the_end_of_the_scale_and_intervals_surround_values() -> 
 
 
 def test_a_bar_spans_its_group_with_a_dot_at_each_member_only() -> None:
-    found = figure(lettered({"magic": "a", "clipre": "b", "constant": "a", "contrastive": "b", "greedy": "(27)"}), CIDER)
+    found = figure(
+        lettered({"magic": "a", "clipre": "b", "constant": "a", "contrastive": "b", "greedy": "(27)"}), CIDER
+    )
     assert found is not None
     heights = {mark.name: mark.y for mark in found.marks}
     dots = {bar.letter: [name for name, y in heights.items() if y in bar.dots] for bar in found.bars}

@@ -65,5 +65,12 @@ def test_one_run_alone_is_a_gallery_too(results: Results) -> None:
 def test_without_scores_texts_decide(tmp_path: Path) -> None:
     found = gallery(material(tmp_path, examples=6, systems=3))
     assert found.column is None
-    assert [item.example.id for item in found.items] == ["ex-00000", "ex-00003", "ex-00001", "ex-00002", "ex-00004", "ex-00005"]
+    assert [item.example.id for item in found.items] == [
+        "ex-00000",
+        "ex-00003",
+        "ex-00001",
+        "ex-00002",
+        "ex-00004",
+        "ex-00005",
+    ]
     assert [item.spread > 0 for item in found.items] == [True, True, False, False, False, False]

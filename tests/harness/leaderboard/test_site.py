@@ -87,7 +87,9 @@ def test_every_address_leads_to_a_file_of_the_site(site: Path) -> None:
             target = (site / name).parent / unquote(parts.path) if parts.path else site / name
             assert target.is_file(), f"{name}: {address}"
     for file in (site / "examples").glob("*.html"):
-        [data] = [text for tag, attributes, text in Tags(file.read_text("utf-8")).inside if attributes.get("id") == "data"]
+        [data] = [
+            text for tag, attributes, text in Tags(file.read_text("utf-8")).inside if attributes.get("id") == "data"
+        ]
         for item in json.loads(data)["items"]:
             assert item["image"] is None or (site / item["image"][0]).is_file()
 
