@@ -51,7 +51,7 @@ def _bring(tab: Any, top: str) -> None:
     )
     if top == "example":
         tab.locator(".card").first.click()
-        tab.wait_for_function("document.images.length > 0 && [...document.images].every((image) => image.complete)")
+        tab.locator("#example img").evaluate("(image) => image.decode()")
     elif top.startswith("."):
         board.locator(top).evaluate("(element) => scrollTo(0, element.offsetTop - 80)")
     elif top:

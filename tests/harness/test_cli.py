@@ -37,7 +37,7 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
-VERBS = ("run", "score", "compare", "gate", "leaderboard", "list", "doctor", "train", "bench", "prefetch")
+VERBS = ("run", "score", "compare", "gate", "leaderboard", "show", "list", "doctor", "train", "bench", "prefetch")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from harness.spec import RunSpec, Suite
 from harness.speed import Speed
 
 LOCAL = "'self' file:"
-"""Sources of pictures: the site's own folder. Firefox does not count a file beside the page as `'self'`, hence the second."""
+"""Sources of pictures: the site's own folder. Not every browser counts a file beside the page as `'self'`, hence the second."""
 
 
 @dataclass(frozen=True, slots=True)

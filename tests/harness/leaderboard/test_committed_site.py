@@ -1,5 +1,5 @@
-"""The committed leaderboard of the embedded suites is what the code as it is now would make, as far as that shows without decoding:
-every run's identity, the templates, each file's bytes. `make leaderboard-check` decodes and compares the rest."""  # noqa: D205, D209
+"""The committed leaderboard is what the code as it is now would make, as far as that shows without decoding: identities of runs,
+the templates, each file's bytes. `make leaderboard-check` decodes the embedded suites and compares the rest."""
 
 from __future__ import annotations
 

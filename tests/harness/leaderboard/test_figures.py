@@ -50,7 +50,7 @@ def test_the_best_is_at_the_end_of_the_scale_and_intervals_surround_values() -> 
     assert [mark.best for mark in found.marks] == [True, False, False, False, False]
     lower = figure(lettered_board(), REP)
     assert lower is not None
-    assert [mark.name for mark in lower.marks][0] == "contrastive", "the lowest repetition"
+    assert lower.marks[0].name == "contrastive", "the lowest repetition"
 
 
 def test_a_bar_spans_its_group_with_a_dot_at_each_member_only() -> None:
