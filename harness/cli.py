@@ -147,25 +147,60 @@ def leaderboard(
     matrix: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     settings: Settings = (),
+    reproducible: Annotated[bool, Parameter(negative="")] = False,
+    check: Annotated[bool, Parameter(negative="")] = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Rank the scored runs: a table here, or a page, Markdown, CSV, JSON or LaTeX.
+    """Rank the scored runs: a table here and a site to open, or one page, Markdown, CSV, JSON or LaTeX.
 
-    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table. Runs that were made
-    with --set are shown with the same --set, and left out otherwise.
+    Without --format it shows the table and writes a static site into the results folder's `site/`: sortable tables, drawn
+    intervals and groups, quality against speed, every example with every system's text, a page a run. It needs no network and
+    no server: open its `index.html`. docs/leaderboard.md says how to read it. Runs that were made with
+    --set are shown with the same --set, and left out otherwise.
 
     Args:
         suites: Suites to show, by name; every one that has runs by default.
         format: Print this format on standard output, or into --out.
         matrix: Instead: these metrics across the suites, such as cider,grounding-f1, a table each, in Markdown.
-        out: File to write instead of standard output.
+        out: File to write instead of standard output; or, without --format, the folder of the site.
+        reproducible: Leave times, machines and package versions out of the site: equal results give equal bytes anywhere.
+        check: Write nothing; say whether the site in --out is what would be written, and exit with 1 if it is not.
     """
-    from harness.commands import running
+    from harness.commands import running, sites
 
     if matrix:
         return running.matrix(suites, matrix, out, results)
-    return running.leaderboard(suites, "json" if as_json else format, out, settings, results)
+    format = "json" if as_json else format
+    if sites.is_site(format, out, reproducible, check):
+        return sites.site(suites, out, reproducible, check, settings, results)
+    return running.leaderboard(suites, format, out, settings, results)
+
+
+@app.command
+def show(
+    run: str,
+    example: str | None = None,
+    /,
+    *,
+    worst: Annotated[bool, Parameter(negative="")] = False,
+    differ: Annotated[bool, Parameter(negative="")] = False,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Show a run: what it was made from, its scores with intervals and signatures; or an example with every system's text.
+
+    For example: `seetell show toybox-plain/magic`, `seetell show toybox-plain/magic --worst`.
+
+    Args:
+        run: A run's folder, or suite/label as in toybox-plain/magic.
+        example: An example's id: what every system of the suite said to it, with its own scores.
+        worst: Instead of an id: the example that this run is worst at.
+        differ: Instead of an id: the example on which the systems of the suite differ most.
+    """
+    from harness.commands import showing
+
+    return showing.show(run, example, worst, differ, results, as_json)
 
 
 @app.command

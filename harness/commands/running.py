@@ -146,14 +146,12 @@ def score(
 def leaderboard(
     suites: Sequence[str], format: str | None, out: Path | None, settings: Sequence[str], results: Path
 ) -> int:
-    """`seetell leaderboard`."""
+    """`seetell leaderboard`, of one document or a table."""
     from harness.leaderboard import FORMATS, render
     from harness.leaderboard.collect import boards
     from harness.leaderboard.terminal import show
-    from harness.store import write_bytes
 
-    store = Results(results)
-    found = boards(store, suites, settings)
+    found = boards(Results(results), suites, settings)
     if out is not None and format in (None, "table"):
         format = out.suffix.lstrip(".").lower()
         if format not in FORMATS:
@@ -161,12 +159,8 @@ def leaderboard(
     if format in (None, "table"):
         for board in found:
             show(board)
-    if format is None:
-        for each in FORMATS:
-            write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
-        console.say(f"The leaderboard to open: {(store.leaderboard / 'leaderboard.html').resolve()}")
-    elif format != "table":
-        deliver(render(found, format), out)
+        return DONE
+    deliver(render(found, format), out)
     return DONE
 
 

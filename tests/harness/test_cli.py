@@ -44,6 +44,7 @@ VERBS = (
     "compare",
     "gate",
     "leaderboard",
+    "show",
     "list",
     "doctor",
     "train",
@@ -51,6 +52,7 @@ VERBS = (
     "prefetch",
     "data",
     "index",
+    "study",
 )
 
 
