@@ -100,7 +100,7 @@ def check_suite(suite: Suite, *, deep: bool = False, progress: Progress = lambda
 
 
 def _check_section(section: Section, suite: Suite, deep: bool, progress: Progress) -> list[Finding]:
-    from harness.run import load_dataset
+    from harness.run import counted, load_dataset
 
     try:
         dataset = load_dataset(section.ref, suite.folder, section.name)
@@ -111,10 +111,17 @@ def _check_section(section: Section, suite: Suite, deep: bool, progress: Progres
         return findings
     try:
         section.examples = (dataset.without_images() if "images" in lost else dataset).examples()
-    except DataError as error:
+        count = _check_count(section)  # `expect` is about the data, before the suite leaves some of it out
+        if section.name == "[data]":
+            section.examples = counted(section.examples, suite)
+    except (DataError, SuiteError) as error:
         how = section.ref.how.strip()
         return [*findings, Finding(section.name, "problem", str(error), (how,) if how else ())]
-    findings += _check_count(section)
+    findings += count
+    if section.name == "[data]" and (suite.data.exclude or suite.data.first):
+        findings.append(
+            Finding(section.name, "ok", f"{len(section.examples):,} of them count, after `exclude` and `first`")
+        )
     findings += _check_ids(section)
     findings += _check_texts(section, suite)
     if "images" not in lost:

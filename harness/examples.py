@@ -27,6 +27,12 @@ class Example:
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the dataset knows (JSON values only), such as the scene behind a Toybox image."""
 
+    @property
+    def cluster(self) -> str:
+        """What is drawn together when samples are resampled: all images that were found for one title, else the example."""
+        retrieved = self.meta.get("retrieved")
+        return str(retrieved["of"]) if isinstance(retrieved, Mapping) and "of" in retrieved else self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -64,6 +70,17 @@ def read_image(image: ImageLike) -> bytes:
         return image.read_bytes()
     except OSError as error:
         raise UnreadableImage(f"{image} cannot be read ({error.strerror}); expected an image file") from error
+
+
+def ranked_id(title_id: str, rank: int) -> str:
+    """The id of the example that a title's image of some rank makes: the first keeps the title's own."""
+    return title_id if rank == 0 else f"{title_id}#{rank}"
+
+
+def title_of(example_id: str) -> str:
+    """The inverse of `ranked_id`, for a suite that has several images a title."""
+    title, mark, rank = example_id.rpartition("#")
+    return title if mark and rank.isdigit() else example_id
 
 
 def seed_for(identity: str, example_id: str, draw: int) -> int:

@@ -37,6 +37,8 @@ class Plan:
     spec: RunSpec
     examples: Sequence[Example]
     captions: tuple[str, ...] | None
+    captions_index: Path | None = None
+    """Where their features are already."""
 
     @property
     def keys(self) -> list[Key]:
@@ -102,13 +104,16 @@ def load_dataset(ref: DataRef, folder: Path, where: str) -> Dataset:
 
 
 def load_examples(suite: Suite) -> list[Example]:
-    """The examples of a suite, checked.
+    """The examples of a suite, checked, with the images that were found for their titles where `[images]` says so.
 
     Raises:
         SuiteError: none, or an id twice.
         DataError: files missing or malformed, or another number of examples than the suite expects.
     """
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
+    if examples:
+        check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
+    examples = counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
     lost = [each.image for each in examples if isinstance(each.image, AbsentImage) and each.image.nowhere]
@@ -117,7 +122,17 @@ def load_examples(suite: Suite) -> list[Example]:
             f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
             "[data]; `seetell data check SUITE` says how to get them"
         )
-    check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
+    _check_ids(suite, examples)
+    if suite.images is None:
+        return examples
+    from harness.image_index import with_images
+
+    found = with_images(suite, examples)
+    _check_ids(suite, found)
+    return found
+
+
+def _check_ids(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -125,7 +140,17 @@ def load_examples(suite: Suite) -> list[Example]:
                 f"the data of suite {suite.name!r} has the id {example.id!r} twice; ids join results and must be unique"
             )
         seen.add(example.id)
-    return examples
+
+
+def counted(examples: list[Example], suite: Suite) -> list[Example]:
+    """Those that `exclude` and `first` under `[data]` leave."""
+    excluded = set(suite.data.exclude)
+    if unknown := excluded - {example.id for example in examples}:
+        raise SuiteError(
+            f"[data] exclude of suite {suite.name!r} names {len(unknown)} examples that the data does not have, such as "
+            f"{min(unknown)!r}; expected ids of examples"
+        )
+    return [example for example in examples if example.id not in excluded][: suite.data.first]
 
 
 def labels(suite: Suite) -> dict[str, DecoderRef]:
@@ -170,13 +195,17 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         data_digest=digests.data,
         captions_digest=digests.captions_digest if Need.INDEX in plugin.needs else None,
         prompt=suite.text.prompt,
-        max_new_tokens=suite.text.max_new_tokens,
-        max_length=suite.text.max_length,
+        max_new_tokens=ref.max_new_tokens or suite.text.max_new_tokens,
+        max_length=None if ref.max_new_tokens else suite.text.max_length,
+        sentences=suite.text.sentences,
+        sentences_by=suite.text.sentences_by,
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
     )
-    return Plan(spec, examples, digests.captions if Need.INDEX in plugin.needs else None)
+    if Need.INDEX not in plugin.needs:
+        return Plan(spec, examples, None)
+    return Plan(spec, examples, digests.captions, digests.captions_index)
 
 
 def decode(
@@ -214,7 +243,7 @@ def decode(
         tasks = [] if folder.complete else planned.tasks(set(records), limit)
         progress(len(records), len(keys))
         if tasks:
-            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder())
+            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder(), planned.captions_index)
             _decode_tasks(
                 job,
                 tasks,
@@ -300,6 +329,12 @@ class Digests:
         return self._captions
 
     @property
+    def captions_index(self) -> Path | None:
+        """The folder of a built index of `captions`, if that is where they come from."""
+        assert self._suite.captions is not None  # noqa: S101
+        return load_dataset(self._suite.captions, self._suite.folder, "[captions]").index_folder()
+
+    @property
     def captions_digest(self) -> str:
         """Hash of `captions`."""
         return _hash(self.captions)
@@ -307,10 +342,12 @@ class Digests:
     def model(self, name: str | None) -> ModelPin:
         """A model with the hash of its content."""
         from decoders.models.load import model_digest
+        from harness.fetch.lock import use_fetched_models
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
         resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
+            use_fetched_models()
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
 

@@ -1,7 +1,7 @@
 """Decoding speed as a result: `results/speed/SUITE.json`, a line a decoder and batch size, each saying how it was measured.
 
-Speed is a property of a machine. The signature names the device, the arithmetic and the batch size, so figures of two machines are
-never ranked against each other, as with any other number.
+Speed is a property of a machine. The signature names the device, the arithmetic and the batch size, so figures of two machines
+are never ranked against each other, as with any other number.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class Speed(BaseModel):
     seetell: str = Field(min_length=1)
     """Version that measured it."""
 
-    @field_validator(
-        "images_per_second", "low", "high", "relative", "flops_per_image", "share_of_peak", mode="after"
-    )
+    @field_validator("images_per_second", "low", "high", "relative", "flops_per_image", "share_of_peak", mode="after")
     @classmethod
     def _finite(cls, value: float | None) -> float | None:
         if value is not None and not math.isfinite(value):

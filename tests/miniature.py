@@ -55,6 +55,7 @@ def make_karpathy_coco(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
             ]
     (folder / "annotations").mkdir(exist_ok=True)
     for year, content in annotations.items():
+        content["images"].reverse()  # the real files are in no order of ids
         write_json(folder / "annotations" / f"captions_{year}.json", {"info": {}, "licenses": [], **content})
     return write_json(folder / "dataset_coco.json", {"dataset": "coco", "images": images})
 

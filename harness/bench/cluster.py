@@ -28,8 +28,8 @@ class Scaling:
     seconds: Spread
     """Of a pass when everything is warm."""
     ratio: Spread
-    """Times as fast as what it is held against: one worker against this process, several workers against one. The range is that of
-    the slowest and fastest passes."""
+    """Times as fast as what it is held against: one worker against this process, several workers against one. The range is from
+    the slowest to the fastest passes."""
 
 
 def measure(

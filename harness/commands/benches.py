@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,10 @@ from harness.store import Results
 if TYPE_CHECKING:  # it would load torch
     from harness.bench.suite import Timing
 
+if TYPE_CHECKING:
+    from harness.bench.index import Making
+    from harness.index.manifest import Kind
+
 
 def bench_decoders(
     name: str,
@@ -27,6 +33,7 @@ def bench_decoders(
     memory: bool,
     keep: bool,
     device: str,
+    settings: Sequence[str],
     results: Path,
     as_json: bool,
 ) -> int:
@@ -39,7 +46,7 @@ def bench_decoders(
     from harness.run import Digests, load_examples, plan
     from harness.speed import write_speed
 
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     data = load_examples(suite)
     digests = Digests(suite, data)
     plans = [plan(suite, label, data, digests=digests) for label in chosen_labels(suite, only)]
@@ -236,6 +243,37 @@ def bench_metrics(paths: Sequence[str], wanted: Sequence[str], references: Path 
         "max difference",
     )
     console.show_table(", ".join(names), header, rows, right=range(1, 7))
+    return DONE
+
+
+def bench_index(
+    rows: int,
+    dimensions: int,
+    wanted: Sequence[Kind],
+    makings: Sequence[Making],
+    queries: int,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """`seetell bench index`."""
+    check_positive({"--rows": rows, "--dimensions": dimensions, "--queries": queries})
+    from harness.bench import index
+
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise SuiteError(f"--folder {folder} is not empty; expected an empty folder to build in")
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seetell-index-")))
+        bar = stack.enter_context(console.progress_bar("measuring"))
+        found = index.measure(
+            rows, dimensions, wanted, makings, queries, place, progress=lambda _, done, total: bar(done, total)
+        )
+    if as_json:
+        console.emit({"rows": rows, "dimensions": dimensions, "figures": [each.to_json() for each in found]})
+        return DONE
+    right = [column for column in range(len(index.HEADER)) if column not in index.LEFT]
+    console.show_table(
+        f"{rows} rows of {dimensions}, {queries} queries", index.HEADER, [each.row() for each in found], right=right
+    )
     return DONE
 
 

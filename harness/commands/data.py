@@ -33,7 +33,7 @@ def check(name: str, deep: bool, as_json: bool) -> int:
     problems = sum(finding.level == "problem" for finding in report.findings)
     if problems:
         things = "1 thing has" if problems == 1 else f"{problems} things have"
-        console.say(f"{suite.name}: {things} to be put right; `seetell data check {name}` tells when it is done")
+        console.say(f"{suite.name}: {things} to be put right; `seetell prefetch {name}` fetches what a program may")
     else:
         console.say(f"{suite.name}: everything is there; `seetell run {name}` decodes it")
     return DONE if report.complete else USER_ERROR

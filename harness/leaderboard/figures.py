@@ -70,10 +70,10 @@ def figure(board: Board, column: Column) -> Figure | None:
         return None
     ends = [value for cell in cells for value in (cell.number, *(cell.interval or ())) if value is not None]
     start, end = min(ends), max(ends)
-    room = end - start or 1.0
+    room: float = end - start or 1.0
 
     def place(value: float) -> float:
-        return round(NAMES + SCALE * (value - start) / room, 1)
+        return float(round(NAMES + SCALE * (value - start) / room, 1))
 
     marks = []
     for index, (row, cell) in enumerate(rows):

@@ -28,8 +28,8 @@ class Item:
     values: tuple[float | None, ...]
     """Each system's own score on this example alone; None where there is none."""
     spread: float
-    """Standard deviation of the values over systems; where there is no score, of 0 and 1 for texts that are the commonest
-    one and texts that are not."""
+    """Standard deviation of the values over systems, zero where fewer than two have one. In a gallery without scores, of 0 and
+    1 for texts that are the commonest one and texts that are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ def gallery(material: Material) -> Gallery:
             example,
             tuple(tuple(found.get(example.id, ())) for found in said),
             tuple(each.get(example.id) for each in values),
+            scored=column is not None,
         )
         for example in examples
     ]
@@ -74,13 +75,13 @@ def gallery(material: Material) -> Gallery:
 
 
 def _item(
-    example: Example, answers: tuple[tuple[Answer, ...], ...], values: tuple[float | None, ...]
+    example: Example, answers: tuple[tuple[Answer, ...], ...], values: tuple[float | None, ...], *, scored: bool
 ) -> Item:
     item = Item(example, answers, values, 0.0)
-    scored = [value for value in values if value is not None]
-    if len(scored) > 1:
+    if scored:
+        known = [value for value in values if value is not None]
         # Rounded, so that the order is the same on machines whose last digits differ.
-        return replace(item, spread=round(float(np.std(scored)), 6))
+        return replace(item, spread=round(float(np.std(known)), 6) if len(known) > 1 else 0.0)
     texts = [tuple(answer.text for answer in each) for each in answers if each]
     if not texts:
         return item

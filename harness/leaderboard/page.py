@@ -127,7 +127,13 @@ def to_html(boards: Sequence[Board]) -> str:
 
 
 def render_page(
-    template: str, *, styles: Sequence[str], scripts: Sequence[str], images: str = "'none'", bundle: str = "", **values: object
+    template: str,
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    images: str = "'none'",
+    bundle: str = "",
+    **values: object,
 ) -> str:
     """One page with its style and script inside, and a policy that allows these two and nothing else.
 
@@ -146,11 +152,15 @@ def render_page(
         "base-uri 'none'; form-action 'none'"
     )
     # Our own files, not text from outside: they hold neither `</script` nor `</style`.
-    return _environment().get_template(template).render(
-        policy=policy,
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        **values,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            **values,
+        )
     )
 
 

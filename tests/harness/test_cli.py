@@ -37,7 +37,23 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
-VERBS = ("run", "score", "compare", "gate", "leaderboard", "list", "doctor", "train", "bench", "prefetch", "data")
+VERBS = (
+    "run",
+    "sweep",
+    "score",
+    "compare",
+    "gate",
+    "leaderboard",
+    "show",
+    "list",
+    "doctor",
+    "train",
+    "bench",
+    "prefetch",
+    "data",
+    "index",
+    "study",
+)
 
 
 @pytest.mark.parametrize(

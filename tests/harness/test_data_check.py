@@ -205,6 +205,18 @@ def test_options_that_do_not_fit_are_problems_and_the_rest_is_still_looked_at(co
     assert "40 examples, as expected" in said(report, "[captions]")
 
 
+def test_examples_that_the_suite_leaves_out_are_not_counted(coco: Path) -> None:
+    document = json.loads((coco / "dataset_coco.json").read_text())
+    names = [each["filename"] for each in document["images"] if each["split"] == "test"]
+    for name in names[:2]:
+        (coco / "val2014" / name).unlink()
+    report = check_suite(suite(coco, exclude=tuple(names[:2])))
+    assert report.complete, said(report)
+    assert "20 examples, as expected\nok 18 of them count, after `exclude` and `first`" in said(report, "[data]")
+    [wrong] = problems(check_suite(suite(coco, exclude=("nobody.jpg",))))
+    assert "'nobody.jpg'" in wrong.detail
+
+
 def test_flickr30k_and_stories(tmp_path: Path) -> None:
     make_flickr30k(tmp_path)
     make_rocstories(tmp_path)

@@ -1,7 +1,7 @@
 """The leaderboard as a static site: `index.html` and what it leads to, opened from disk, without network or server.
 
-Every page holds its style and script inside and allows them by their hash, as the single page does; beside the pages there are only
-pictures, loaded as they come into view. `site.json` says what the site was made of.
+Every page holds its style and script inside and allows them by their hash, as the single page does; beside the pages there are
+only pictures, loaded as they come into view. `site.json` says what the site was made of.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, in a scope of its own; it sets `window.vegaEmbed`."""
     import vl_convert
 
-    script: str = vl_convert.javascript_bundle()
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     # Vega's own texts hold no such tag; should a new version, a string stays the same string with this.
     return "(() => {" + script.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "})();\n"
 
@@ -107,7 +107,9 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         .mark_line(strokeDash=[5, 4], opacity=0.7)
         .encode(x=speed, y=quality, order="speed:Q", detail="made:N")
     )
-    intervals = chosen.mark_rule(opacity=0.55).encode(x=speed, y=alt.Y("low:Q", title="Score"), y2="high:Q", color=colour)
+    intervals = chosen.mark_rule(opacity=0.55).encode(
+        x=speed, y=alt.Y("low:Q", title="Score"), y2="high:Q", color=colour
+    )
     repeats = chosen.mark_rule(opacity=0.55).encode(x=alt.X("slow:Q"), x2="fast:Q", y=quality, color=colour)
     tooltip = [
         alt.Tooltip("system:N", title="System"),
@@ -119,7 +121,7 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ]
     dots = chosen.mark_point(filled=True, size=90, opacity=1).encode(x=speed, y=quality, color=colour, tooltip=tooltip)
     names = chosen.mark_text(align="left", dx=9, dy=-7, fontSize=12).encode(x=speed, y=quality, text="system:N")
-    chart = alt.layer(front, intervals, repeats, dots, names, title=alt.Title(text=alt.expr("chosen")))  # type: ignore[arg-type]
+    chart = alt.layer(front, intervals, repeats, dots, names, title=alt.Title(text=alt.expr("chosen")))
     chart = chart.add_params(measure).interactive().properties(width=WIDTH, height=HEIGHT)
     content: dict[str, Any] = chart.to_dict()
     content.pop("$schema", None)

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import SeeTellError
-from harness.examples import Example
+from harness.errors import SeeTellError, UnreadableImage
+from harness.examples import Example, read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,14 @@ class Picture:
 
 
 class Pictures:
-    """Writes the pictures of a site and remembers which it has written."""
+    """Writes the pictures of a site and remembers which it has written.
 
-    def __init__(self, folder: Path, size: int) -> None:
-        """Args:
+    Args:
         folder: of the site.
         size: longest side, in pixels; larger images are made smaller, never the other way round.
-        """  # noqa: D205
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
         self._folder = folder
         self._size = size
         self._known: dict[str, Picture] = {}
@@ -70,9 +71,7 @@ class Pictures:
 
 
 def _content(example: Example) -> bytes | None:
-    if example.image is None or isinstance(example.image, bytes):
-        return example.image
     try:
-        return example.image.read_bytes()
-    except OSError:
+        return None if example.image is None else read_image(example.image)
+    except UnreadableImage:
         return None

@@ -47,7 +47,9 @@ def describe(materials: Sequence[Material], *, reproducible: bool) -> dict[str, 
         "suites": [
             {
                 "suite": each.board.suite,
-                "published": _digest([asdict(table) for table in each.board.published]) if each.board.published else None,
+                "published": _digest([asdict(table) for table in each.board.published])
+                if each.board.published
+                else None,
                 "runs": {
                     run.content["identity"]: {
                         "decoder": run.row.decoder,
@@ -89,13 +91,34 @@ def read(folder: Path) -> dict[str, Any]:
     return content
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What has changed between two manifests, a sentence each; none if the site is current."""
+def damaged(folder: Path) -> list[str]:
+    """Files of a site that are not what its manifest says: a sentence each."""
+    said = []
+    for file, digest in read(folder)["files"].items():
+        try:
+            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except OSError:
+            said.append(f"{file}: missing")
+            continue
+        if found != digest:
+            said.append(f"{file}: not as it was written")
+    return said
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path | None = None) -> list[str]:
+    """What has changed between two manifests, a sentence each; none if the site is current.
+
+    Args:
+        before: of the site on disk.
+        now: of the site as it would be built.
+        folder: of the site on disk, whose files are then compared with what their manifest says.
+    """
     said = [
         f"{key}: was {before.get(key)!r}, is {now.get(key)!r}"
         for key in ("seetell", "reproducible", "templates")
         if before.get(key) != now.get(key)
     ]
+    said += damaged(folder) if folder is not None else []
     old, new = ({each["suite"]: each for each in content["suites"]} for content in (before, now))
     said += [f"{suite}: no longer there" for suite in old if suite not in new]
     for suite, content in new.items():

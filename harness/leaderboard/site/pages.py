@@ -24,7 +24,7 @@ from harness.spec import RunSpec, Suite
 from harness.speed import Speed
 
 LOCAL = "'self' file:"
-"""Sources of pictures: the site's own folder. Firefox does not count a file beside the page as `'self'`, hence the second."""
+"""Sources of pictures: the site's own folder. Not every browser counts a file beside the page as `'self'`, hence the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,9 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
                 {
                     "label": f"{column.label} {column.arrow}".strip(),
                     "value": column.show(cell.value) + (CAUTION if cell.caution else ""),
-                    "interval": f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}" if cell.interval else "–",
+                    "interval": f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}"
+                    if cell.interval
+                    else "–",
                     "letters": cell.letters,
                     "counted": f"{cell.n} of {cell.n + cell.unscored}" if cell.n + cell.unscored else "–",
                     "signature": cell.signature or cell.unavailable,
@@ -103,7 +105,9 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
                 if (cell := row.cells.get(name)) is not None
             ],
             "spec": json.dumps(made.content["spec"], indent=1, ensure_ascii=False),
-            "environment": "" if reproducible else json.dumps(made.content["environment"], indent=1, ensure_ascii=False),
+            "environment": ""
+            if reproducible
+            else json.dumps(made.content["environment"], indent=1, ensure_ascii=False),
         },
     )
 
