@@ -177,8 +177,8 @@ def test_a_hundred_annotators(tmp_path: Path, where: str, postgres: Server) -> N
             session.connection()
             .exec_driver_sql(
                 "SELECT submission.event_id, slot.public_id, rating.value FROM submission "
-                "JOIN slot ON slot.id = submission.slot_id JOIN rating ON rating.event_id = submission.event_id JOIN aspect ON aspect.id = rating.aspect_id "
-                "WHERE aspect.code = 'fluency'"
+                "JOIN slot ON slot.id = submission.slot_id JOIN rating ON rating.event_id = submission.event_id "
+                "JOIN aspect ON aspect.id = rating.aspect_id WHERE aspect.code = 'fluency'"
             )
             .all()
         )
