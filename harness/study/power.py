@@ -100,7 +100,7 @@ class Forecast:
     error_everyone: float
     """The same over other items and other annotators: what the two-way interval sees."""
     power: dict[float, float]
-    """By true difference in points: the chance that the paired test finds it after correction over the family."""
+    """By true difference in points: the chance, over items and annotators, that the paired test finds it after correction."""
     detectable: float
     """Smallest true difference found with 80 % power."""
     texts: int
@@ -151,6 +151,20 @@ def variance_components(panel: Panel) -> Components:
     parts = {name: getattr(raw, name) for name in PARTS}
     negative: dict[str, Any] = {name: 0.0 for name, value in parts.items() if value < 0}
     return replace(raw, clipped=tuple(negative), **negative)
+
+
+def mean_components(panels: Sequence[Panel]) -> Components:
+    """Components averaged over the aspects of a pilot.
+
+    Raises:
+        DataError: no ratings, or a design that cannot tell them.
+    """
+    if not panels:
+        raise DataError("there are no ratings of systems' texts to take variances from; plan without a pilot's name")
+    each = [variance_components(panel) for panel in panels]
+    values: dict[str, Any] = {name: sum(getattr(one, name) for one in each) / len(each) for name in PARTS}
+    clipped = tuple(name for name in PARTS if any(name in one.clipped for one in each))
+    return Components(**values, clipped=clipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +235,11 @@ def forecast(
     everyone = math.sqrt(_variance(plan, components) + 2 * components.system_annotator / plan.annotators)
     threshold = float(ndtri(1 - significance / plan.family / 2))
     reach = float(ndtri(power))
-    # Nothing varies: any difference is found.
+    # The test knows its items only, but which annotators came moves the difference too.
     chances = {
-        each: float(ndtr(each / error - threshold) + ndtr(-each / error - threshold)) if error else 1.0
+        each: float(ndtr((each - threshold * error) / everyone) + ndtr((-each - threshold * error) / everyone))
+        if everyone
+        else 1.0  # nothing varies: any difference is found
         for each in differences
     }
     texts = plan.items * plan.ratings_per_item * plan.systems
@@ -239,7 +255,7 @@ def forecast(
         error,
         everyone,
         chances,
-        error * (threshold + reach),
+        threshold * error + reach * everyone,
         texts,
         hours,
         hours / plan.annotators,
@@ -253,6 +269,7 @@ def compare_plans(
     plan: StudyPlan,
     components: Components = ASSUMED,
     *,
+    differences: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
     seconds: float = SECONDS_A_TEXT,
 ) -> list[Forecast]:
     """Forecasts of all combinations of items and ratings an item, otherwise like `plan`: the planner's table.
@@ -260,7 +277,7 @@ def compare_plans(
     Combinations that need more annotators than the plan has are left out.
     """
     return [
-        forecast(replace(plan, items=count, ratings_per_item=k), components, seconds=seconds)
+        forecast(replace(plan, items=count, ratings_per_item=k), components, differences=differences, seconds=seconds)
         for count in items
         for k in ratings_per_item
         if k <= plan.annotators
