@@ -132,6 +132,7 @@ def test_one_form_sent_by_many_at_once(tmp_path: Path, postgres: Server) -> None
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("where", ["sqlite", "postgres"])
 def test_fifty_processes_claim_1200_blocks(tmp_path: Path, where: str, postgres: Server) -> None:
     database = postgres.fresh() if where == "postgres" else None
@@ -140,6 +141,7 @@ def test_fifty_processes_claim_1200_blocks(tmp_path: Path, where: str, postgres:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("where", ["sqlite", "postgres"])
 def test_a_hundred_annotators(tmp_path: Path, where: str, postgres: Server) -> None:
     """100 people x 20 forms. People think for 20 s; here for 10 s, so the rate is twice as high."""
