@@ -15,6 +15,15 @@ decoders.errors.SeeTellError
 ├── MetricError              a metric that cannot be computed at all
 │   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
 │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
+├── TrainingFailed           a loss that is no number any more
+├── StudyError               a study of human ratings that cannot be made, read or changed as asked
+│   ├── StudyOutdated        its database has an older (or newer) layout than this SeeTell
+│   ├── StudyFrozen          ratings are closed for good
+│   ├── NotAllowed           asked for something that the role does not cover
+│   ├── NotYours             a slot, image or form of somebody else
+│   ├── SeatUnknown          a browser's key that opens no seat (any more)
+│   ├── InviteRefused        an invitation that is unknown, expired, revoked or used up, or a name that is taken
+│   └── TooManyTries         joining failed too often from one address
 ├── DecoderFailed            a decoder's own exception, or an answer that breaks the contract
 ├── OutOfMemory              not even one example fits the device
 └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
@@ -29,20 +38,29 @@ __all__ = [
     "DecoderFailed",
     "IncomparableRuns",
     "Interrupted",
+    "InviteRefused",
     "JavaError",
     "MetricError",
     "MetricUnavailable",
     "ModelMismatch",
     "ModelNotFound",
     "NeedMissing",
+    "NotAllowed",
+    "NotYours",
     "OutOfMemory",
     "PromptTooLong",
     "RegistryError",
     "RunIncomplete",
     "RunLocked",
+    "SeatUnknown",
     "SeeTellError",
     "StoreError",
+    "StudyError",
+    "StudyFrozen",
+    "StudyOutdated",
     "SuiteError",
+    "TooManyTries",
+    "TrainingFailed",
     "UnknownPlugin",
     "UnreadableImage",
 ]
@@ -109,4 +127,48 @@ class DecoderFailed(SeeTellError):
 
 
 class OutOfMemory(SeeTellError):
-    """Even one example at a time does not fit the device."""
+    """Even one example at a time does not fit the device, or a micro-batch of a training."""
+
+
+class TrainingFailed(SeeTellError):
+    """A training whose losses are no numbers any more."""
+
+
+class StudyError(SeeTellError):
+    """A study of human ratings that cannot be made, read or changed as asked."""
+
+
+class StudyOutdated(StudyError):
+    """A study's database has another layout than this SeeTell; `seetell study migrate` mends an older one."""
+
+
+class StudyFrozen(StudyError):
+    """A study whose ratings are closed for good."""
+
+
+class NotAllowed(StudyError):
+    """Something that the caller's role does not cover."""
+
+
+class NotYours(StudyError):
+    """A slot or image that was never given to this annotator."""
+
+
+class SeatUnknown(StudyError):
+    """A browser's key that opens no seat, or no longer does."""
+
+
+class InviteRefused(StudyError):
+    """An invitation that does not let anybody in; `reason` is one word for programs, the text is for people."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class TooManyTries(StudyError):
+    """Joining failed too often from one address; it may be tried again after `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"joining failed too often from here; try again in {seconds} seconds")
+        self.seconds = seconds

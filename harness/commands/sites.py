@@ -26,7 +26,14 @@ def is_site(format: str | None, out: Path | None, reproducible: bool, check: boo
     return False
 
 
-def site(suites: Sequence[str], out: Path | None, reproducible: bool, check: bool, results: Path) -> int:
+def site(
+    suites: Sequence[str],
+    out: Path | None,
+    reproducible: bool,
+    check: bool,
+    settings: Sequence[str],
+    results: Path,
+) -> int:
     """`seetell leaderboard` without a format."""
     from harness.leaderboard.collect import materials
     from harness.leaderboard.site import manifest, write_site
@@ -36,7 +43,7 @@ def site(suites: Sequence[str], out: Path | None, reproducible: bool, check: boo
     folder = out or store.site
     before = manifest.read(folder) if check else None
     with console.progress_bar("reading runs"):
-        found = materials(store, suites, shown=0)
+        found = materials(store, suites, settings, shown=0)
     if before is not None:
         with tempfile.TemporaryDirectory() as other, console.progress_bar("building the site") as progress:
             write_site(found, Path(other), reproducible=bool(before.get("reproducible")), progress=progress)

@@ -17,6 +17,7 @@ from harness.examples import Example
 from harness.groups import Letters, enough_permutations, suite_groups
 from harness.imported import IMPORTED
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
+from harness.leaderboard.human import human_studies, with_human
 from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
 from harness.leaderboard.speeds import SPEED_COLUMNS, headline_speed, speed_cells
@@ -27,6 +28,7 @@ from harness.registry import did_you_mean
 from harness.run import CONSTANT, load_examples
 from harness.score import Score
 from harness.scored import ScoredRun
+from harness.settings import as_flags, canonical, parse_settings, settings_of
 from harness.spec import RunSpec, Suite
 from harness.speed import Speed, read_speed
 from harness.store import Record, Results, RunFolder
@@ -94,25 +96,30 @@ class Material:
     speeds: tuple[Speed, ...] = ()
 
 
-def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
+def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str] = ()) -> list[Board]:
     """One board a suite that has runs, with what was published about it.
 
     Args:
         results: where the runs and the published numbers are.
         suites: which suites, in this order; all by default, by name, and after them what was published about others.
+        settings: what `--set` changed; runs that it bears on are shown as changed by it, the others as the suite has them.
 
     Raises:
         StoreError: there is nothing, or nothing of a suite that was asked for; or published numbers are not valid.
+        SuiteError: settings that a suite does not have.
     """
-    return [each.board for each in materials(results, suites)]
+    return [each.board for each in materials(results, suites, settings)]
 
 
-def materials(results: Results, suites: Sequence[str] = (), *, shown: int = SHOWN_EXAMPLES) -> list[Material]:
+def materials(
+    results: Results, suites: Sequence[str] = (), settings: Sequence[str] = (), *, shown: int = SHOWN_EXAMPLES
+) -> list[Material]:
     """The same boards with their runs and examples.
 
     Args:
         results: as for `boards`.
         suites: as for `boards`.
+        settings: as for `boards`.
         shown: how many examples a board holds with pictures.
 
     Raises:
@@ -130,9 +137,10 @@ def materials(results: Results, suites: Sequence[str] = (), *, shown: int = SHOW
             raise StoreError(
                 f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, [*by_suite, *known])}"
             )
+    studies = human_studies(results)
     chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
-    measured = [material_of(by_suite[suite], read_speed(results, suite), shown=shown) for suite in chosen]
-    found = with_published([each.board for each in measured], published)
+    measured = [material_of(by_suite[suite], read_speed(results, suite), settings, shown=shown) for suite in chosen]
+    found = with_published([with_human(each.board, studies) for each in measured], published)
     whole = [replace(each, board=board) for each, board in zip(measured, found, strict=False)]
     whole += [Material(board) for board in found[len(measured) :]]
     if not suites:
@@ -142,17 +150,27 @@ def materials(results: Results, suites: Sequence[str] = (), *, shown: int = SHOW
 
 
 def material_of(
-    folders: Sequence[RunFolder], speeds: Sequence[Speed] = (), *, shown: int = 0, letters: bool = True
+    folders: Sequence[RunFolder],
+    speeds: Sequence[Speed] = (),
+    settings: Sequence[str] | None = None,
+    *,
+    shown: int = 0,
+    letters: bool = True,
 ) -> Material:
     """What there is about runs of one suite.
 
     Args:
         folders: the runs.
         speeds: of the suite.
+        settings: show the runs that were made with these, as for `boards`; None shows them all.
         shown: how many examples the board holds with pictures.
         letters: test every pair in every column, which takes a second or two for ten runs of a hundred examples.
     """
-    described = [(folder, folder.describe()) for folder in folders]
+    described: list[tuple[RunFolder, Mapping[str, Any]]] = [(folder, folder.describe()) for folder in folders]
+    left_out = ""
+    if settings is not None:
+        described, left_out = _asked(described, settings)
+        folders = [folder for folder, _ in described]
     suite = Suite.model_validate(
         max((content for _, content in described), key=lambda content: content["created"])["suite"]
     )
@@ -172,7 +190,7 @@ def material_of(
         columns=(*_columns(list(scores.values())), *_speed_columns(rows)),
         rows=tuple(rows),
         examples=_views(examples[:shown], [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
-        description=suite.title,
+        description=suite.title + (f", with{as_flags(suite.settings)}" if settings else ""),
         models={part.replace("_", " "): name for part, name in suite.models.model_dump().items() if name},
         examples_total=len(examples) or len(ids),
         created=max(content.get("finished", content["created"]) for _, content in described),
@@ -180,12 +198,36 @@ def material_of(
         environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
         intervals=_intervals(list(scores.values())),
         grouping=grouping,
+        left_out=left_out,
     )
     runs = tuple(
         RunMaterial(row, folder, content, tuple(scores[folder]), tuple(answers[folder]))
         for row, (folder, content) in zip(rows, described, strict=True)
     )
     return Material(board, runs, tuple(examples), tuple(speeds))
+
+
+def _asked(
+    described: Sequence[tuple[RunFolder, Mapping[str, Any]]], settings: Sequence[str]
+) -> tuple[list[tuple[RunFolder, Mapping[str, Any]]], str]:
+    """The runs that were made with the settings, or without any; and a sentence about the others."""
+    newest = max((content for _, content in described), key=lambda content: content["created"])
+    name = newest["suite"]["name"]
+    wanted = canonical(parse_settings(settings, newest["suite"], f"suite {name}")) if settings else ()
+    chosen: list[tuple[RunFolder, Mapping[str, Any]]] = []
+    others: list[tuple[RunFolder, Mapping[str, Any]]] = []
+    for folder, content in described:
+        made_with = content["suite"].get("settings", ())
+        label = content["spec"]["label"]
+        fits = settings_of(made_with, label) == settings_of(wanted, label)
+        (chosen if fits else others).append((folder, content))
+    flags = sorted({as_flags(settings_of(content["suite"].get("settings", ()), content["spec"]["label"]))
+                    for _, content in others})  # fmt: skip
+    commands = ", ".join(f"`seetell leaderboard {name}{each}`" for each in flags[:3])
+    if not chosen:
+        raise StoreError(f"suite {name!r} has no runs{as_flags(wanted) and f' with{as_flags(wanted)}'}; try {commands}")
+    said = f"{len(others)} runs were made with other settings and are not in this table: {commands}" if others else ""
+    return chosen, f"{said}{', ...' if len(flags) > 3 else ''}." if said else ""
 
 
 def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Grouping | None]:

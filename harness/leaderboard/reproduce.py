@@ -11,10 +11,11 @@ from typing import Any
 from harness.errors import SeeTellError
 from harness.imported import IMPORTED
 from harness.run import labels
+from harness.settings import as_flags
 from harness.spec import RunSpec, Suite, packaged_suites
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_MODEL_SAYS = ("data", "models", "captions", "text", "run")
+_MODEL_SAYS = ("data", "images", "models", "captions", "text", "run")
 
 
 def command(spec: RunSpec, suite: Suite) -> str:
@@ -31,7 +32,8 @@ def command(spec: RunSpec, suite: Suite) -> str:
     if spec.decoder == IMPORTED:
         return ""
     name = suite.name if _is_packaged(spec, suite) else f"{suite.name}.toml"
-    return shlex.join(["seetell", "run", name, "--only", spec.label])
+    flags = as_flags(suite.settings_of(spec.label)) if name == suite.name else ""  # the file has them in it
+    return shlex.join(["seetell", "run", name, "--only", spec.label]) + flags
 
 
 def needs_file(spec: RunSpec, suite: Suite) -> bool:
@@ -43,7 +45,7 @@ def _is_packaged(spec: RunSpec, suite: Suite) -> bool:
     if suite.name not in packaged_suites():
         return False
     try:
-        packaged = Suite.load(suite.name)
+        packaged = Suite.load(suite.name, [each.removeprefix("decoders.") for each in suite.settings])
     except SeeTellError:
         return False
     one, other = suite.document(), packaged.document()
@@ -55,7 +57,8 @@ def _is_packaged(spec: RunSpec, suite: Suite) -> bool:
 def suite_toml(suite: Suite, label: str) -> str:
     """A suite with one of its decoders as the TOML that people write; relative paths start at the folder of the file."""
     content = suite.document()
-    content.pop("folder")
+    for key in ("folder", "settings", "sweep"):  # settings are in the tables already; a sweep is another experiment
+        content.pop(key)
     decoders = {name: ref for name, ref in content.pop("decoders").items() if name == label}
     metrics = content.pop("metrics")
     # A suite has to name a decoder; the constant one joins by itself and is not written in it.

@@ -37,7 +37,23 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
-VERBS = ("run", "score", "compare", "gate", "leaderboard", "show", "list", "doctor", "train", "bench", "prefetch")
+VERBS = (
+    "run",
+    "sweep",
+    "score",
+    "compare",
+    "gate",
+    "leaderboard",
+    "show",
+    "list",
+    "doctor",
+    "train",
+    "bench",
+    "prefetch",
+    "data",
+    "index",
+    "study",
+)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import SeeTellError
-from harness.examples import Example
+from harness.errors import SeeTellError, UnreadableImage
+from harness.examples import Example, read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,7 @@ class Pictures:
 
 
 def _content(example: Example) -> bytes | None:
-    if example.image is None or isinstance(example.image, bytes):
-        return example.image
     try:
-        return example.image.read_bytes()
-    except OSError:
+        return None if example.image is None else read_image(example.image)
+    except UnreadableImage:
         return None

@@ -1,0 +1,264 @@
+"""The annotator's side of a study: everything a rating screen may ask. It knows texts and images, never who wrote a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from harness.errors import InviteRefused, NotYours, SeatUnknown, TooManyTries
+from harness.study import claims, seats, submit, work
+from harness.study.database import Database
+from harness.study.schema import Annotator, Aspect, AspectAnchor, Campaign, Media
+from harness.study.views import (
+    Anchor,
+    Feedback,
+    PracticeItem,
+    Progress,
+    Protocol,
+    Rated,
+    Receipt,
+    Seat,
+    SlotView,
+    Work,
+)
+from harness.study.views import Aspect as AspectView
+
+T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class StudyService:
+    """One study, as annotators meet it. Every call is one short transaction; objects may be shared by threads."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    def open(cls, where: str | Path, *, clock: Callable[[], datetime] = utc_now) -> StudyService:
+        """Open a study.
+
+        Args:
+            where: its folder, its SQLite file, or a `postgresql+psycopg://` URL.
+            clock: for tests.
+
+        Raises:
+            StudyError: there is no study.
+            StudyOutdated: its layout is older or newer than this SeeTell's.
+        """
+        return cls(Database.open(where), clock)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    # getting in
+
+    def join(self, invite: str, pseudonym: str, *, address: str = "") -> Seat:
+        """Take a seat with an invitation.
+
+        Raises:
+            InviteRefused: `reason` is unknown, expired, revoked, used-up, name-missing, name-taken or closed.
+            TooManyTries: too many failures from this address.
+        """
+        now = self._clock()
+        wait = self._database.write(lambda session: seats.wait_of(session, _campaign(session), address, now))
+        if wait:
+            raise TooManyTries(wait)
+        try:
+            return self._database.write(lambda session: seats.join(session, _campaign(session), invite, pseudonym, now))
+        except InviteRefused as error:
+            if error.reason not in ("name-missing", "name-taken"):
+                self._database.write(lambda session: seats.remember_failure(session, _campaign(session), address, now))
+            raise
+
+    def seat(self, key: str) -> Seat:
+        """Who sits at a browser, from its key.
+
+        Raises:
+            SeatUnknown: nobody.
+        """
+        return self._database.read(lambda session: seats.by_key(session, key))
+
+    def sign_out(self, key: str) -> None:
+        """Make a browser's key worthless."""
+        self._database.write(lambda session: seats.sign_out(session, key, self._clock()))
+
+    def consent(self, seat: Seat, version: str) -> Seat:
+        """Keep that this version of the consent text was agreed to.
+
+        Raises:
+            NotAllowed: another version counts now.
+        """
+        return self._as(seat, lambda session, me: seats.consent(session, me, version, self._clock()))
+
+    def set_language(self, seat: Seat, language: str) -> Seat:
+        """Remember in which language an annotator wants the screens."""
+
+        def keep(session: Session, me: Annotator) -> None:
+            me.language = language[:16]
+
+        return self._as(seat, keep)
+
+    def protocol(self) -> Protocol:
+        """What annotators are told."""
+        return self._database.read(_protocol)
+
+    def practice(self, seat: Seat) -> tuple[PracticeItem, ...]:
+        """Texts to practise on; none if the study has no practice."""
+        return self._database.read(seats.practice)
+
+    def answer_practice(self, seat: Seat, item: str, values: Mapping[str, int]) -> Feedback:
+        """Answer one; it may be answered again.
+
+        Raises:
+            StudyError: no such practice text, or values other than 1 to 5 for every aspect.
+        """
+        return self._with(seat, lambda session, me: seats.answer_practice(session, me, item, values, self._clock()))
+
+    def begin(self, seat: Seat) -> Seat:
+        """Start rating.
+
+        Raises:
+            NotAllowed: without consent, or before practice is passed.
+        """
+        return self._as(seat, lambda session, me: seats.begin(session, me, self._clock()))
+
+    # rating
+
+    def claim(self, seat: Seat, *, ahead: int = 2) -> Work:
+        """The annotator's live block, claimed if there is none, its lease renewed; at least `ahead` more slots if there are."""
+
+        def take(session: Session, me: Annotator) -> Work:
+            campaign = _campaign(session)
+            if campaign.status != "open":
+                return Work((), True, "frozen")
+            if me.status not in ("active", "done"):
+                return Work((), me.status == "withdrawn", "training" if me.status == "invited" else me.status)
+            slots = claims.take(session, campaign, me, self._clock(), ahead)
+            if slots:
+                me.status = "active"
+                return Work(work.views(session, me, slots), False)
+            if claims.others_hold(session, me):
+                return Work((), False, "wait")
+            me.status = "done"
+            return Work((), True, "finished")
+
+        return self._with(seat, take)
+
+    def submit(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
+        """Keep a form. The same form again changes nothing; never raises for anything a browser can send."""
+        return self._with(seat, lambda session, me: submit.submit(session, _campaign(session), me, form, self._clock()))
+
+    def skip(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
+        """Skip a slot: `event_id`, `slot`, `reason` (one of the protocol's), `note`. Somebody else will be given it."""
+        return self._with(
+            seat, lambda session, me: submit.note(session, _campaign(session), me, form, "skip", self._clock())
+        )
+
+    def flag(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
+        """Flag a slot, as `skip`; it stays to be rated."""
+        return self._with(
+            seat, lambda session, me: submit.note(session, _campaign(session), me, form, "flag", self._clock())
+        )
+
+    # looking
+
+    def progress(self, seat: Seat) -> Progress:
+        """How far this annotator is."""
+        return self._look(seat, work.progress)
+
+    def history(self, seat: Seat, *, limit: int = 200) -> tuple[Rated, ...]:
+        """This annotator's forms, the latest first."""
+        return self._look(seat, lambda session, me: work.history(session, me, limit))
+
+    def slot(self, seat: Seat, slot: str) -> SlotView:
+        """One slot that this annotator holds or has rated.
+
+        Raises:
+            NotYours: any other.
+        """
+        found = self._look(seat, lambda session, me: work.one(session, me, slot))
+        if found is None:
+            raise NotYours(f"slot {slot!r} was never given to {seat.pseudonym!r}")
+        return found
+
+    def image(self, seat: Seat, media: str) -> tuple[bytes, str]:
+        """Content and media type of one of the study's images.
+
+        Raises:
+            NotYours: no image of the study.
+        """
+
+        def find(session: Session, me: Annotator) -> Media | None:
+            wanted = select(Media).where(Media.public_id == media).options(undefer(Media.content))
+            return session.scalars(wanted).first()
+
+        found = self._look(seat, find)
+        if found is None:
+            raise NotYours(f"the study has no image {media!r}")
+        return found.content, found.mime
+
+    def _with(self, seat: Seat, what: Callable[[Session, Annotator], T]) -> T:
+        """Write as an annotator, whose row is locked meanwhile: two tabs of one person take turns."""
+        return self._database.write(lambda session: what(session, _annotator(session, seat, lock=True)))
+
+    def _as(self, seat: Seat, what: Callable[[Session, Annotator], None]) -> Seat:
+        """Change something about an annotator."""
+
+        def change(session: Session, me: Annotator) -> Seat:
+            what(session, me)
+            return seats.view(session, me, seat.key)
+
+        return self._with(seat, change)
+
+    def _look(self, seat: Seat, what: Callable[[Session, Annotator], T]) -> T:
+        return self._database.read(lambda session: what(session, _annotator(session, seat)))
+
+
+def _campaign(session: Session) -> Campaign:
+    return session.scalars(select(Campaign)).one()
+
+
+def _annotator(session: Session, seat: Seat, *, lock: bool = False) -> Annotator:
+    wanted = select(Annotator).where(Annotator.public_id == seat.annotator)
+    found = session.scalars(wanted.with_for_update() if lock else wanted).first()
+    if found is None:
+        raise SeatUnknown("this browser's seat is of another study; open your invitation link again")
+    return found
+
+
+def _protocol(session: Session) -> Protocol:
+    campaign = _campaign(session)
+    anchors: dict[int, list[Anchor]] = {}
+    rows = session.execute(
+        select(AspectAnchor, Media.public_id)
+        .outerjoin(Media, Media.id == AspectAnchor.media_id)
+        .order_by(AspectAnchor.aspect_id, AspectAnchor.value)
+    )
+    for anchor, media in rows:
+        anchors.setdefault(anchor.aspect_id, []).append(Anchor(anchor.value, anchor.text, anchor.example, media))
+    aspects = tuple(
+        AspectView(aspect.code, aspect.label, aspect.definition, tuple(anchors.get(aspect.id, ())))
+        for aspect in session.scalars(select(Aspect).order_by(Aspect.position))
+    )
+    guidelines, consent = seats.latest(session, "guidelines"), seats.latest(session, "consent")
+    return Protocol(
+        seats.token_sha256(f"study:{campaign.salt}")[:16],
+        campaign.title,
+        campaign.task,  # type: ignore[arg-type]  # the database's CHECK holds it to these
+        aspects,
+        guidelines.text,
+        guidelines.version,
+        consent.text,
+        consent.version,
+    )
