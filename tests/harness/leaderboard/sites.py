@@ -110,7 +110,6 @@ def hostile(folder: Path) -> Material:
     examples = tuple(
         Example(text, text, b"<svg onload=alert(1)>" if place else png(), texts) for place, text in enumerate(texts)
     )
-    plain = material(folder, examples=0, systems=0).board
     evil = " ".join(texts)
     rows, runs = [], []
     for place, text in enumerate(texts):
@@ -131,7 +130,6 @@ def hostile(folder: Path) -> Material:
     board = hostile_board()
     boards = Board(
         evil, "caption", (column, IMAGES), tuple(rows), (), "", evil, board.models, 9, evil, evil, evil, evil, board.grouping,
-        board.published,
+        evil, (evil,), board.published,
     )  # fmt: skip
-    assert plain.suite == "made"
     return Material(boards, tuple(runs), examples)
