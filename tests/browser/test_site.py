@@ -277,7 +277,9 @@ def test_ten_thousand_examples_of_twelve_systems_stay_quick(
     browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Measured and printed; the limits are generous, because machines differ."""
-    made = material(tmp_path, examples=10_000, systems=12)
+    made = material(
+        tmp_path, examples=10_000, systems=12, words=", a caption as long as they are in COCO", references=5
+    )
     start = time.perf_counter()
     site = write_site([made], tmp_path / "site")
     built = time.perf_counter() - start
