@@ -141,12 +141,18 @@ def materials(
     chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
     measured = [material_of(by_suite[suite], read_speed(results, suite), settings, shown=shown) for suite in chosen]
     found = with_published([with_human(each.board, studies) for each in measured], published)
-    whole = [replace(each, board=board) for each, board in zip(measured, found, strict=False)]
+    whole = [_on_board(each, board) for each, board in zip(measured, found, strict=False)]
     whole += [Material(board) for board in found[len(measured) :]]
     if not suites:
         return whole
     wanted = [each for each in whole if each.board.suite in suites]
     return sorted(wanted, key=lambda each: suites.index(each.board.suite))
+
+
+def _on_board(material: Material, board: Board) -> Material:
+    """The material with another board of the same runs, whose rows may say more."""
+    rows = zip(board.rows, material.runs, strict=True)
+    return replace(material, board=board, runs=tuple(replace(run, row=row) for row, run in rows))
 
 
 def material_of(

@@ -64,16 +64,21 @@ def run(label: str, value: float, records: Sequence[Record], folder: Path, lette
     return RunMaterial(row, RunFolder(folder / label), content, (), tuple(records))
 
 
-def material(folder: Path, examples: int = 6, systems: int = 3) -> Material:
-    """So many systems on so many examples; the last system says something else to every third example."""
+def material(folder: Path, examples: int = 6, systems: int = 3, words: str = "", references: int = 1) -> Material:
+    """So many systems on so many examples, which say the same to two of three; `words` make every text longer."""
     shown = [
-        Example(f"ex-{index:05}", "", png(f"#{index % 4096 * 4001 % 0xFFFFFF:06x}"), (f"A red kite, number {index}.",))
+        Example(
+            f"ex-{index:05}",
+            "",
+            png(f"#{index * 1663 % 0xFFFFFF:06x}"),
+            (f"A red kite, number {index}.{words}",) * references,
+        )
         for index in range(examples)
     ]
     runs = []
     for place in range(systems):
         records = [
-            Record(each.id, 0, f"kite {index} of system {place if index % 3 == 0 else 0}", (), "eos")
+            Record(each.id, 0, f"kite {index} of system {place if index % 3 == 0 else 0}{words}", (), "eos")
             for index, each in enumerate(shown)
         ]
         runs.append(run(f"system-{place}", 0.9 - 0.8 * place / systems, records, folder, "a" if place < 2 else "b"))
@@ -110,7 +115,6 @@ def hostile(folder: Path) -> Material:
     examples = tuple(
         Example(text, text, b"<svg onload=alert(1)>" if place else png(), texts) for place, text in enumerate(texts)
     )
-    plain = material(folder, examples=0, systems=0).board
     evil = " ".join(texts)
     rows, runs = [], []
     for place, text in enumerate(texts):
@@ -131,7 +135,6 @@ def hostile(folder: Path) -> Material:
     board = hostile_board()
     boards = Board(
         evil, "caption", (column, IMAGES), tuple(rows), (), "", evil, board.models, 9, evil, evil, evil, evil, board.grouping,
-        board.published,
+        evil, (evil,), board.published,
     )  # fmt: skip
-    assert plain.suite == "made"
     return Material(boards, tuple(runs), examples)
