@@ -83,17 +83,17 @@ def cluster_sums(rows: Floats, clusters: Sequence[Hashable]) -> Floats:
 def _resample(sums: Floats, draws: int, seed: int) -> Floats:
     """Sums of resampled clusters, `[draws, k]`: how often each cluster was drawn, times its sums."""
     m = len(sums)
-    drawn = _drawn(m, draws, seed) if draws * m <= _KEPT else _draw(m, draws, seed)
+    drawn = _drawn(m, draws, seed) if draws * m <= _KEPT else draw_counts(m, draws, seed)
     return np.concatenate([counts.astype(np.float64) @ sums for counts in drawn])
 
 
 @lru_cache(maxsize=4)
 def _drawn(m: int, draws: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
     """Kept, because all metrics of all runs on the same examples are resampled alike."""
-    return tuple(counts.astype(np.uint16) for counts in _draw(m, draws, seed))
+    return tuple(counts.astype(np.uint16) for counts in draw_counts(m, draws, seed))
 
 
-def _draw(m: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def draw_counts(m: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """How often each of m clusters comes up in m draws with replacement, in pieces of some replicates each, `[piece, m]`.
 
     Drawing and counting is five times as fast as `Generator.multinomial`, which draws a binomial number a cluster.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres import Server, running
 
 # Some of the libraries would ask the network for files that the tests write themselves.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,6 +34,13 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the published results in {SHARED}, which is not there")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A real PostgreSQL, started for this session of tests; `postgres.fresh()` is the URL of an empty database."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

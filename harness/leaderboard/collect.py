@@ -15,6 +15,7 @@ from harness.examples import Example
 from harness.groups import Letters, enough_permutations, suite_groups
 from harness.imported import IMPORTED
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
+from harness.leaderboard.human import human_studies, with_human
 from harness.leaderboard.published import with_published
 from harness.paired import SIGNIFICANCE
 from harness.provenance import seetell_version
@@ -86,7 +87,10 @@ def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
             raise StoreError(
                 f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, [*by_suite, *known])}"
             )
-    measured = [_board(by_suite[suite]) for suite in suites or sorted(by_suite) if suite in by_suite]
+    studies = human_studies(results)
+    measured = [
+        with_human(_board(by_suite[suite]), studies) for suite in suites or sorted(by_suite) if suite in by_suite
+    ]
     found = with_published(measured, published)
     return (
         sorted((each for each in found if each.suite in suites), key=lambda each: suites.index(each.suite))

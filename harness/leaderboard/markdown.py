@@ -42,6 +42,7 @@ def notes(board: Board) -> list[str]:
         said.append(f"{board.intervals}.")
     if board.grouping:
         said.append(f"{board.grouping.sentence()}.")
+    said.extend(f"{remark}." for remark in board.remarks)
     mixed = [column.label for column in board.columns if len(board.signatures(column)) > 1]
     if mixed:
         said.append(

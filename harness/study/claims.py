@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from harness.study import audit
@@ -21,6 +21,8 @@ from harness.study.schema import Annotator, Block, Campaign, Lease, SkipFlag, Sl
 SHORTEST_LEASE = timedelta(minutes=20)
 LEASE_OF_MEDIANS = 5
 """A lease is this many times what a block takes, if that is longer."""
+IDLE = timedelta(hours=24)
+"""Work planned for somebody who has not been here for so long may be done by others."""
 KEPT = timedelta(hours=72)
 """How long a block that was begun stays its owner's."""
 MOST_ATTEMPTS = 3
@@ -34,6 +36,7 @@ def take(session: Session, campaign: Campaign, annotator: Annotator, now: dateti
 
     The annotator's row must be locked (SQLite: by the transaction itself), so that two tabs do not claim twice.
     """
+    annotator.last_at = now
     reopen_overdue(session, annotator, now)
     until = now + lease(session)
     session.execute(
@@ -75,10 +78,16 @@ def lease(session: Session) -> timedelta:
     return max(SHORTEST_LEASE, LEASE_OF_MEDIANS * usual)
 
 
-def others_hold(session: Session, annotator: int) -> bool:
-    """Whether something that this annotator could do is in other hands just now."""
-    free = ~Block.unit.in_(select(Block.unit).where(Block.annotator_id == annotator))
-    return bool(session.scalar(select(exists().where(Block.state == "leased", Block.annotator_id != annotator, free))))
+def others_hold(session: Session, annotator: Annotator) -> bool:
+    """Whether something of this annotator's own lane is in other hands just now, and may come back."""
+    had = select(Block.unit).where(Block.annotator_id == annotator.id)
+    held = exists().where(
+        Block.state == "leased",
+        Block.annotator_id != annotator.id,
+        Block.lane == annotator.lane,
+        Block.unit.not_in(had),
+    )
+    return bool(session.scalar(select(held)))
 
 
 def open_afresh(session: Session, block: Block, slots: Sequence[Slot]) -> Block | None:
@@ -165,9 +174,10 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
     )
     never_had = ~exists().where(mine.unit == Block.unit, mine.annotator_id == annotator.id)
     barred = _units_rated_late(session, annotator)
+    reachable = or_(Block.lane.not_in(_lanes_in_use(session, annotator, now)), Block.attempt > 0)
     best = (
         select(Block.id)
-        .where(free, never_had, Block.unit.not_in(barred))
+        .where(free, reachable, never_had, Block.unit.not_in(barred))
         .order_by(*_preferences(session, annotator))
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -194,23 +204,36 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
 
 
 def _preferences(session: Session, annotator: Annotator) -> list[ColumnElement[Any]]:
-    """Another topic than the last one's; the own lane in its order; then lanes that nobody works in, the fullest first.
+    """Another topic than the last one's; the own lane in its order; then others, the fullest first.
 
     Other lanes are begun at their end, which their owner would reach last.
     """
     last = session.scalar(
         select(Block.topic).where(Block.annotator_id == annotator.id).order_by(Block.claimed_at.desc()).limit(1)
     )
-    same_topic = case((Block.topic == last, 1), else_=0) if last is not None else case((false(), 1), else_=0)
-    owned = set(session.scalars(select(Annotator.lane).where(Annotator.status.in_(("training", "active")))))
     counts = session.execute(
-        select(Block.lane, func.count()).where(Block.state.in_(("open", "leased"))).group_by(Block.lane)
+        select(Block.lane, func.count())
+        .where(Block.state.in_(("open", "leased")), Block.lane != annotator.lane)
+        .group_by(Block.lane)
     ).all()
-    others = [(lane in owned, -count, lane) for lane, count in counts if lane != annotator.lane]
-    rank = {annotator.lane: 0} | {lane: 1 + place for place, (_, _, lane) in enumerate(sorted(others))}
+    rank = {annotator.lane: 0} | {
+        lane: place for place, (lane, _) in enumerate(sorted(counts, key=lambda row: (-row[1], row[0])), start=1)
+    }
+    same_topic = case((Block.topic == (-1 if last is None else last), 1), else_=0)
     by_lane = case(rank, value=Block.lane, else_=len(rank))
     along = case((Block.lane == annotator.lane, Block.seq), else_=-Block.seq)
     return [same_topic, by_lane, along, Block.id.expression]
+
+
+def _lanes_in_use(session: Session, annotator: Annotator, now: datetime) -> list[int]:
+    """Lanes of others who are here: what is planned for them is left to them."""
+    here = select(Annotator.lane).where(
+        Annotator.id != annotator.id,
+        Annotator.lane != annotator.lane,
+        Annotator.status.in_(("invited", "training", "active")),
+        Annotator.last_at > now - IDLE,
+    )
+    return list(session.scalars(here.distinct()))
 
 
 def _units_rated_late(session: Session, annotator: Annotator) -> list[int]:

@@ -137,6 +137,8 @@ class Annotator(Base):
     consent_at: Mapped[datetime | None]
     lane: Mapped[int]
     joined_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    """When work was last asked for or handed in."""
     __table_args__ = (
         CheckConstraint("role IN ('annotator', 'admin')", name="role"),
         CheckConstraint(

@@ -228,6 +228,7 @@ def _newcomer(session: Session, invite: Invite, pseudonym: str, now: datetime) -
         language="en",
         lane=_free_lane(session),
         joined_at=now,
+        last_at=now,
     )
     session.add(annotator)
     session.flush()

@@ -148,7 +148,7 @@ class StudyService:
             if slots:
                 me.status = "active"
                 return Work(work.views(session, me, slots), False)
-            if claims.others_hold(session, me.id):
+            if claims.others_hold(session, me):
                 return Work((), False, "wait")
             me.status = "done"
             return Work((), True, "finished")
@@ -253,7 +253,7 @@ def _protocol(session: Session) -> Protocol:
     )
     guidelines, consent = seats.latest(session, "guidelines"), seats.latest(session, "consent")
     return Protocol(
-        campaign.slug,
+        seats.token_sha256(f"study:{campaign.salt}")[:16],
         campaign.title,
         campaign.task,  # type: ignore[arg-type]  # the database's CHECK holds it to these
         aspects,

@@ -45,6 +45,7 @@ def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any
     except NoForm as error:
         return _refuse(session, annotator, form, str(error), now)
     why = _surplus(campaign, annotator, block)
+    annotator.last_at = now
     skip = _current_skip(session, slot, annotator)
     if not why and skip and block.state == "done":
         why = "given-to-another"  # it was skipped, and somebody else rates it by now

@@ -54,6 +54,7 @@ class Protocol:
     """Everything an annotator is told."""
 
     study: str
+    """What sets this study apart from others in a browser's storage. Not its name, which might name a system."""
     title: str
     task: Literal["caption", "story"]
     aspects: tuple[Aspect, ...]

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.stats import _draw, interval
+from harness.stats import draw_counts, interval
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def test_covers_the_truth_as_often_as_it_says(
 
 def test_a_cluster_is_drawn_as_often_as_a_fair_lottery_draws_it() -> None:
     """Counts of a multinomial distribution: their sum, mean, variance and covariance."""
-    counts = np.concatenate(list(_draw(8, 20_000, seed=0)))
+    counts = np.concatenate(list(draw_counts(8, 20_000, seed=0)))
     assert (counts.sum(axis=1) == 8).all()
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.03)
     np.testing.assert_allclose(np.cov(counts.T), np.eye(8) - 1 / 8, atol=0.04)

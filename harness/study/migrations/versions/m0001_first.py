@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.Column("consent_at", sa.BigInteger(), nullable=True),
         sa.Column("lane", sa.Integer(), nullable=False),
         sa.Column("joined_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("role IN ('annotator', 'admin')", name=op.f("ck_annotator_role")),
         sa.CheckConstraint(
             "status IN ('invited', 'training', 'active', 'paused', 'withdrawn', 'done')",
