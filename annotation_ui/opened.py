@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from harness.study.service import StudyService
@@ -30,8 +29,7 @@ def open_study(where: str) -> Opened:
     """
     global _opened
     service = StudyService.open(where)
-    digest = hashlib.sha256(service.protocol().study.encode()).hexdigest()[:10]
-    _opened = Opened(where, service, f"seetell_seat_{digest}")
+    _opened = Opened(where, service, f"seetell_seat_{service.protocol().study}")
     return _opened
 
 

@@ -47,4 +47,6 @@ def _config(host: str, port: int, browse: bool) -> dict[str, object]:
         "client.showErrorDetails": "none",
         "client.showSidebarNavigation": True,
         "global.developmentMode": False,
+        "theme.light.primaryColor": "#0b57a4",
+        "theme.dark.primaryColor": "#7db8f5",
     }
