@@ -1,0 +1,57 @@
+"""Starting the rating app. It is a process of its own, because imports run from the app to the harness and never back."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from harness.errors import StudyError
+
+
+def serve(study: str, host: str, port: int, browse: bool, results: Path) -> NoReturn:
+    """Become the app's process, which serves the study until it is stopped.
+
+    Args:
+        study: a name under `results/studies`, a folder, a SQLite file or a PostgreSQL URL.
+        host: the address to listen on.
+        port: the port to listen on.
+        browse: open a browser.
+        results: the folder of results.
+
+    Raises:
+        StudyError: what the app needs is not installed, there is no such study, or the port is taken.
+    """
+    if missing := [name for name in ("streamlit", "sqlalchemy", "alembic") if importlib.util.find_spec(name) is None]:
+        raise StudyError(f"the rating app needs {', '.join(missing)}; install them with: pip install 'seetell[ui]'")
+    from harness.study.service import StudyService
+
+    where = place(study, results)
+    StudyService.open(where).close()
+    _check_port(host, port)
+    command = [sys.executable, "-m", "annotation_ui", "--host", host, "--port", str(port), *(["--open"] if browse else [])]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, command, os.environ | {"SEETELL_STUDY": where})
+
+
+def place(study: str, results: Path) -> str:
+    """Where a study is: a URL or an existing path is taken as it is, a name is looked up among the results."""
+    named = results / "studies" / study
+    if "://" not in study and not Path(study).exists() and named.exists():
+        return str(named.resolve())
+    return study if "://" in study else str(Path(study).resolve())
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StudyError(f"cannot listen on {host}:{port} ({reason}); choose another with --port or --host") from error

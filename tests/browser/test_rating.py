@@ -1,0 +1,113 @@
+"""Rating in a real Chromium: by keyboard from the invitation to the thanks, through a crash, without a leak, for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import leaks, rating
+from tests.browser.rating import Served, as_values, join, number, saved, showing, text, type_form
+
+pytestmark = rating.needs_chromium
+SOURCES = leaks.telling_sources()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("zqfolderzq")
+    design = {"items": 6, "ratings_per_item": 3, "annotators": 3, "share": 0.0, "name": "zqstudyzq"}
+    with rating.serving(folder, SOURCES, **design) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with rating.a_browser() as found:
+        yield found
+
+
+def test_a_whole_session_by_keyboard_is_kept_as_typed_and_leaks_nothing(served: Served, browser: Browser) -> None:
+    listener = leaks.Listener()
+    context = browser.new_context(locale="en")
+    listener.attach(context)
+    page = join(context, served, "Ada")
+    typed = {}
+    for count in range(1, 19):
+        showing(page, count)
+        values = [1 + (count + place) % 5 for place in range(4)]
+        typed[text(page)] = as_values(values)
+        type_form(page, values)
+        if count % 6 == 0:
+            listener.look(page)
+    page.get_by_role("link", name="Go on").press("Enter")
+    page.get_by_text("You have rated 18 texts").wait_for()
+    listener.look(page)
+    context.close()
+    kept = {row["text"]: row["values"] for row in served.rows() if row["pseudonym"] == "Ada"}
+    assert kept == typed
+    assert len(typed) == 18
+    hits = listener.find(leaks.secrets(served.folder, SOURCES, served.folder / "study.sqlite"))
+    assert hits == []
+    assert listener.frames > 10
+    assert listener.bodies > 20
+    assert listener.find([next(iter(typed))])  # what is shown was heard, so the search can find things
+
+
+def test_forms_outlive_a_crash_of_the_server_and_a_reload(served: Served, browser: Browser) -> None:
+    context = browser.new_context(locale="en")
+    page = join(context, served, "Ben")
+    type_form(page, [5, 4, 3, 2])
+    showing(page, 2)
+    saved(page)
+    served.kill()
+    page.wait_for_timeout(450)
+    type_form(page, [1, 1, 2, 2])
+    showing(page, 3)
+    page.locator(".state").filter(has_text="Offline, 1 kept here").first.wait_for()
+    page.keyboard.press("4")  # a form that is only begun
+    served.start()
+    saved(page)
+    page.reload()
+    showing(page, 3)
+    page.locator(".row.now").filter(has_text="Fluency").wait_for()
+    for key in ("5", "4", "5", "Enter"):
+        page.keyboard.press(key)
+    showing(page, 4)
+    saved(page)
+    context.close()
+    values = [row["values"] for row in served.rows() if row["pseudonym"] == "Ben"]
+    assert values == [as_values(each) for each in ([5, 4, 3, 2], [1, 1, 2, 2], [4, 5, 4, 5])]
+
+
+def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
+    context = browser.new_context(locale="de-AT")
+    page = context.new_page()
+    page.goto(f"{served.url}/?invite={served.invite}")
+    page.get_by_label("Name").fill("Eva")
+    page.keyboard.press("Enter")
+    page.get_by_text("Ich habe das gelesen").click()
+    page.get_by_role("button", name="Weiter").click()
+    page.get_by_role("button", name="Weiter zur Übung").click()
+    page.get_by_role("button", name="Mit dem Bewerten beginnen").click()
+    showing(page, 1)
+    page.keyboard.press("Enter")  # nothing is set
+    page.get_by_text("Noch offen: Coherence").wait_for()
+    for key in ("1", "2", "3", "Control+4", "Backspace", "4", "Enter"):  # one short of four: the last is taken back, set again
+        page.keyboard.press(key)
+    page.get_by_text("Noch offen: Relevance").wait_for()
+    assert number(page) == 1
+    page.keyboard.press("5")
+    box = page.get_by_role("button", name="Speichern").bounding_box()
+    assert box
+    page.mouse.dblclick(box["x"] + 20, box["y"] + 20)
+    showing(page, 2)
+    for _ in range(30):
+        page.keyboard.down("Enter")  # held: the browser repeats it
+    page.keyboard.up("Enter")
+    page.get_by_text("Gespeichert").first.wait_for()
+    assert number(page) == 2
+    context.close()
+    assert [row["values"] for row in served.rows() if row["pseudonym"] == "Eva"] == [as_values([1, 2, 4, 5])]
