@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from decoders.errors import SeeTellError
+from harness.cli_study import study
 from harness.errors import Interrupted, SuiteError
 
 DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -33,6 +34,7 @@ train = App(name="train", help="Train models: the embedded Toybox world's own, f
 app.command(train)
 bench = App(name="bench", help="Measure speed, side by side.")
 app.command(bench)
+app.command(study)
 
 ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]

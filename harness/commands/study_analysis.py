@@ -31,7 +31,11 @@ def analyze(
     from harness.study.admin import StudyAdmin
     from harness.study.findings import publish, study_report
 
-    writers: dict[str, Callable[[Report], str]] = {"md": reports.to_markdown, "json": reports.to_json, "tex": reports.to_latex}
+    writers: dict[str, Callable[[Report], str]] = {
+        "md": reports.to_markdown,
+        "json": reports.to_json,
+        "tex": reports.to_latex,
+    }
     if out is not None and format == "table":
         suffix = out.suffix.lstrip(".").lower()
         if suffix not in writers:

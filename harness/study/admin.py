@@ -1,145 +1,52 @@
-"""The side of those who run a study. Its functions know the systems; they want the study's admin secret or its file."""
+"""The side of those who run a study. It knows the systems; who comes in by a browser needs the admin secret."""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from harness.errors import NotAllowed, StudyError, StudyFrozen
+from harness.study import audit, claims, collect, decisions, invites, lookout
+from harness.study import backup as backups
+from harness.study import verify as checks
+from harness.study.base import plain_text
+from harness.study.database import Database
+from harness.study.decisions import ExclusionRow, SignalRow
+from harness.study.lookout import AnnotatorRow, InviteRow, ItemRow, Overview
+from harness.study.protocol import version_of
 from harness.study.ratings import RatingTable
+from harness.study.schema import Annotator, Block, Campaign, Document, SeatKey
+from harness.study.seats import token_sha256
 from harness.study.service import utc_now
+from harness.study.verify import Verified
 from harness.study.views import Role
 
+__all__ = [
+    "AnnotatorRow",
+    "ExclusionRow",
+    "InviteRow",
+    "ItemRow",
+    "Overview",
+    "SignalRow",
+    "StudyAdmin",
+    "Verified",
+]
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """A study at a glance."""
-
-    name: str
-    title: str
-    task: str
-    status: str
-    created_at: datetime
-    systems: tuple[str, ...]
-    """Names, in name order; which text is whose is not told here."""
-    aspects: tuple[str, ...]
-    items: int
-    ratings_per_item: int
-    planned_annotators: int
-    seed: int
-    blocks: Mapping[str, int]
-    """How many are open, leased, done, void."""
-    forms_done: int
-    forms_planned: int
-    """Forms that count; controls included."""
-    annotators: Mapping[str, int]
-    """How many of each status."""
-    surplus: int
-    refused: int
-    flags: int
-    exclusions: int
-    forms_last_hour: int
-    seconds_left: float
-    """Of work in all, at the median pace so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotatorRow:
-    """One annotator, for those who run the study."""
-
-    annotator: str
-    pseudonym: str
-    status: str
-    lane: int
-    forms: int
-    skips: int
-    flags: int
-    median_seconds: float
-    last_at: datetime | None
-    excluded: bool
-    open_signals: int
-
-
-@dataclass(frozen=True, slots=True)
-class SignalRow:
-    """Something about an annotator that a person should look at."""
-
-    id: int
-    annotator: str
-    pseudonym: str
-    rule: str
-    value: float
-    threshold: float
-    evidence: Mapping[str, Any]
-    at: datetime
-    decision: str
-    """Empty while nobody has looked; else `dismissed` or `excluded`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemRow:
-    """One item and how far apart its raters are."""
-
-    item: str
-    media: str | None
-    prompt: str
-    ratings: int
-    planned: int
-    disagreement: float
-    """Mean over its texts and aspects of the ratings' standard deviation; NaN under two ratings a text."""
-    flags: int
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InviteRow:
-    """One invitation; its token is not kept."""
-
-    id: str
-    role: Role
-    uses: int
-    max_uses: int
-    expires_at: datetime
-    revoked: bool
-    annotator: str | None
-    """Public id of the annotator whom it brings back; None for newcomers."""
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExclusionRow:
-    """A decision that ratings do not count."""
-
-    id: int
-    target: str
-    """`annotator:PUBLIC-ID` or `submission:EVENT-ID`."""
-    rule: str
-    reason: str
-    by: str
-    at: datetime
-    reverted_at: datetime | None
-    reverted_by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What a check of a study found."""
-
-    entries: int
-    """Of the audit chain."""
-    forms: int
-    problems: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong."""
-        return not self.problems
+T = TypeVar("T")
 
 
 class StudyAdmin:
-    """One study, for those who run it."""
+    """One study, for those who run it. Every call is one short transaction; objects may be shared by threads."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
+        self.database = database
+        self._clock = clock
 
     @classmethod
     def open(
@@ -149,37 +56,56 @@ class StudyAdmin:
 
         Args:
             where: its folder, its SQLite file, or a URL: whoever has that may do everything already.
-            secret: what a person at a browser typed; None where the caller has the file (the command line).
+            secret: what a person at a browser came with: the study's admin secret, or the key of a seat with the role admin.
+                None where the caller has the file (the command line).
             clock: for tests.
 
         Raises:
-            NotAllowed: the secret is wrong.
+            NotAllowed: the secret opens nothing.
         """
-        raise NotImplementedError
+        database = Database.open(where)
+        if secret is not None and not database.read(lambda session: _opens(session, secret)):
+            database.close()
+            raise NotAllowed(
+                "this is not the study's admin secret; `seetell study invite --role admin` makes a new way in"
+            )
+        return cls(database, clock)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    # looking
 
     def overview(self) -> Overview:
         """The study at a glance."""
-        raise NotImplementedError
+        return self._read(lambda session: lookout.overview(session, self._clock()))
 
     def annotators(self) -> tuple[AnnotatorRow, ...]:
-        """Everybody who joined."""
-        raise NotImplementedError
+        """Everybody who joined, in that order."""
+        return self._read(lookout.annotators)
 
     def items(self, *, limit: int = 200) -> tuple[ItemRow, ...]:
-        """Items, those with most disagreement first."""
-        raise NotImplementedError
-
-    def signals(self, *, decided: bool = False) -> tuple[SignalRow, ...]:
-        """The review queue, computed anew; with `decided`, also what was decided."""
-        raise NotImplementedError
-
-    def dismiss(self, signal: int, *, by: str, reason: str) -> None:
-        """A signal was looked at and is no reason to exclude."""
-        raise NotImplementedError
+        """Items, flagged ones first, then those with most disagreement."""
+        return self._read(lambda session: lookout.items(session, limit))
 
     def invites(self) -> tuple[InviteRow, ...]:
-        """All invitations."""
-        raise NotImplementedError
+        """All invitations, the latest first."""
+        return self._read(lookout.invites)
+
+    def ratings(self, *, excluded: bool = False, surplus: bool = False) -> RatingTable:
+        """Current ratings; also those that are excluded, or came late, if asked."""
+        return self._read(lambda session: collect.ratings(session, excluded=excluded, surplus=surplus))
+
+    def runs(self) -> Mapping[str, str]:
+        """Each system's run in the store, as `suite/label-identity8`; empty for a system that has none."""
+        return self._read(collect.runs)
+
+    def verify(self) -> Verified:
+        """Check the audit chain, the hash of every form, and the counts."""
+        return self._read(checks.verify)
+
+    # people
 
     def invite(
         self,
@@ -191,55 +117,202 @@ class StudyAdmin:
         note: str = "",
         by: str = "admin",
     ) -> str:
-        """A new invitation's token (128 bits); only its hash is kept. `annotator`: who is let in again, on another device."""
-        raise NotImplementedError
+        """A new invitation's token (128 bits); only its hash is kept.
 
-    def revoke(self, invite: str, *, by: str) -> None:
+        Args:
+            uses: how many may come in with it.
+            lasts: for how long it is good.
+            role: of newcomers.
+            annotator: id or pseudonym of somebody who rates already, to be let in again on another device.
+            note: for the list of invitations.
+            by: who asks.
+        """
+        return self._write(
+            lambda session: invites.invite(
+                session,
+                self._clock(),
+                uses=uses,
+                lasts=lasts,
+                role=role,
+                note=plain_text(note),
+                by=by,
+                annotator=annotator,
+            )
+        )
+
+    def revoke(self, invite: str, *, by: str = "admin") -> None:
         """An invitation (its id, or its token) lets nobody in any more."""
-        raise NotImplementedError
+        self._write(lambda session: invites.revoke(session, invite, self._clock(), by))
 
     def pause(self, annotator: str, *, by: str, reason: str) -> None:
-        """Give an annotator no more work."""
-        raise NotImplementedError
+        """Give an annotator no more work; what is typed already is still kept."""
+        self._set_status(annotator, "paused", by, reason)
 
-    def resume(self, annotator: str, *, by: str) -> None:
+    def resume(self, annotator: str, *, by: str, reason: str = "resumed") -> None:
         """Give work again."""
-        raise NotImplementedError
+        self._set_status(annotator, "active", by, reason)
+
+    def withdraw(self, annotator: str, *, by: str, reason: str) -> None:
+        """Somebody leaves the study: their seats close and their open blocks are opened afresh. Ratings stay, unless excluded."""
+
+        def leave(session: Session) -> None:
+            who = _annotator(session, annotator)
+            now = self._clock()
+            who.status = "withdrawn"
+            for key in session.scalars(
+                select(SeatKey).where(SeatKey.annotator_id == who.id, SeatKey.revoked_at.is_(None))
+            ):
+                key.revoked_at = now
+            held = select(Block).where(Block.annotator_id == who.id, Block.state == "leased").order_by(Block.id)
+            for block in session.scalars(held).all():
+                claims.void(session, block, now, by=by, reason="its annotator left the study")
+            audit.record(session, now, by, "annotator-withdrawn", who.public_id, {"reason": reason})
+
+        decisions.check_signed(by, reason)
+        self._write(leave)
+
+    # quality
+
+    def signals(self, *, decided: bool = False) -> tuple[SignalRow, ...]:
+        """The review queue, computed anew; with `decided`, also what was decided. Nothing is decided by itself."""
+
+        def look(session: Session) -> tuple[SignalRow, ...]:
+            decisions.refresh(session, self._clock())
+            return decisions.queue(session, decided=decided)
+
+        return self._write(look)
+
+    def dismiss(self, signal: int, *, by: str, reason: str) -> None:
+        """A signal was looked at and is no reason to exclude."""
+        self._write(lambda session: decisions.decide(session, signal, "dismissed", self._clock(), by=by, reason=reason))
+
+    def exclude_for(self, signal: int, *, by: str, reason: str) -> int:
+        """A signal was looked at and its annotator's ratings are not to count; the id of the exclusion."""
+
+        def act(session: Session) -> int:
+            row = next((each for each in decisions.queue(session, decided=True) if each.id == signal), None)
+            decisions.decide(session, signal, "excluded", self._clock(), by=by, reason=reason)
+            target = f"annotator:{row.annotator}" if row else ""
+            return decisions.exclude(session, target, row.rule if row else "", reason, by, self._clock())
+
+        return self._write(act)
 
     def exclude(self, target: str, rule: str, reason: str, by: str) -> int:
         """Ratings of `annotator:ID` or `submission:EVENT` do not count; the id of that decision. Nothing is deleted."""
-        raise NotImplementedError
+        return self._write(lambda session: decisions.exclude(session, target, rule, reason, by, self._clock()))
 
     def revert(self, exclusion: int, by: str) -> None:
         """Take an exclusion back."""
-        raise NotImplementedError
+        self._write(lambda session: decisions.revert(session, exclusion, by, self._clock()))
 
     def exclusions(self) -> tuple[ExclusionRow, ...]:
         """Every decision, reverted ones too."""
-        raise NotImplementedError
+        return self._read(decisions.exclusions)
 
     def void(self, block: str, *, by: str, reason: str) -> None:
         """Take a block from whoever holds it; what was rated of it becomes surplus, and a fresh one opens."""
-        raise NotImplementedError
+
+        def take(session: Session) -> None:
+            row = session.scalars(select(Block).where(Block.public_id == block).with_for_update()).first()
+            if row is None or row.state == "void":
+                raise StudyError(f"there is no live block {block!r}")
+            claims.void(session, row, self._clock(), by=by, reason=reason)
+
+        decisions.check_signed(by, reason)
+        self._write(take)
+
+    # the study
+
+    def guidelines(self, text: str, *, kind: str = "guidelines", by: str) -> str:
+        """A new version of the guidelines (or of the consent text, which everybody is then asked again); its version."""
+        words = plain_text(text)
+
+        def add(session: Session) -> str:
+            version = version_of(words)
+            latest = session.scalars(select(Document).where(Document.kind == kind).order_by(Document.id.desc())).first()
+            if latest is None or latest.version == version:
+                return version
+            now = self._clock()
+            number = session.scalars(select(Document.version).where(Document.kind == kind)).all().count(version)
+            version = f"{version}-{number + 1}" if number else version
+            session.add(Document(kind=kind, version=version, text=words, created_at=now))
+            session.flush()
+            audit.record(session, now, by, f"new-{kind}", version, {})
+            return version
+
+        return self._write(add)
 
     def freeze(self, by: str) -> None:
-        """Close the ratings for good: later forms are kept as surplus, systems may be revealed."""
-        raise NotImplementedError
+        """Close the ratings for good: later forms are kept as surplus, systems may be revealed.
 
-    def ratings(self, *, excluded: bool = False, surplus: bool = False) -> RatingTable:
-        """Current ratings; with those that do not count, if asked."""
-        raise NotImplementedError
+        Raises:
+            StudyFrozen: it is closed already.
+        """
 
-    def verify(self) -> Verified:
-        """Check the audit chain, the hash of every form, and the counts."""
-        raise NotImplementedError
+        def close(session: Session) -> None:
+            campaign = session.scalars(select(Campaign).with_for_update()).one()
+            if campaign.status == "frozen":
+                raise StudyFrozen(f"{campaign.slug} was frozen on {campaign.frozen_at:%Y-%m-%d %H:%M} UTC already")
+            now = self._clock()
+            campaign.status, campaign.frozen_at = "frozen", now
+            session.flush()
+            table = collect.ratings(session)
+            content = {"ratings": len(table), "sha256": table.sha256}
+            audit.record(session, now, by, "freeze", campaign.slug, content)
+
+        decisions.check_signed(by, "-")
+        self._write(close)
 
     def backup(self, path: Path) -> Path:
-        """A copy made while people rate."""
-        raise NotImplementedError
+        """A copy made while people rate, checked before it is called one."""
+        return backups.backup(self.database, path, self._clock())
 
     def export(
         self, folder: Path, formats: Sequence[str] = ("csv", "jsonl", "parquet"), *, by: str = "admin"
     ) -> tuple[Path, ...]:
         """Write ratings, codebook and datasheet."""
-        raise NotImplementedError
+        from harness.study.export import export
+
+        return export(self.database, folder, formats, by=by, now=self._clock())
+
+    def _set_status(self, annotator: str, status: str, by: str, reason: str) -> None:
+        def change(session: Session) -> None:
+            who = _annotator(session, annotator)
+            if who.status == "withdrawn":
+                raise StudyError(f"{who.pseudonym!r} has left the study")
+            who.status = status
+            session.flush()
+            audit.record(session, self._clock(), by, f"annotator-{status}", who.public_id, {"reason": reason})
+
+        decisions.check_signed(by, reason)
+        self._write(change)
+
+    def _read(self, what: Callable[[Session], T]) -> T:
+        return self.database.read(what)
+
+    def _write(self, what: Callable[[Session], T]) -> T:
+        return self.database.write(what)
+
+
+def _annotator(session: Session, which: str) -> Annotator:
+    found = session.scalars(
+        select(Annotator)
+        .where(or_(Annotator.public_id == which, Annotator.pseudonym_key == which.casefold()))
+        .with_for_update()
+    ).first()
+    if found is None:
+        raise StudyError(f"nobody in this study is called {which!r}; `seetell study status` lists who is")
+    return found
+
+
+def _opens(session: Session, secret: str) -> bool:
+    digest = token_sha256(secret)
+    own = session.scalars(select(Campaign.admin_sha256)).one()
+    if own is not None and hmac.compare_digest(own, digest):
+        return True
+    role = session.scalar(
+        select(Annotator.role)
+        .join(SeatKey, SeatKey.annotator_id == Annotator.id)
+        .where(SeatKey.key_sha256 == digest, SeatKey.revoked_at.is_(None), Annotator.status != "withdrawn")
+    )
+    return role == "admin"

@@ -18,21 +18,26 @@ _LOCK = 0x5EE7E11  # of PostgreSQL's advisory locks; entries have to be made one
 
 def record(session: Session, at: datetime, actor: str, action: str, object: str, payload: Mapping[str, Any]) -> None:  # noqa: A002
     """Add an entry to the chain, as the last thing of a transaction: from here on other writers wait."""
+    record_all(session, at, actor, [(action, object, payload)])
+
+
+def record_all(
+    session: Session, at: datetime, actor: str, entries: Iterable[tuple[str, str, Mapping[str, Any]]]
+) -> None:
+    """Add entries (action, object, payload), one after another."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     last = session.execute(select(Audit.seq, Audit.hash).order_by(Audit.seq.desc()).limit(1)).first()
-    seq, before = (last.seq + 1, last.hash) if last else (1, "")
-    entry = Audit(
-        seq=seq,
-        at=at,
-        actor=actor,
-        action=action,
-        object=object,
-        payload=dict(payload),
-        prev_hash=before,
-        hash=seal(seq, at, actor, action, object, payload, before),
-    )
-    session.add(entry)
+    seq, before = (last.seq, last.hash) if last else (0, "")
+    for action, target, payload in entries:
+        seq += 1
+        digest = seal(seq, at, actor, action, target, payload, before)
+        session.add(
+            Audit(
+                seq=seq, at=at, actor=actor, action=action, object=target, payload=dict(payload), prev_hash=before, hash=digest,
+            )
+        )  # fmt: skip
+        before = digest
     session.flush()
 
 

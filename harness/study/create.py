@@ -23,7 +23,7 @@ from harness.study.plan import PLANNER, Control, Plan, make_plan
 from harness.study.service import utc_now
 from harness.study.sources import Sources
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def create(
     plan, kinds = _plan(design, sources, chosen)
     secret = secrets.token_urlsafe(24)
     maker = Maker(design, sources, chosen, spare, plan, now, notes, progress)
-    with _fresh(url, folder) as target:
+    with fresh(url, folder) as target:
 
         def fill(session: Session) -> str:
             maker.fill(session, kinds, secret)
@@ -90,7 +90,7 @@ def create(
 
 
 def _check(design: Design, sources: Sources, folder: Path) -> None:
-    if not _NAME.fullmatch(design.name):
+    if not NAME.fullmatch(design.name):
         raise StudyError(
             f"{design.name!r} cannot be a study's name; expected small letters, digits, '.', '_' and '-', 48 at most"
         )
@@ -145,8 +145,12 @@ def _plan(design: Design, sources: Sources, chosen: Sequence[Example]) -> tuple[
 
 
 @contextlib.contextmanager
-def _fresh(url: URL, folder: Path) -> Iterator[Database]:
-    """An empty database to fill; what goes wrong meanwhile leaves nothing behind."""
+def fresh(url: URL, folder: Path) -> Iterator[Database]:
+    """An empty database to fill; what goes wrong meanwhile leaves nothing behind.
+
+    Raises:
+        StudyError: something is there already.
+    """
     if url.get_backend_name() == "sqlite":
         path = Path(url.database or "")
         if path.exists():
