@@ -7,6 +7,10 @@ as often as its annotator was drawn (Owen 2007, "The pigeonhole bootstrap"). It 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -19,6 +23,8 @@ DRAWS = 10_000
 FEW_ANNOTATORS = 8
 """With fewer, drawing annotators again says too little about other annotators: coverage falls below 90 %."""
 _NUMBERS_AT_ONCE = 2**22
+_KEPT = 2**24
+"""Counts of drawn items that are kept for the next aspect, two bytes each."""
 _SPARSE_BELOW = 0.08
 """Share of cells that hold a rating below which a sparse product is faster than BLAS."""
 
@@ -52,7 +58,7 @@ def two_way_means(values: Floats, *, draws: int = DRAWS, seed: int = 0) -> Float
     thin = sparse.csr_array(flat.T) if rated.mean() < _SPARSE_BELOW else None
     step = max(1, _NUMBERS_AT_ONCE // flat.shape[1])
     start = 0
-    for drawn in draw_counts(items, draws, of_items):
+    for drawn in _drawn_items(items, draws, of_items):
         for first in range(0, len(drawn), step):
             counts = drawn[first : first + step].astype(np.float64)
             by_item = counts @ flat if thin is None else (thin @ counts.T).T
@@ -62,6 +68,16 @@ def two_way_means(values: Floats, *, draws: int = DRAWS, seed: int = 0) -> Float
             start = stop
     totals = sums[:, layers:][:, kind_of]
     return np.where(totals > 0, sums[:, :layers] / np.where(totals > 0, totals, 1.0), np.nan)
+
+
+def _drawn_items(items: int, draws: int, seed: int) -> Iterable[NDArray[np.integer[Any]]]:
+    return _kept_items(items, draws, seed) if items * draws <= _KEPT else draw_counts(items, draws, seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_items(items: int, draws: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """Kept, because all aspects and pairs of a study draw the same items."""
+    return tuple(counts.astype(np.uint16) for counts in draw_counts(items, draws, seed))
 
 
 def _distinct(weights: Floats) -> tuple[Floats, NDArray[np.intp]]:

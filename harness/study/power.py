@@ -100,7 +100,7 @@ class Forecast:
     error_everyone: float
     """The same over other items and other annotators: what the two-way interval sees."""
     power: dict[float, float]
-    """By true difference in points: the chance that the paired test finds it after correction over the family."""
+    """By true difference in points: the chance, over items and annotators, that the paired test finds it after correction."""
     detectable: float
     """Smallest true difference found with 80 % power."""
     texts: int
@@ -221,9 +221,11 @@ def forecast(
     everyone = math.sqrt(_variance(plan, components) + 2 * components.system_annotator / plan.annotators)
     threshold = float(ndtri(1 - significance / plan.family / 2))
     reach = float(ndtri(power))
-    # Nothing varies: any difference is found.
+    # The test knows its items only, but which annotators came moves the difference too.
     chances = {
-        each: float(ndtr(each / error - threshold) + ndtr(-each / error - threshold)) if error else 1.0
+        each: float(ndtr((each - threshold * error) / everyone) + ndtr((-each - threshold * error) / everyone))
+        if everyone
+        else 1.0  # nothing varies: any difference is found
         for each in differences
     }
     texts = plan.items * plan.ratings_per_item * plan.systems
@@ -239,7 +241,7 @@ def forecast(
         error,
         everyone,
         chances,
-        error * (threshold + reach),
+        threshold * error + reach * everyone,
         texts,
         hours,
         hours / plan.annotators,

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, ndtri
+from scipy.special import bdtrc, stdtrit
 
 from harness.study.ratings import RatingTable
 
@@ -32,7 +32,7 @@ DRIFT_ERRORS = 3.0
 ENOUGH_FORMS, ENOUGH_CONTROLS, ENOUGH_REPEATS, ENOUGH_OTHERS = 10, 10, 5, 5
 """Below these a rule says nothing."""
 LOW_TAIL = 0.02
-"""Variation below this share of a normal distribution fitted to the other annotators is low."""
+"""Variation that fewer than this share of annotators like the others would have is low."""
 
 MUST_FALL: Mapping[str, tuple[str, ...]] = {"swap": ("relevance",), "scramble": ("fluency", "coherence")}
 """What a control tests: a caption of another image must lose relevance, words out of order fluency and coherence."""
@@ -179,7 +179,10 @@ def _low_variation(forms: _Forms, value: float | None, others: Sequence[float]) 
     """Intra-individual response variability (Dunn et al. 2018), against the other annotators."""
     if value is None or len(others) < ENOUGH_OTHERS:
         return
-    limit = float(np.mean(others) + ndtri(LOW_TAIL) * np.std(others, ddof=1))
+    n = len(
+        others
+    )  # few others say little about the next one: the limit of a prediction interval, not of a normal curve
+    limit = float(np.mean(others) + stdtrit(n - 1, LOW_TAIL) * np.std(others, ddof=1) * np.sqrt(1 + 1 / n))
     yield Signal(
         forms.annotator,
         "low-variation",
@@ -198,17 +201,16 @@ def _control(forms: _Forms, kind: Literal["swap", "scramble"]) -> Iterator[Signa
     One-sided sign test. The signal is that falling could not be shown, after enough controls.
     """
     columns = forms.columns(MUST_FALL[kind])
-    controls = np.flatnonzero(forms.kind == kind)
-    if not columns or len(controls) < ENOUGH_CONTROLS:
+    merit = _mean(forms.values[:, columns])  # of each form, on what the control spoils
+    rated = ~np.isnan(merit)
+    untouched = rated & (forms.kind == "system")
+    controls = np.flatnonzero(rated & (forms.kind == kind))
+    if len(controls) < ENOUGH_CONTROLS or not untouched.any():
         return
-    untouched = forms.kind == "system"
     fell, rose, missed = 0, 0, []
     for control in controls.tolist():
         peers = untouched & (forms.item == forms.item[control])
-        usual = forms.values[peers if peers.any() else untouched][:, columns]
-        if not usual.size:
-            continue
-        change = float(np.nanmean(forms.values[control, columns]) - np.nanmean(usual))
+        change = float(merit[control] - merit[peers if peers.any() else untouched].mean())
         fell, rose = fell + (change < 0), rose + (change > 0)
         if change >= 0:
             missed.append(str(forms.output[control]))
@@ -226,17 +228,24 @@ def _control(forms: _Forms, kind: Literal["swap", "scramble"]) -> Iterator[Signa
     )
 
 
+def _mean(values: Floats) -> Floats:
+    """Mean over the aspects that were rated, `[forms, aspects]` to `[forms]`; NaN where none was."""
+    rated = ~np.isnan(values)
+    counts = rated.sum(axis=1)
+    return np.where(counts > 0, np.where(rated, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+
+
 def _repeat(forms: _Forms) -> Iterator[Signal]:
     place = {output: index for index, output in enumerate(forms.output.tolist())}
     pairs = [
         (place[before], index)
         for index, (kind, before) in enumerate(zip(forms.kind.tolist(), forms.repeat_of.tolist(), strict=True))
-        if kind == "repeat" and before in place
+        if kind == "repeat" and before in place and (~np.isnan(forms.values[index] - forms.values[place[before]])).any()
     ]
     if len(pairs) < ENOUGH_REPEATS:
         return
     first, second = np.array(pairs).T
-    apart = np.nanmean(np.abs(forms.values[second] - forms.values[first]), axis=1)
+    apart = _mean(np.abs(forms.values[second] - forms.values[first]))
     error = float(apart.mean())
     yield Signal(
         forms.annotator,
