@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.study.service import StudyService
+
+RESULTS = Path("results")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,8 @@ class Opened:
     where: str
     """Its folder, file or URL: never shown to a browser."""
     service: StudyService
+    results: Path
+    """Folder of results, where the runs of its systems are."""
     cookie: str
     """Name of the cookie that holds a browser's seat; studies on one host have different ones."""
 
@@ -21,7 +26,7 @@ class Opened:
 _opened: Opened | None = None
 
 
-def open_study(where: str) -> Opened:
+def open_study(where: str, results: Path = RESULTS) -> Opened:
     """Open the study that this process serves; a second call replaces it.
 
     Raises:
@@ -29,7 +34,7 @@ def open_study(where: str) -> Opened:
     """
     global _opened
     service = StudyService.open(where)
-    _opened = Opened(where, service, f"seetell_seat_{service.protocol().study}")
+    _opened = Opened(where, service, results, f"seetell_seat_{service.protocol().study}")
     return _opened
 
 

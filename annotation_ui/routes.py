@@ -98,8 +98,8 @@ async def health(request: Request) -> Response:
 
 async def refuse(request: Request, error: Exception) -> Response:
     """What a refused request is told: one word, nothing about the study."""
-    assert isinstance(error, Refused)
-    return JSONResponse({"error": str(error)}, status_code=error.status, headers=_PRIVATE)
+    status = error.status if isinstance(error, Refused) else 500
+    return JSONResponse({"error": str(error)}, status_code=status, headers=_PRIVATE)
 
 
 ROUTES = (

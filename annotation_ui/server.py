@@ -6,19 +6,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from annotation_ui.opened import open_study
+from annotation_ui.opened import RESULTS, open_study
 
 _SCRIPT = "from annotation_ui.main import main\n\nmain()\n"
 """The script that Streamlit runs. It tells browsers the script's path, so it lies where its path says nothing."""
 
 
-def serve(where: str, host: str, port: int, *, browse: bool) -> None:
+def serve(where: str, host: str, port: int, *, browse: bool, results: Path = RESULTS) -> None:
     """Serve a study until the process is stopped.
 
     Raises:
         StudyError: there is none, or its layout is another one.
     """
-    open_study(where)
+    open_study(where, results)
     import streamlit as st
 
     from annotation_ui import routes
@@ -48,5 +48,5 @@ def _config(host: str, port: int, browse: bool) -> dict[str, object]:
         "client.showSidebarNavigation": True,
         "global.developmentMode": False,
         "theme.light.primaryColor": "#0b57a4",
-        "theme.dark.primaryColor": "#7db8f5",
+        "theme.dark.primaryColor": "#2b74c9",
     }

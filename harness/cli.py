@@ -232,7 +232,8 @@ def annotate(
 ) -> int:
     """Serve a study, so that people can rate: pages, rating screen and database access in one process, until Ctrl-C.
 
-    Annotators open the invitation link that `seetell study create` printed; those who run the study open `/admin` with its secret.
+    Annotators open an invitation link (`seetell study create` and `study invite` print them; while nobody has joined, this prints
+    one too). Those who run the study open `/admin` with the secret that `study create` printed.
     To let other machines in, put a proxy with HTTPS in front, or listen on them all: `--host 0.0.0.0`.
 
     Args:

@@ -74,5 +74,3 @@ def plain(text: str) -> None:
     """Untrusted text, shown as it is: no markup of any kind in it is followed."""
     safe = escape(text).replace("\n", "<br>")
     st.html(f'<p dir="auto" style="font-size:1.2rem;overflow-wrap:anywhere">{safe}</p>')
-
-

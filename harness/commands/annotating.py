@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from harness import console
 from harness.errors import StudyError
+
+_ANY = ("127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104  # addresses that this machine's own browser calls localhost
 
 
 def serve(study: str, host: str, port: int, browse: bool, results: Path) -> NoReturn:
@@ -32,10 +35,22 @@ def serve(study: str, host: str, port: int, browse: bool, results: Path) -> NoRe
     where = place(study, results)
     StudyService.open(where).close()
     _check_port(host, port)
-    command = [sys.executable, "-m", "annotation_ui", "--host", host, "--port", str(port), *(["--open"] if browse else [])]
+    _welcome(where, f"http://{'localhost' if host in _ANY else host}:{port}")
+    command = [
+        sys.executable,
+        "-m",
+        "annotation_ui",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--results",
+        str(results.resolve()),
+    ]
+    command += ["--open"] if browse else []
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, command, os.environ | {"SEETELL_STUDY": where})
+    os.execve(sys.executable, command, os.environ | {"SEETELL_STUDY": where})  # noqa: S606  # a list, no shell
 
 
 def place(study: str, results: Path) -> str:
@@ -44,6 +59,19 @@ def place(study: str, results: Path) -> str:
     if "://" not in study and not Path(study).exists() and named.exists():
         return str(named.resolve())
     return study if "://" in study else str(Path(study).resolve())
+
+
+def _welcome(where: str, url: str) -> None:
+    """Say where to go; while nobody has joined, with a link for the first one."""
+    from harness.study.admin import StudyAdmin
+
+    study = StudyAdmin.open(where)
+    try:
+        if not study.annotators():
+            console.say(f"To rate, open {url}/?invite={study.invite(note='printed by annotate', by='annotate')}")
+        console.say(f"To run the study, open {url}/admin with the secret that `seetell study create` printed")
+    finally:
+        study.close()
 
 
 def _check_port(host: str, port: int) -> None:

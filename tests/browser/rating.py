@@ -21,8 +21,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from harness.study.admin import StudyAdmin
 from harness.study.create import create
 from harness.study.fill import Design
+from harness.study.service import StudyService
 from harness.study.sources import Sources
 from tests.browser import chromium
 from tests.studies import some_sources
@@ -53,7 +55,9 @@ class Served:
         self.log = self.folder / "server.log"
         command = [sys.executable, "-m", "harness.cli", "annotate", str(self.folder), "--port", str(self.port)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            )
         deadline = time.monotonic() + START_SECONDS
         while not self.healthy():
             assert self.process.poll() is None, self.log.read_text()
@@ -109,7 +113,9 @@ def serving(folder: Path, sources: Sources | None = None, **design: Any) -> Iter
     """A new study, served as long as the block runs."""
     wanted = {"name": "toy", "items": 12, "ratings_per_item": 2, "annotators": 2, "practice": False} | design
     made = create(Design(**wanted), sources or some_sources(30, 6), folder)
-    served = Served(folder, made.invite, made.admin_secret, free_port())
+    admin = StudyAdmin.open(folder)
+    served = Served(folder, admin.invite(uses=1000), made.admin_secret, free_port())
+    admin.close()
     served.start()
     try:
         yield served
@@ -121,7 +127,9 @@ def serving(folder: Path, sources: Sources | None = None, **design: Any) -> Iter
 def a_browser() -> Iterator[Browser]:
     """Chromium, as the machine has it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find() or shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium.find() or shutil.which("chromium"), args=["--no-sandbox"]
+        )
         try:
             yield browser
         finally:
@@ -139,6 +147,34 @@ def join(context: BrowserContext, served: Served, name: str) -> Page:
     page.get_by_role("button", name="Go on").press("Enter")
     page.get_by_role("button", name="On to practice").press("Enter")
     page.get_by_role("button", name="Begin rating").press("Enter")
+    showing(page, 1)
+    return page
+
+
+def seat_key(served: Served, name: str) -> str:
+    """A seat of somebody who has agreed and begun, without a browser."""
+    service = StudyService.open(served.folder)
+    seat = service.join(served.invite, name)
+    service.consent(seat, service.protocol().consent_version)
+    service.begin(seat)
+    service.close()
+    return str(seat.key)
+
+
+def cookie(served: Served) -> str:
+    """Name of the cookie that holds a seat."""
+    service = StudyService.open(served.folder)
+    study = service.protocol().study
+    service.close()
+    return f"seetell_seat_{study}"
+
+
+def sit(context: BrowserContext, served: Served, name: str) -> Page:
+    """Somebody who has begun earlier comes back: the rating screen shows."""
+    key = seat_key(served, name)
+    context.add_cookies([{"name": cookie(served), "value": key, "url": served.url, "httpOnly": True}])
+    page = context.new_page()
+    page.goto(f"{served.url}/rate")
     showing(page, 1)
     return page
 

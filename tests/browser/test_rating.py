@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import leaks, rating
-from tests.browser.rating import Served, as_values, join, number, saved, showing, text, type_form
+from tests.browser.accessible import faults
+from tests.browser.rating import Served, as_values, join, number, saved, showing, sit, text, type_form
 
 pytestmark = rating.needs_chromium
 SOURCES = leaks.telling_sources()
@@ -18,7 +18,7 @@ SOURCES = leaks.telling_sources()
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("zqfolderzq")
-    design = {"items": 6, "ratings_per_item": 3, "annotators": 3, "share": 0.0, "name": "zqstudyzq"}
+    design = {"items": 6, "ratings_per_item": 4, "annotators": 4, "share": 0.0, "name": "zqstudyzq"}
     with rating.serving(folder, SOURCES, **design) as found:
         yield found
 
@@ -58,7 +58,7 @@ def test_a_whole_session_by_keyboard_is_kept_as_typed_and_leaks_nothing(served: 
 
 def test_forms_outlive_a_crash_of_the_server_and_a_reload(served: Served, browser: Browser) -> None:
     context = browser.new_context(locale="en")
-    page = join(context, served, "Ben")
+    page = sit(context, served, "Ben")
     type_form(page, [5, 4, 3, 2])
     showing(page, 2)
     saved(page)
@@ -95,7 +95,15 @@ def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
     showing(page, 1)
     page.keyboard.press("Enter")  # nothing is set
     page.get_by_text("Noch offen: Coherence").wait_for()
-    for key in ("1", "2", "3", "Control+4", "Backspace", "4", "Enter"):  # one short of four: the last is taken back, set again
+    for key in (
+        "1",
+        "2",
+        "3",
+        "Control+4",
+        "Backspace",
+        "4",
+        "Enter",
+    ):  # one short of four: the last is taken back, set again
         page.keyboard.press(key)
     page.get_by_text("Noch offen: Relevance").wait_for()
     assert number(page) == 1
@@ -111,3 +119,22 @@ def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
     assert number(page) == 2
     context.close()
     assert [row["values"] for row in served.rows() if row["pseudonym"] == "Eva"] == [as_values([1, 2, 4, 5])]
+
+
+def test_the_rating_screen_is_for_everybody(served: Served, browser: Browser) -> None:
+    context = browser.new_context(locale="en", color_scheme="light", viewport={"width": 1280, "height": 844})
+    page = sit(context, served, "Lin")
+    assert faults(page) == []
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator(".rate.dark").wait_for()
+    for key in "g?s":
+        page.keyboard.press(key)
+        page.locator("dialog[open]").wait_for()
+        assert faults(page) == []
+        page.keyboard.press("Escape")
+    assert faults(page) == []
+    sizes = page.locator(".cells button").evaluate_all("all => all.map(each => each.getBoundingClientRect())")
+    assert len(sizes) == 20
+    assert min(min(size["width"], size["height"]) for size in sizes) >= 44
+    context.close()
