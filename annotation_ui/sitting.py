@@ -39,6 +39,11 @@ def rise() -> str | None:
     return str(key) if key else None
 
 
+def address() -> str:
+    """Where this session comes from, as far as it can be told: tries to join are counted by it."""
+    return st.context.ip_address or "local"
+
+
 def speech(sitter: Seat | None) -> str:
     """The language: what was chosen here, else what the annotator chose before, else the browser's."""
     chosen = st.session_state.get(_LANGUAGE)

@@ -29,7 +29,7 @@ def show() -> None:
 
 def _join(token: str, name: str) -> None:
     try:
-        seat = opened().service.join(token, name, address=st.context.ip_address or "local")
+        seat = opened().service.join(token, name, address=sitting.address())
     except InviteRefused as error:
         st.error(say(f"join.refused_{error.reason}"))
     except TooManyTries as error:
