@@ -10,7 +10,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("SeeTell needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing SeeTell and what it needs into $(VENV) (a few minutes, once) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[metrics,ui,postgres,data,train,distributed,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[metrics,ui,postgres,data,train,site,distributed,dev]'
 	touch $@
 
 # Every decoder on the embedded suite, scored, with a leaderboard to open. A second time nothing is decoded twice.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,6 +48,31 @@ class DecoderConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class StoredImage(Protocol):
+    """An image that lies inside something larger (an archive, a table) and is read only when it is needed.
+
+    Its values are hashable and can be pickled, two are equal only if they lead to the same bytes, and `str()` of one names it
+    in messages.
+    """
+
+    @property
+    def name(self) -> str:
+        """The image's file name, as its owner calls it."""
+        ...
+
+    def read(self) -> bytes:
+        """The bytes of the image file.
+
+        Raises:
+            UnreadableImage: it is not there, or what holds it is damaged.
+        """
+        ...
+
+
+ImageLike: TypeAlias = Path | bytes | StoredImage
+"""An image file, its bytes, or where to read them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What one text starts from."""
@@ -56,8 +81,8 @@ class Prompt:
     """The example's id, for messages; it does not influence the text."""
     text: str
     """What the language model continues, special tokens spelled out; empty means its start token alone."""
-    image: Path | bytes | None = None
-    """An image file, or its bytes; None for a decoder that is blind."""
+    image: ImageLike | None = None
+    """An image file, its bytes, or where to read them; None for a decoder that is blind."""
 
 
 @dataclass(frozen=True, slots=True)

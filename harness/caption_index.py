@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from decoders.clipre import CaptionIndex
 from decoders.models.image_text import ImageTextModel
+from harness.errors import StoreError
+from harness.index.query import Index
 from harness.store import replacing
 
 _ENCODED = 8192
@@ -32,6 +34,25 @@ def caption_index(captions: Sequence[str], model: ImageTextModel, cache: Path) -
         cache: folder for the features; made if missing.
     """
     return CaptionIndex(captions, text_features(captions, model, cache))
+
+
+def built_index(folder: Path, captions: Sequence[str], model: ImageTextModel) -> CaptionIndex:
+    """The captions of an index that `seetell index captions` built, with its features, searched exactly whatever its kind.
+
+    Args:
+        folder: of the index.
+        captions: what it is expected to hold.
+        model: which looks at the images.
+
+    Raises:
+        StoreError: no whole index there, or one that holds other captions.
+        ModelMismatch: it was made with another model.
+    """
+    index = Index(folder)
+    index.check_model(model)
+    if index.names() != list(captions):
+        raise StoreError(f"the captions of the index in {folder} have changed since the run was planned; run it again")
+    return CaptionIndex(captions, index.features.features)
 
 
 def text_features(texts: Sequence[str], model: ImageTextModel, cache: Path) -> NDArray[np.float32]:

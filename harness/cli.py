@@ -11,7 +11,10 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from decoders.errors import SeeTellError
+from harness.cli_data import app as data
+from harness.cli_index import index
 from harness.cli_study import study
+from harness.cli_train import train
 from harness.errors import Interrupted, SuiteError
 
 DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -30,14 +33,24 @@ app = App(
     version=lambda: metadata.version("seetell"),
     version_flags=["--version"],
 )
-train = App(name="train", help="Train models: the embedded Toybox world's own, from nothing.")
 app.command(train)
 bench = App(name="bench", help="Measure speed, side by side.")
 app.command(bench)
+app.command(data)
+app.command(index)
 app.command(study)
 
 ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
+Settings = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        consume_multiple=True,
+        negative="",
+        help="Change a value of the suite, such as magic.beta=1.5, text.max_length=20 or run.seed=1; written as in TOML.",
+    ),
+]
 RESULTS = Path("results")
 
 
@@ -51,13 +64,16 @@ def run(
     batch_size: int | None = None,
     device: str = "auto",
     score: bool = True,
+    settings: Settings = (),
+    offline: Annotated[bool, Parameter(negative="")] = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
     """Decode a suite with each of its decoders, then score what they said.
 
     What is on disk already is not decoded again, so running the same command once more goes on where it stopped.
-    Exit code 2 means: finished, but some examples failed (the summary says which).
+    Exit code 2 means: finished, but some examples failed (the summary says which). What is run with --set lies beside the
+    suite's own runs; `leaderboard`, `score`, `compare` and `gate` find it with the same --set.
 
     Args:
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
@@ -66,10 +82,11 @@ def run(
         batch_size: Examples decoded together; the suite's own by default. It changes the speed, never the text.
         device: auto, cpu, cuda, cuda:1, ...
         score: Score each run that is complete.
+        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import running
 
-    return running.run(suite, only, limit, batch_size, device, score, results, as_json)
+    return running.run(suite, only, limit, batch_size, device, score, settings, offline, results, as_json)
 
 
 @app.command
@@ -96,7 +113,8 @@ def score(
         targets: A packaged suite, the path of a TOML file, or files of outputs.
         only: Decoders of the suite to score, by their label; all of them by default.
         metrics: For files: metrics to compute, such as bleu,cider; by default what fits captions or stories.
-        settings: For files: options of metrics, such as repetition.impl=simctg.
+        settings: Of a suite: what it was run with, such as magic.beta=1.5. For files: options of metrics, such as
+            repetition.impl=simctg.
         references: For files without references: where they are (COCO annotations, or any of the formats above).
         common: For files: score all systems on the examples that every one of them answered.
         fresh: Compute every metric again, even if nothing has changed since the last time.
@@ -110,13 +128,12 @@ def score(
         if only:
             raise SuiteError("--only is for suites; of files, name those that are to be scored")
         return score_files.score_files(targets, metrics, settings, references, common, fresh, device, results, as_json)
-    if settings or metrics:
-        flag = "--set" if settings else "--metrics"
-        raise SuiteError(f"{flag} is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
+    if metrics:
+        raise SuiteError("--metrics is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
     if references is not None or common:
         flag = "--references" if references is not None else "--common"
         raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
-    return running.score(targets, only, fresh, device, results, as_json)
+    return running.score(targets, only, fresh, device, settings, results, as_json)
 
 
 @app.command
@@ -127,22 +144,28 @@ def leaderboard(
     format: Annotated[
         Literal["table", "html", "md", "csv", "json", "tex"] | None, Parameter(name=["--format", "-f"])
     ] = None,
+    matrix: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    settings: Settings = (),
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
     """Rank the scored runs: a table here, or a page, Markdown, CSV, JSON or LaTeX.
 
-    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table.
+    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table. Runs that were made
+    with --set are shown with the same --set, and left out otherwise.
 
     Args:
         suites: Suites to show, by name; every one that has runs by default.
         format: Print this format on standard output, or into --out.
+        matrix: Instead: these metrics across the suites, such as cider,grounding-f1, a table each, in Markdown.
         out: File to write instead of standard output.
     """
     from harness.commands import running
 
-    return running.leaderboard(suites, "json" if as_json else format, out, results)
+    if matrix:
+        return running.matrix(suites, matrix, out, results)
+    return running.leaderboard(suites, "json" if as_json else format, out, settings, results)
 
 
 @app.command
@@ -159,6 +182,7 @@ def compare(
     format: Annotated[Literal["table", "md", "html", "json"], Parameter(name=["--format", "-f"])] = "table",
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     device: str = "auto",
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative="")] = (),
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -177,11 +201,15 @@ def compare(
         format: How to show it.
         out: File to write instead of standard output.
         device: For --common, where metrics use a model: auto, cpu, cuda, ...
+        settings: What the second run was made with, such as magic.beta=1.5; the first is the suite's own. So
+            `seetell compare mscoco/magic mscoco/magic --set magic.beta=1.5` says what the setting changes.
     """
     from harness.commands import judging
 
     format = "json" if as_json else format
-    return judging.compare(first, second, correction, by, common, permutations, seed, format, out, device, results)
+    return judging.compare(
+        first, second, correction, by, common, permutations, seed, format, out, device, settings, results
+    )
 
 
 @app.command
@@ -196,6 +224,7 @@ def gate(
     seed: int = 0,
     markdown: Annotated[bool, Parameter(negative="")] = False,
     junit: Path | None = None,
+    settings: Settings = (),
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -217,7 +246,37 @@ def gate(
     from harness.commands import judging
 
     format = "json" if as_json else "md" if markdown else "table"
-    return judging.gate(suite, baseline, margin, only, accept, seed, format, junit, results)
+    return judging.gate(suite, baseline, margin, only, accept, seed, format, junit, settings, results)
+
+
+@app.command
+def sweep(
+    suite: str,
+    /,
+    *,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    metric: str | None = None,
+    settings: Settings = (),
+    batch_size: int | None = None,
+    device: str = "auto",
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Try the settings of a suite's [sweep] on its dev split: a ranked table, a picture, and the TOML to paste.
+
+    Every combination is an ordinary run that can be stopped and gone on with. None of them enters a leaderboard, and a dev split
+    that shares an example with the test data is refused.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file, with a [sweep].
+        only: Decoders of the grid, by their label; all of them by default.
+        metric: The number that ranks, such as cider or bleu-4; that of the [sweep] by default.
+        batch_size: Examples decoded together; the suite's own by default.
+        device: auto, cpu, cuda, cuda:1, ...
+    """
+    from harness.commands import sweeping
+
+    return sweeping.sweep(suite, only, metric, settings, batch_size, device, results, as_json)
 
 
 @app.command
@@ -273,6 +332,7 @@ def bench_decoders(
     batch_size: int = 16,
     repeats: int = 3,
     device: str = "auto",
+    settings: Settings = (),
     as_json: AsJson = False,
 ) -> int:
     """Measure how fast each decoder of a suite is, image encoding included.
@@ -289,7 +349,7 @@ def bench_decoders(
     """
     from harness.commands import benches
 
-    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, as_json)
+    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, settings, as_json)
 
 
 @bench.command(name="metrics")
@@ -316,23 +376,68 @@ def bench_metrics(
     return benches.bench_metrics(files, metrics, references, as_json)
 
 
+@bench.command(name="index")
+def bench_index(
+    *,
+    rows: int = 1_000_000,
+    dimensions: int = 512,
+    kinds: Annotated[tuple[Literal["flat", "ivf", "hnsw"], ...], Parameter(consume_multiple=True, negative="")] = (
+        "flat",
+        "ivf",
+        "hnsw",
+    ),
+    features: Annotated[tuple[Literal["clustered", "random"], ...], Parameter(consume_multiple=True, negative="")] = (
+        "clustered",
+        "random",
+    ),
+    queries: int = 1000,
+    folder: Path | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """Measure what building and asking an index costs at full size, and what HNSW and IVF miss of what flat finds.
+
+    Features are made up and go through the same code as real ones: `random` is the worst case for any index, `clustered` is
+    nearer to what texts and images do. A million rows take some minutes on two cores, most of them for HNSW, and 3 GB of disk.
+
+    Args:
+        rows: Features in the index.
+        dimensions: Numbers a feature.
+        kinds: Which to measure.
+        features: How they are made up.
+        queries: How many are asked.
+        folder: An empty folder to build in; one for temporary files by default.
+    """
+    from harness.commands import benches
+
+    return benches.bench_index(rows, dimensions, kinds, features, queries, folder, as_json)
+
+
 @app.command
 def prefetch(
-    what: Annotated[tuple[Literal["spice"], ...], Parameter(negative="")],
+    what: Annotated[tuple[str, ...], Parameter(negative="")],
     /,
     *,
     mirror: str | None = None,
+    update: Annotated[bool, Parameter(negative="")] = False,
+    settings: Settings = (),
     as_json: AsJson = False,
 ) -> int:
-    """Download what cannot come with the package, checked by its SHA-256, into SeeTell's cache. Goes on where it stopped.
+    """Download once what a suite needs: models (safetensors only) and data. Goes on where it stopped.
+
+    It goes into $SEETELL_DATA, by default `data` in SeeTell's cache folder. The room it takes is said first, and refused where
+    the disk has less. Commits and SHA-256 are pinned in seetell.lock.toml there; `seetell run SUITE --offline` checks them and
+    needs no network. That folder, copied or served by any web server, is a --mirror for others. What needs a form is not
+    fetched: the command says what to do, and pins it once it is there.
 
     Args:
-        what: spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.
-        mirror: Address of a folder that holds the same files, instead of where they come from.
+        what: Suites, packaged or the paths of TOML files; or spice: Stanford CoreNLP 3.6.0, the parser that SPICE stands on.
+        mirror: A folder, or its address, that holds the same, instead of where things come from. For spice, the address of a
+            folder with the archive and its .sha256.
+        update: Forget what was pinned for these suites and take what there is now.
     """
-    from harness.commands import machine
+    from harness.commands import fetching
 
-    return machine.prefetch(what, mirror, as_json)
+    return fetching.prefetch(what, mirror, update, settings, as_json)
 
 
 @bench.command(name="published")
@@ -388,33 +493,6 @@ def bench_published(
         scenarios, batch_sizes, k, new_tokens, images, published_images, repeats, memory, dtype, device, threads,
         language_model, image_text, "json" if as_json else format, out,
     )  # fmt: skip
-
-
-@train.command(name="toybox")
-def train_toybox(
-    *,
-    out: Path = Path("toybox-models"),
-    parts: Annotated[
-        tuple[Literal["clip", "plain", "ornate", "stories"], ...], Parameter(consume_multiple=True, negative="")
-    ] = (
-        "clip",
-        "plain",
-        "ornate",
-        "stories",
-    ),
-    seed: int = 0,
-    as_json: AsJson = False,
-) -> int:
-    """Train the Toybox models from nothing (about half an hour on two cores) and check them against their gates.
-
-    Args:
-        out: Folder for the weights and their manifest.
-        parts: Which models.
-        seed: Everything random follows from it.
-    """
-    from harness.commands import machine
-
-    return machine.train_toybox(out, parts, seed, as_json)
 
 
 def _holds_outputs(target: str) -> bool:

@@ -168,6 +168,80 @@ def review(
 
 
 @study.command
+def analyze(
+    name: str,
+    /,
+    *,
+    format: Annotated[Literal["table", "md", "json", "tex"], Parameter(name=["--format", "-f"])] = "table",
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    excluded: Literal["exclude", "include"] = "exclude",
+    seed: int = 0,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Say what the ratings show: means, agreement, which systems can be told apart, and which metric agrees with people.
+
+    Intervals are over other items and other annotators; every "no difference found" says how large a difference would have been
+    found. Until the study is frozen, systems have stand-in names; afterwards `seetell leaderboard` shows the means beside the
+    metrics. The same ratings and seed give the same bytes. docs/human-statistics.md explains every number.
+
+    For example: `seetell study analyze pilot --out pilot.tex`.
+
+    Args:
+        name: The study.
+        format: How to show it: tables, Markdown, JSON or LaTeX (booktabs).
+        out: File to write instead of standard output; its suffix tells the format.
+        excluded: Whether ratings that were excluded count; the report shows the ranking with them and without either way.
+        seed: Of every bootstrap and permutation.
+    """
+    from harness.commands import study_analysis
+
+    return study_analysis.analyze(name, "json" if as_json else format, out, excluded, seed, results)
+
+
+@study.command
+def power(
+    name: str | None = None,
+    /,
+    *,
+    items: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (100, 200, 400),
+    ratings_per_item: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (3, 5),
+    annotators: int = 12,
+    systems: int | None = None,
+    aspects: int = 4,
+    differences: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] = (0.1, 0.2, 0.3, 0.5),
+    seconds: float | None = None,
+    stories: Annotated[bool, Parameter(negative="")] = False,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Show what plans of several sizes would find, and what they cost: before a study, or after a pilot.
+
+    The chance of finding a true difference between two systems, with Holm's correction over all pairs and aspects; the smallest
+    difference found with 80 % power; hours of work. More items help more than more ratings of the same items.
+
+    For example: `seetell study power --items 100 200 400 --ratings-per-item 3 5 --systems 6`, or, with the variances and the
+    pace of a pilot: `seetell study power pilot`.
+
+    Args:
+        name: A study to take variances, pace and the number of systems from; typical ones are assumed without.
+        items: Numbers of items to compare.
+        ratings_per_item: Numbers of ratings an item to compare.
+        annotators: How many people will rate.
+        systems: How many systems will be compared; the pilot's, or 6.
+        aspects: How many aspects are rated.
+        differences: True differences in points whose chance is shown.
+        seconds: To rate one text on all aspects; the pilot's median, or 25.
+        stories: One text a visit, instead of all of an image's texts together.
+    """
+    from harness.commands import study_analysis
+
+    return study_analysis.power(
+        name, items, ratings_per_item, annotators, systems, aspects, differences, seconds, stories, results, as_json
+    )
+
+
+@study.command
 def export(
     name: str,
     format: Annotated[Literal["csv", "jsonl", "parquet", "all"], Parameter(negative="")] = "all",

@@ -62,3 +62,15 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task(escape(what), total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def training_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """As `progress_bar`, with a note behind the bar that changes; the value is a function of (done, total, note)."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        bar = progress.add_task(escape(what), total=None, note="")
+        yield lambda done, total, note: progress.update(bar, completed=done, total=total, note=note)

@@ -95,7 +95,7 @@ def measure(
             reason = f"{lacking} has no such score; add [metrics.{label}] to its suite and run `seetell score`"
             found += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
             continue
-        pair = (first.example_ids, before), (second.example_ids, after)
+        pair = (first.clusters, before), (second.clusters, after)
         found += _measure_metric(label, second.suite, pair, level, permutations, seed)
     return found
 

@@ -15,6 +15,7 @@ decoders.errors.SeeTellError
 ├── MetricError              a metric that cannot be computed at all
 │   ├── MetricUnavailable    something it needs is not installed (reason and remedy)
 │   └── JavaError            its Java process: missing, crashed, timed out, or answered nonsense
+├── TrainingFailed           a loss that is no number any more
 ├── StudyError               a study of human ratings that cannot be made, read or changed as asked
 │   ├── StudyOutdated        its database has an older (or newer) layout than this SeeTell
 │   ├── StudyFrozen          ratings are closed for good
@@ -59,6 +60,7 @@ __all__ = [
     "StudyOutdated",
     "SuiteError",
     "TooManyTries",
+    "TrainingFailed",
     "UnknownPlugin",
     "UnreadableImage",
 ]
@@ -125,7 +127,11 @@ class DecoderFailed(SeeTellError):
 
 
 class OutOfMemory(SeeTellError):
-    """Even one example at a time does not fit the device."""
+    """Even one example at a time does not fit the device, or a micro-batch of a training."""
+
+
+class TrainingFailed(SeeTellError):
+    """A training whose losses are no numbers any more."""
 
 
 class StudyError(SeeTellError):

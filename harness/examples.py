@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decoders.base import ImageLike
+from decoders.errors import UnreadableImage
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -17,12 +20,18 @@ class Example:
     """Unique within its dataset; results are joined by it, never by position."""
     prompt: str = ""
     """The example's own words to start from (a story's title); a suite's prompt template may wrap it."""
-    image: Path | bytes | None = None
-    """An image file, or its bytes."""
+    image: ImageLike | None = None
+    """An image file, its bytes, or where to read them."""
     references: tuple[str, ...] = ()
     """What people wrote, as they wrote it."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the dataset knows (JSON values only), such as the scene behind a Toybox image."""
+
+    @property
+    def cluster(self) -> str:
+        """What is drawn together when samples are resampled: all images that were found for one title, else the example."""
+        retrieved = self.meta.get("retrieved")
+        return str(retrieved["of"]) if isinstance(retrieved, Mapping) and "of" in retrieved else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,33 @@ class Sample:
     tokens: tuple[int, ...] = ()
     finish: str = ""
     failure: Failure | None = None
+
+
+def read_image(image: ImageLike) -> bytes:
+    """The bytes of an image file, wherever it lies.
+
+    Raises:
+        UnreadableImage: it is not there, or what holds it is damaged.
+    """
+    if isinstance(image, bytes):
+        return image
+    if not isinstance(image, Path):
+        return image.read()
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{image} cannot be read ({error.strerror}); expected an image file") from error
+
+
+def ranked_id(title_id: str, rank: int) -> str:
+    """The id of the example that a title's image of some rank makes: the first keeps the title's own."""
+    return title_id if rank == 0 else f"{title_id}#{rank}"
+
+
+def title_of(example_id: str) -> str:
+    """The inverse of `ranked_id`, for a suite that has several images a title."""
+    title, mark, rank = example_id.rpartition("#")
+    return title if mark and rank.isdigit() else example_id
 
 
 def seed_for(identity: str, example_id: str, draw: int) -> int:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from decoders.base import Decoder, Generation, Limits, Models, Need, Prompt
 from harness import registry
+from harness.cutting import RULES
 from harness.errors import DecoderFailed, OutOfMemory, PromptTooLong, SeeTellError, UnreadableImage
 from harness.examples import Failure
 from harness.spec import RunSpec, checked
@@ -44,6 +45,8 @@ class Job:
     device: str
     cache: Path
     """Where features that take long to compute are kept."""
+    captions_index: Path | None = None
+    """A built index over the captions, whose features are taken instead of computing them."""
 
 
 class Executor(Protocol):
@@ -104,7 +107,7 @@ class Worker:
         except SeeTellError:
             raise
         except Exception as error:  # the worker boundary: a decoder may raise anything
-            if _is_memory_error(error):
+            if is_memory_error(error):
                 raise
             raise self._failed(tasks, error) from error
         return self._records(tasks, generations)
@@ -119,10 +122,16 @@ class Worker:
             raise DecoderFailed(
                 f"the decoder {label!r} returned {len(generations)} texts for {len(tasks)} prompts; one each is due"
             )
+        cut = self._cut
         return [
-            Record(*task.key, text=each.text, tokens=tuple(each.tokens), finish=each.finish)
+            Record(*task.key, text=cut(each.text), tokens=tuple(each.tokens), finish=each.finish)
             for task, each in zip(tasks, generations, strict=True)
         ]
+
+    def _cut(self, text: str) -> str:
+        """A text as it is stored: no longer than the suite wants. Its tokens stay, so nothing that was decoded is lost."""
+        spec = self.job.spec
+        return text if spec.sentences is None else RULES[spec.sentences_by](text, spec.sentences)
 
     def _failed(self, tasks: Sequence[Task], error: BaseException) -> DecoderFailed:
         examples = ", ".join(repr(task.key[0]) for task in tasks[:3]) + (", ..." if len(tasks) > 3 else "")
@@ -155,7 +164,9 @@ def make_decoder(job: Job) -> Decoder:
 def load_models(job: Job, needs: frozenset[Need]) -> Models:
     """Load what is needed. The loaders remember, so decoders of one process share their models."""
     from decoders.models import load
+    from harness.fetch.lock import use_fetched_models
 
+    use_fetched_models()  # a worker of another process starts without
     spec = job.spec
     language_model = image_text = index = None
     if Need.LM in needs and spec.language_model:
@@ -163,9 +174,12 @@ def load_models(job: Job, needs: frozenset[Need]) -> Models:
     if needs & {Need.CLIP, Need.INDEX} and spec.image_text:
         image_text = load.load_image_text(spec.image_text.name, dtype=spec.dtype, device=job.device)
     if Need.INDEX in needs and job.captions is not None and image_text is not None:
-        from harness.caption_index import caption_index
+        from harness.caption_index import built_index, caption_index
 
-        index = caption_index(job.captions, image_text, job.cache)
+        if job.captions_index is not None:
+            index = built_index(job.captions_index, job.captions, image_text)
+        else:
+            index = caption_index(job.captions, image_text, job.cache)
     return Models(language_model, image_text, index)
 
 
@@ -178,7 +192,7 @@ def pick_device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _is_memory_error(error: BaseException) -> bool:
+def is_memory_error(error: BaseException) -> bool:
     """CUDA has a class for it; the CPU allocator says it in words only."""
     import torch
 

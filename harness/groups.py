@@ -63,7 +63,7 @@ def suite_groups(
             for name in names:
                 scored = runs[name].metrics[label]
                 if scored.rows is not None and gives_back(scored, metric):
-                    systems[name] = Clusters.of(runs[name].example_ids, scored.rows)
+                    systems[name] = Clusters.of(runs[name].clusters, scored.rows)
             scores = first.metrics[label].scores
             better = [score.higher_is_better for score in scores]
             columns = significance_groups(

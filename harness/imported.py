@@ -18,7 +18,7 @@ from harness.outputs import Outputs
 from harness.provenance import environment
 from harness.run import Digests, data_digest
 from harness.score import Score
-from harness.spec import DataRef, DecoderRef, MetricRef, RunSpec, Suite, TextRules
+from harness.spec import DecoderRef, MetricRef, RunSpec, Suite, TestedRef, TextRules
 from harness.store import Record, Results, RunFolder, write_bytes
 
 IMPORTED = "imported"
@@ -91,7 +91,7 @@ def _store(name: str, system: Outputs, results: Results, metrics: Mapping[str, M
         name=suite_name,
         title=title,
         task="story" if story else "caption",
-        data=DataRef(dataset="jsonl", options={"file": "examples.jsonl"}),
+        data=TestedRef(dataset="jsonl", options={"file": "examples.jsonl"}),
         text=TextRules(max_new_tokens=1),
         decoders={name: DecoderRef(decoder=IMPORTED)},
         metrics=dict(metrics),

@@ -9,7 +9,7 @@ from importlib import metadata
 from urllib.parse import quote, unquote
 
 RECORDED_PACKAGES = ("seetell", "torch", "torchvision", "transformers", "open_clip_torch", "tokenizers", "numpy", "scipy",
-                     "pillow", "faiss-cpu", "pyarrow", "pycocoevalcap")  # fmt: skip
+                     "pillow", "faiss-cpu", "pyarrow", "sentencex", "pycocoevalcap")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

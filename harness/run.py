@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from decoders.base import Need, Prompt
+from decoders.base import ImageLike, Need, Prompt
 from harness import registry
 from harness.datasets.base import Dataset
-from harness.errors import Interrupted, NeedMissing, SuiteError
-from harness.examples import Example, Sample, seed_for
+from harness.datasets.counts import check_count
+from harness.datasets.images import AbsentImage
+from harness.errors import DataError, Interrupted, NeedMissing, SuiteError, UnreadableImage
+from harness.examples import Example, Sample, read_image, seed_for
 from harness.executor import Executor, InlineExecutor, Job, Task, pick_device
 from harness.provenance import environment
 from harness.registry import did_you_mean
@@ -35,6 +37,8 @@ class Plan:
     spec: RunSpec
     examples: Sequence[Example]
     captions: tuple[str, ...] | None
+    captions_index: Path | None = None
+    """Where their features are already."""
 
     @property
     def keys(self) -> list[Key]:
@@ -100,15 +104,35 @@ def load_dataset(ref: DataRef, folder: Path, where: str) -> Dataset:
 
 
 def load_examples(suite: Suite) -> list[Example]:
-    """The examples of a suite, checked.
+    """The examples of a suite, checked, with the images that were found for their titles where `[images]` says so.
 
     Raises:
         SuiteError: none, or an id twice.
-        DataError: files missing or malformed.
+        DataError: files missing or malformed, or another number of examples than the suite expects.
     """
     examples = load_dataset(suite.data, suite.folder, "[data]").examples()
+    if examples:
+        check_count(len(examples), suite.data.expect, f"the data of suite {suite.name!r}")
+    examples = counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
+    lost = [each.image for each in examples if isinstance(each.image, AbsentImage) and each.image.nowhere]
+    if len(lost) == len(examples):
+        raise DataError(
+            f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
+            "[data]; `seetell data check SUITE` says how to get them"
+        )
+    _check_ids(suite, examples)
+    if suite.images is None:
+        return examples
+    from harness.image_index import with_images
+
+    found = with_images(suite, examples)
+    _check_ids(suite, found)
+    return found
+
+
+def _check_ids(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -116,7 +140,17 @@ def load_examples(suite: Suite) -> list[Example]:
                 f"the data of suite {suite.name!r} has the id {example.id!r} twice; ids join results and must be unique"
             )
         seen.add(example.id)
-    return examples
+
+
+def counted(examples: list[Example], suite: Suite) -> list[Example]:
+    """Those that `exclude` and `first` under `[data]` leave."""
+    excluded = set(suite.data.exclude)
+    if unknown := excluded - {example.id for example in examples}:
+        raise SuiteError(
+            f"[data] exclude of suite {suite.name!r} names {len(unknown)} examples that the data does not have, such as "
+            f"{min(unknown)!r}; expected ids of examples"
+        )
+    return [example for example in examples if example.id not in excluded][: suite.data.first]
 
 
 def labels(suite: Suite) -> dict[str, DecoderRef]:
@@ -161,13 +195,17 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         data_digest=digests.data,
         captions_digest=digests.captions_digest if Need.INDEX in plugin.needs else None,
         prompt=suite.text.prompt,
-        max_new_tokens=suite.text.max_new_tokens,
-        max_length=suite.text.max_length,
+        max_new_tokens=ref.max_new_tokens or suite.text.max_new_tokens,
+        max_length=None if ref.max_new_tokens else suite.text.max_length,
+        sentences=suite.text.sentences,
+        sentences_by=suite.text.sentences_by,
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
     )
-    return Plan(spec, examples, digests.captions if Need.INDEX in plugin.needs else None)
+    if Need.INDEX not in plugin.needs:
+        return Plan(spec, examples, None)
+    return Plan(spec, examples, digests.captions, digests.captions_index)
 
 
 def decode(
@@ -205,7 +243,7 @@ def decode(
         tasks = [] if folder.complete else planned.tasks(set(records), limit)
         progress(len(records), len(keys))
         if tasks:
-            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder())
+            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder(), planned.captions_index)
             _decode_tasks(
                 job,
                 tasks,
@@ -291,6 +329,12 @@ class Digests:
         return self._captions
 
     @property
+    def captions_index(self) -> Path | None:
+        """The folder of a built index of `captions`, if that is where they come from."""
+        assert self._suite.captions is not None  # noqa: S101
+        return load_dataset(self._suite.captions, self._suite.folder, "[captions]").index_folder()
+
+    @property
     def captions_digest(self) -> str:
         """Hash of `captions`."""
         return _hash(self.captions)
@@ -298,10 +342,12 @@ class Digests:
     def model(self, name: str | None) -> ModelPin:
         """A model with the hash of its content."""
         from decoders.models.load import model_digest
+        from harness.fetch.lock import use_fetched_models
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
-        resolved = _resolve_model(name, self._suite.folder)
+        resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
+            use_fetched_models()
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
 
@@ -310,17 +356,17 @@ def data_digest(examples: Sequence[Example]) -> str:
     """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
     digest = hashlib.sha256()
     for example in examples:
-        image: str | None = None
-        if isinstance(example.image, bytes):
-            image = hashlib.sha256(example.image).hexdigest()
-        elif example.image is not None:
-            try:
-                with example.image.open("rb") as file:
-                    image = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
-                image = "missing"
+        image = None if example.image is None else image_digest(example.image) or "missing"
         digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
     return digest.hexdigest()
+
+
+def image_digest(image: ImageLike) -> str:
+    """SHA-256 of an image's bytes, the same however it is packed; empty if it cannot be read."""
+    try:
+        return hashlib.sha256(read_image(image)).hexdigest()
+    except UnreadableImage:
+        return ""
 
 
 def _hash(content: Any) -> str:
@@ -331,7 +377,7 @@ def _canonical(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def _resolve_model(name: str, folder: Path) -> str:
+def resolve_model(name: str, folder: Path) -> str:
     """Relative folders in a suite start at the suite's file."""
     scheme, colon, rest = name.partition(":")
     if colon and scheme in {"local", "local-dir"} and not Path(rest).is_absolute():

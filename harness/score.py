@@ -112,7 +112,12 @@ def score_rows(
     low, high, methods = blank, blank, ("none",) * len(values)
     if metric.resampling == "bootstrap":
         found = interval(
-            rows, [sample.example.id for sample in samples], metric.finalise, draws=draws, seed=seed, level=CONFIDENCE
+            rows,
+            [sample.example.cluster for sample in samples],
+            metric.finalise,
+            draws=draws,
+            seed=seed,
+            level=CONFIDENCE,
         )
         low, high, methods = found.low, found.high, found.methods
     signature, caution = str(metric.signature()), metric.caution()

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError
+from harness.examples import title_of
 from harness.registry import did_you_mean
 from harness.score import Score
+from harness.settings import as_flags
 from harness.spec import RunSpec, Suite, packaged_suites
 from harness.store import Record, Results, RunFolder
 
@@ -51,6 +53,13 @@ class ScoredRun:
         """Such as `toybox-plain/magic-1f0c33ab`."""
         return f"{self.spec.suite}/{self.spec.label}-{self.spec.identity()[:8]}"
 
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """What each answer belongs to when answers are exchanged: its example, or its title where that has several images."""
+        if self.suite.images is None or self.suite.images.top == 1:
+            return self.example_ids
+        return tuple(title_of(each) for each in self.example_ids)
+
     @classmethod
     def load(cls, folder: RunFolder) -> ScoredRun:
         """Read a run from the store.
@@ -85,7 +94,9 @@ class ScoredRun:
         return cls(spec, suite, content["environment"], ids, digest_answers(answers), metrics, answers)
 
 
-def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[str, ScoredRun | SeeTellError]:
+def current_runs(
+    results: Results, name: str, only: Sequence[str] = (), settings: Sequence[str] = ()
+) -> dict[str, ScoredRun | SeeTellError]:
     """The runs of a suite as it is now, by decoder label; an error says why one cannot be had.
 
     The suite decides which run is meant, not the age of a folder: after a setting was changed and changed back, the run of
@@ -95,6 +106,7 @@ def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[
         results: where the runs are.
         name: a packaged suite, a TOML file, or a suite of the store.
         only: labels; all by default.
+        settings: what to change of the suite, as for `--set`.
 
     Raises:
         SeeTellError: no such suite or label, or its data is not there.
@@ -102,8 +114,12 @@ def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[
     from harness.run import Digests, labels, load_examples, plan
 
     if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
+        if settings:
+            raise SuiteError(
+                f"{name} is known from its results alone, so --set cannot change it; give the suite's file"
+            )
         return _stored_runs(results.runs(name), only)
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     for label in only:
         if label not in labels(suite):
             raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, labels(suite))}")
@@ -114,7 +130,10 @@ def current_runs(results: Results, name: str, only: Sequence[str] = ()) -> dict[
         try:
             folder = results.run(plan(suite, label, examples, digests=digests).spec)
             if not folder.path.exists():
-                raise StoreError(f"{suite.name}/{label} was not run with these settings; `seetell run {name}` does it")
+                raise StoreError(
+                    f"{suite.name}/{label} was not run with these settings; `seetell run {name}"
+                    f"{as_flags(suite.settings)}` does it"
+                )
             found[label] = ScoredRun.load(folder)
         except SeeTellError as error:
             found[label] = error

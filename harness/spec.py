@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from harness.cutting import Rule
 from harness.errors import SuiteError
 from harness.registry import did_you_mean
+from harness.settings import settings_of
+from harness.suite_tables import find_suite, suite_table
+from harness.suite_tables import packaged_suites as packaged_suites
+from harness.titles import Cleaner
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """Becomes a folder name, hence the rule."""
@@ -48,9 +51,47 @@ class PluginSection(Section):
 
 
 class DataRef(PluginSection):
-    """`[data]` and `[captions]`: a dataset format and its options."""
+    """`[captions]`: a dataset format and its options."""
 
     dataset: str
+    expect: int | None = Field(default=None, ge=1)
+    """How many examples there must be (5,000 in Karpathy's test split of MS-COCO); another number is refused."""
+    how: str = ""
+    """How to get the data, shown by `seetell data check` where some of it is missing."""
+
+
+class TestedRef(DataRef):
+    """`[data]`: the same, and which of its examples count."""
+
+    exclude: tuple[str, ...] = ()
+    """Ids of examples to leave out."""
+    first: int | None = Field(default=None, ge=1)
+    """Only so many examples, from the beginning; all by default."""
+
+
+class ImagesRef(PluginSection):
+    """`[images]`: images for the titles of stories, found in an index or among a data set's images (then with its options)."""
+
+    index: Path | None = None
+    """Folder of an image index (`seetell index images`)."""
+    source: Path | None = None
+    """Where the images of that index are now, if they have moved."""
+    dataset: str = ""
+    """Instead of an index: a data set whose images are indexed the first time."""
+    top: int = Field(default=1, ge=1, le=100)
+    """Images a title. Each makes an example of its own: rank 0 has the title's id, rank n the id and `#n`."""
+    cleaner: Cleaner = "proper"
+    """How a title becomes a query; `as-published` eats first letters."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ImagesRef:
+        if (self.index is None) == (not self.dataset):
+            raise ValueError("[images] needs either index = a folder, or dataset = a format and its options")
+        if self.index is not None and self.options:
+            raise ValueError(
+                f"unknown key {next(iter(self.options))!r} beside index; known are index, source, top, cleaner"
+            )
+        return self
 
 
 class DecoderRef(PluginSection):
@@ -60,6 +101,8 @@ class DecoderRef(PluginSection):
     """Which decoder; the label itself if left out."""
     draws: int | None = Field(default=None, ge=1, le=1000)
     """Texts an example, where the decoder samples; the suite's `[run] draws` if left out."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """The limit of this decoder alone, in place of those under `[text]`."""
 
 
 class MetricRef(PluginSection):
@@ -87,6 +130,10 @@ class TextRules(Section):
     """New tokens, end token included."""
     max_length: int | None = Field(default=None, ge=2)
     """Prompt plus new tokens."""
+    sentences: int | None = Field(default=None, ge=1)
+    """Sentences that a stored text has at most; None leaves texts as they were decoded."""
+    sentences_by: Rule = "splitter"
+    """What a sentence is: by a real splitter, or by dots alone as the published stories were cut."""
 
     @model_validator(mode="after")
     def _some_limit(self) -> TextRules:
@@ -108,55 +155,69 @@ class RunRules(Section):
     """Arithmetic of the models. Only float32 results are ranked against each other."""
 
 
+class Sweep(Section):
+    """`[sweep]`: settings to try, on other data than the suite is judged by."""
+
+    data: Mapping[str, Any]
+    """What to change of `[data]`, such as `split = "val"`; no example may be among the suite's own."""
+    grid: Mapping[Slug, Mapping[str, tuple[Any, ...]]]
+    """`[sweep.grid.LABEL]`: for a decoder, the values to try of each setting; all combinations are run."""
+    metric: str = "cider"
+    """The number that ranks them, such as `cider` or `bleu-4`."""
+
+
 class Suite(Section):
     """A whole experiment, as one TOML file."""
 
     name: Slug
     title: str = ""
     task: Task = "caption"
-    data: DataRef
+    data: TestedRef
     models: ModelNames = ModelNames()
     captions: DataRef | None = None
     """Where CLIPRe's captions come from."""
+    images: ImagesRef | None = None
+    """Where images for titles come from; they take the place of the data's own."""
     text: TextRules
     run: RunRules = RunRules()
     decoders: Mapping[Slug, DecoderRef]
     metrics: Mapping[Slug, MetricRef] = Field(default_factory=dict)
+    sweep: Sweep | None = None
+    """What `seetell sweep` tries."""
     folder: Path = Path()
     """Relative paths in the suite start here: the folder of its file."""
+    settings: tuple[str, ...] = ()
+    """What `--set` changed of the suite, from `harness.settings.canonical`."""
 
     @classmethod
-    def load(cls, name: str) -> Suite:
+    def load(cls, name: str, settings: Sequence[str] = ()) -> Suite:
         """Read a suite: a path to a TOML file, or the name of a packaged one.
+
+        Args:
+            name: which.
+            settings: what to change of it, as for `--set`, such as `magic.beta=1.5`.
 
         Raises:
             SuiteError: no such suite, not TOML, unknown keys (with the nearest one), values out of range.
         """
-        path = Path(name)
-        if path.suffix == ".toml" or path.is_file():
-            if not path.is_file():
-                raise SuiteError(
-                    f"there is no suite file {name}; give the path of a TOML file or one of: {_packaged_names()}"
-                )
-            return cls.parse(path.read_bytes(), str(path), path.resolve().parent)
-        packaged = resources.files("harness") / "suites" / f"{name}.toml"
-        if not packaged.is_file():
-            raise SuiteError(
-                f"there is no suite {name!r}{did_you_mean(name, packaged_suites())}; or give the path of a TOML file"
-            )
-        return cls.parse(packaged.read_bytes(), f"suite {name}", Path.cwd())
+        return cls.parse(*find_suite(name), settings)
 
     @classmethod
-    def parse(cls, content: bytes, where: str, folder: Path) -> Suite:
+    def parse(cls, content: bytes, where: str, folder: Path, settings: Sequence[str] = ()) -> Suite:
         """Read a suite from the bytes of its file; `where` is how messages call it."""
-        try:
-            table = tomllib.loads(content.decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SuiteError(f"{where} is not TOML: {error}") from error
-        suite = checked(cls, table, where)
+        table = suite_table(content, where, folder, settings)
+        for key in ("folder", "settings"):
+            if key in table.content:
+                raise SuiteError(f"{where}: unknown key {key!r}; it is not for a suite's file")
+        shown = f"{where} with {', '.join(f'--set {each}' for each in settings)}" if settings else where
+        suite = checked(cls, table.content, shown)
         if not suite.decoders:
             raise SuiteError(f"{where} names no decoder; add a table such as [decoders.magic]")
-        return suite.model_copy(update={"folder": folder})
+        return suite.model_copy(update={"folder": folder, "settings": table.settings})
+
+    def settings_of(self, label: str) -> tuple[str, ...]:
+        """What `--set` changed that bears on one of its decoders."""
+        return settings_of(self.settings, label)
 
     def document(self) -> dict[str, Any]:
         """Everything in it as plain JSON values, for run.json."""
@@ -187,6 +248,8 @@ class RunSpec(Section):
     prompt: str
     max_new_tokens: int | None
     max_length: int | None
+    sentences: int | None = None
+    sentences_by: Rule = "splitter"
     seed: int
     draws: int
     dtype: Dtype
@@ -200,6 +263,8 @@ class RunSpec(Section):
         content = self.model_dump(mode="json", exclude={"suite", "label", "task"})
         for model in ("language_model", "image_text"):
             content[model] = content[model] and content[model]["digest"]
+        if self.sentences is None:  # nothing is cut, by no rule: the identity of before there were any
+            del content["sentences"], content["sentences_by"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -241,14 +306,4 @@ def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return []
         here = field.annotation
-    return [name for name in here.model_fields if name not in {"folder", "options"}]
-
-
-def packaged_suites() -> list[str]:
-    """Names of the suites that ship with SeeTell."""
-    folder = resources.files("harness") / "suites"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
-
-
-def _packaged_names() -> str:
-    return ", ".join(packaged_suites())
+    return [name for name in here.model_fields if name not in {"folder", "options", "settings"}]

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.errors import RunIncomplete, RunLocked, StoreError
 from harness.examples import Failure
+from harness.places import cache_folder as cache_folder  # who looks for it looks here
+from harness.settings import settings_of
 from harness.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -97,6 +99,15 @@ class Results:
         return sorted((self.root / "published").glob("*.json"))
 
     @property
+    def sweeps(self) -> Results:
+        """Runs that tried settings on a dev split, where no table looks for a suite's runs."""
+        return Results(self.root / "sweeps")
+
+    def sweep_picture(self, suite: str, label: str, output: str) -> Path:
+        """Where the picture of a sweep is put: one for a decoder and a number."""
+        return self.root / "sweeps" / suite / f"{label}-{output.replace(':', '-')}.svg"
+
+    @property
     def leaderboard(self) -> Path:
         """Where leaderboards are written."""
         return self.root / "leaderboard"
@@ -140,6 +151,10 @@ class RunFolder:
             if before["identity"] != identity:
                 raise StoreError(f"{self.path} holds run {before['identity']}, not {identity}; move it away")
             created = before["created"]
+            if settings_of(suite.get("settings", ()), spec.label) and not settings_of(
+                before["suite"].get("settings", ()), spec.label
+            ):  # what the suite itself leads to is its own run, even where somebody gets there with --set as well
+                suite = before["suite"]
             environment = before["environment"] if self.complete else environment
         content = {
             "identity": identity,
@@ -196,7 +211,7 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(part.stem) for part in folder.glob("*.jsonl") if part.stem.isdigit()), default=0)
         with (folder / f"{number:06d}.jsonl").open("xb") as file:
-            _sync_folder(folder)
+            sync_folder(folder)
             yield Part(file)
 
     def finish(self, keys: Iterable[Key]) -> None:
@@ -271,13 +286,6 @@ class Part:
         os.fsync(self._file.fileno())
 
 
-def cache_folder() -> Path:
-    """`$SEETELL_CACHE`, or `seetell` in the user's cache folder."""
-    if named := os.environ.get("SEETELL_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seetell"
-
-
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to; it is put in place once all is written, and otherwise what was there is left."""
@@ -291,7 +299,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -307,7 +315,7 @@ def write_json(path: Path, content: Any) -> None:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A rename or a new file is durable only once its folder is."""
     if sys.platform == "win32":
         return

@@ -10,6 +10,35 @@ from pathlib import Path
 
 from decoders.errors import ModelNotFound
 
+_fetched: dict[tuple[str, str], Path] = {}
+
+
+def use_fetched(repository: str, revision: str, folder: Path) -> None:
+    """Take a hub repository from a folder from now on, instead of from the hub or its cache.
+
+    Args:
+        repository: `org/name`.
+        revision: as names have it behind `@`; empty for names without.
+        folder: its files, in a folder that is called by its commit.
+    """
+    _fetched[repository, revision] = folder
+
+
+def forget_fetched() -> None:
+    """Go to the hub and its cache again."""
+    _fetched.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """Where on the hub a model lies."""
+
+    repository: str
+    revision: str
+    """Branch, tag or commit; empty for whatever `main` points to."""
+    patterns: tuple[str, ...]
+    """Glob patterns of the files that it takes; nothing else is fetched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -43,12 +72,11 @@ def local_folder(folder: Path, patterns: Sequence[str], name: str, *, config: st
     return Files(folder.resolve(), weights, digest.hexdigest())
 
 
-def hub_folder(rest: str, patterns: Sequence[str], name: str, *, config: str | None) -> Files:
-    """Find a repository of the Hugging Face hub in the local cache, downloading it if need be and possible.
+def hub_folder(source: HubSource, name: str, *, config: str | None) -> Files:
+    """Find a repository of the Hugging Face hub: as fetched, else in the hub's local cache, downloading it if possible.
 
     Args:
-        rest: `org/name` or `org/name@revision`; without a revision, the commit that `main` points to.
-        patterns: glob patterns of the files to fetch; nothing else is.
+        source: which repository, revision and files.
         name: what the user calls the model, for messages.
         config: the file that must be there, if any.
 
@@ -58,14 +86,12 @@ def hub_folder(rest: str, patterns: Sequence[str], name: str, *, config: str | N
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    repository, at, revision = rest.partition("@")
-    if at and not revision:
-        raise ModelNotFound(
-            f"{name!r} ends in @ without a revision; write a branch, tag or commit behind it, or drop the @"
-        )
-    allowed = [*patterns, *([config] if config else [])]
+    repository, revision = source.repository, source.revision
+    fetched = _fetched.get((repository, revision))
+    if fetched is not None:
+        return Files(fetched, _complete(fetched, name, config), fetched.name)
     try:
-        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=allowed))
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(source.patterns)))
     except (OSError, HFValidationError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ModelNotFound(
@@ -73,6 +99,20 @@ def hub_folder(rest: str, patterns: Sequence[str], name: str, *, config: str | N
             f"machine with a network: hf download {repository}" + (f" --revision {revision}" if revision else "")
         ) from error
     return Files(folder, _complete(folder, name, config), folder.name)
+
+
+def hub_source(rest: str, patterns: Sequence[str], name: str) -> HubSource:
+    """What `org/name` or `org/name@revision` stands for.
+
+    Raises:
+        ModelNotFound: an @ with nothing behind it.
+    """
+    repository, at, revision = rest.partition("@")
+    if at and not revision:
+        raise ModelNotFound(
+            f"{name!r} ends in @ without a revision; write a branch, tag or commit behind it, or drop the @"
+        )
+    return HubSource(repository, revision, tuple(patterns))
 
 
 def _complete(folder: Path, name: str, config: str | None) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from decoders.base import ImageLike
 from decoders.models.images import open_image
 from decoders.models.prefix_scorer import PrefixScorer
 from decoders.models.text_ids import CandidateIds, WordIds
@@ -69,10 +70,11 @@ class ImageTextModel:
         self._continuations: OrderedDict[object, Tensor] = OrderedDict()
 
     @torch.no_grad()
-    def image_features(self, images: Sequence[Path | bytes]) -> Tensor:
+    def image_features(self, images: Sequence[ImageLike]) -> Tensor:
         """Features of images, `[n, d]` float32 of unit length.
 
-        Images seen lately are remembered, files by path, size and time of change, bytes by content.
+        Images seen lately are remembered, files by path, size and time of change, bytes by content, images in archives by
+        their place.
 
         Raises:
             UnreadableImage: the first image that cannot be opened.
@@ -238,9 +240,11 @@ def _unit(features: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=-1)
 
 
-def _image_key(image: Path | bytes) -> object:
+def _image_key(image: ImageLike) -> object:
     if isinstance(image, bytes):
         return hashlib.blake2b(image, digest_size=16).digest()
+    if not isinstance(image, Path):
+        return image
     try:
         stat = image.stat()
     except OSError:

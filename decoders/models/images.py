@@ -11,11 +11,16 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from decoders.base import ImageLike
 from decoders.errors import UnreadableImage
 
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, OverflowError, struct.error, zlib.error,
            Image.DecompressionBombError, Image.DecompressionBombWarning)  # fmt: skip
 """What Pillow's readers raise for files that are damaged, too large or no images at all."""
+
+MAX_PIXELS = 100_000_000
+"""An image with more (10,000 x 10,000) is refused before it is decoded: it would take a gigabyte, and a small file can claim
+any size."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,21 +34,24 @@ _TURNS = {
 """What undoes each EXIF orientation (Exif 2.3, tag 0x0112)."""
 
 
-def open_image(source: Path | bytes) -> Image.Image:
+def open_image(source: ImageLike) -> Image.Image:
     """Read an image completely and convert it to RGB, upright.
 
     Grayscale (8 and 16 bit), palette, CMYK and floating-point images are converted; transparency is laid over white.
 
     Args:
-        source: a file, or the bytes of one.
+        source: a file, the bytes of one, or where to read them.
 
     Raises:
         UnreadableImage: missing, truncated, not an image, or so large that it may be a decompression bomb.
     """
+    file = source if isinstance(source, Path) else io.BytesIO(source if isinstance(source, bytes) else source.read())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on damaged metadata
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_check_size` is stricter
+            with Image.open(file) as image:
+                _check_size(image.size)
                 image.load()
                 return _to_rgb(_upright(image))
     except _BROKEN as error:
@@ -51,6 +59,14 @@ def open_image(source: Path | bytes) -> Image.Image:
         raise UnreadableImage(
             f"{name} cannot be read ({_reason(error)}); expected a complete JPEG, PNG, WebP or other file that Pillow opens"
         ) from error
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise Image.DecompressionBombError(
+            f"it has {size[0]:,} x {size[1]:,} pixels and {MAX_PIXELS:,} are the most: it could be a decompression bomb; make it "
+            "smaller"
+        )
 
 
 def _reason(error: BaseException) -> str:

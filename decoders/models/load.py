@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from decoders.errors import ModelMismatch, ModelNotFound
 from decoders.models import torchvision_schemas
-from decoders.models.files import Files, hub_folder, local_folder
+from decoders.models.files import Files, HubSource, hub_folder, hub_source, local_folder
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
 from decoders.models.packed import pack_image_text, pack_language_model
@@ -60,6 +60,28 @@ def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu
     if key not in _language_models:
         _language_models[key] = _read_language_model(name, files, _prepare(dtype, device), dtype, device)
     return _language_models[key]
+
+
+def load_for_training(name: str, *, device: str = "cpu") -> tuple[Any, Any, str]:
+    """Load a causal language model to be trained: as transformers makes it, float32, its weights free, never remembered.
+
+    Args:
+        name: see the module's docstring.
+        device: a torch device, such as `cpu` or `cuda:0`.
+
+    Returns:
+        The transformers model, its fast tokenizer, and what identifies the model's content.
+
+    Raises:
+        ModelNotFound, ModelMismatch: as `load_language_model`.
+    """
+    files = _find_language_model(name)
+    weights = _prepare("float32", device)
+    from transformers import AutoModelForCausalLM
+
+    model, tokenizer, lacking = _from_pretrained(AutoModelForCausalLM, "causal language model", name, files, weights)
+    _check_whole(name, lacking)
+    return model.to(device), tokenizer, files.digest
 
 
 def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -> ImageTextModel:
@@ -115,13 +137,31 @@ def model_digest(name: str) -> str:
     return (_find_language_model(name) if is_language_model else _find_image_text(name)).digest
 
 
+def hub_source_of(name: str) -> HubSource | None:
+    """Where on the hub the model of a name lies; None for models that lie in a folder or come with SeeTell.
+
+    Raises:
+        ModelNotFound, ModelMismatch: as the loaders, as far as it can be told without files.
+    """
+    scheme, _, rest = name.partition(":")
+    if scheme == "hf":
+        return hub_source(rest, _LM_FILES, name)
+    if scheme == "hf-hub":
+        return hub_source(rest, _CLIP_FILES, name)
+    if scheme == "open_clip":
+        torchvision_schemas.ensure()
+        repository, _, file = _pretrained(*_architecture(rest))["hf_hub"].rpartition("/")
+        return HubSource(repository, "", (f"{Path(file).stem}.safetensors",) if file else ("open_clip*.safetensors",))
+    return None
+
+
 def _find_language_model(name: str, kind: str = "language model") -> Files:
     scheme, rest = _split(name, LANGUAGE_SCHEMES, kind, "hf:gpt2@607a30d783df")
     if scheme == "toybox":
         return local_folder(_toybox(rest, TOYBOX_LANGUAGE_MODELS), _LM_FILES, name, config="config.json")
     if scheme == "local":
         return local_folder(Path(rest).expanduser(), _LM_FILES, name, config="config.json")
-    return hub_folder(rest, _LM_FILES, name, config="config.json")
+    return hub_folder(hub_source(rest, _LM_FILES, name), name, config="config.json")
 
 
 def _find_image_text(name: str) -> Files:
@@ -131,15 +171,17 @@ def _find_image_text(name: str) -> Files:
     if scheme == "local-dir":
         return local_folder(Path(rest).expanduser(), _CLIP_FILES, name, config="open_clip_config.json")
     if scheme == "hf-hub":
-        return hub_folder(rest, _CLIP_FILES, name, config="open_clip_config.json")
-    architecture, tag = _architecture(rest)
-    repository, _, file = _pretrained(architecture, tag)["hf_hub"].rpartition("/")
-    wanted = (f"{Path(file).stem}.safetensors",) if file else ("open_clip*.safetensors",)
-    files = hub_folder(repository, wanted, name, config=None)
+        return hub_folder(hub_source(rest, _CLIP_FILES, name), name, config="open_clip_config.json")
+    source = hub_source_of(name)
+    assert source is not None  # the scheme is open_clip  # noqa: S101
+    wanted = source.patterns
+    files = hub_folder(source, name, config=None)
     weights = tuple(path for path in files.weights if any(path.match(pattern) for pattern in wanted))
     if not weights:
-        raise ModelNotFound(f"{name}: {repository} on the hub offers no {' or '.join(wanted)}; choose another tag")
-    return Files(files.folder, weights, f"{architecture}@{files.digest}")
+        raise ModelNotFound(
+            f"{name}: {source.repository} on the hub offers no {' or '.join(wanted)}; choose another tag"
+        )
+    return Files(files.folder, weights, f"{rest.partition('@')[0]}@{files.digest}")
 
 
 def _split(name: str, schemes: tuple[str, ...], kind: str, example: str) -> tuple[str, str]:

@@ -129,6 +129,7 @@ def fake_image_text(*, seed: int = 0, indifferent: bool = False) -> ImageTextMod
     vision = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # biases are drawn by the layers themselves
         model = CLIP(embed_dim=24, vision_cfg=vision, text_cfg=text)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -17,12 +17,12 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from decoders.base import ImageLike
 from decoders.models import load, torchvision_schemas
 from decoders.models.images import open_image
 from decoders.models.language_model import clean_up
@@ -101,7 +101,7 @@ class Published:
         return clean_up(text)
 
     @torch.no_grad()
-    def image_features(self, image: Path | bytes) -> Tensor:
+    def image_features(self, image: ImageLike) -> Tensor:
         """Unit features of one image, `[1, d]`."""
         with self.clock.part(Part.IMAGE):
             pixels = self.transform(open_image(image))[None].to(self.device)
@@ -157,7 +157,7 @@ def pooled_texts(clip: Any, ids: Tensor) -> Tensor:
 def contrastive_or_magic(
     published: Published,
     prompt: Sequence[int],
-    image: Path | bytes | None,
+    image: ImageLike | None,
     *,
     k: int,
     alpha: float,
@@ -234,7 +234,7 @@ FORBIDDEN = re.compile("[0-9]+|[!(),:\nĊ]")
 def zerocap(
     published: Published,
     prompt: Sequence[int],
-    image: Path | bytes,
+    image: ImageLike,
     *,
     beam_size: int,
     new_tokens: int,

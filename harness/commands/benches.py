@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import console
 from harness.cli import DONE
@@ -12,9 +15,20 @@ from harness.errors import SuiteError
 from harness.registry import did_you_mean
 from harness.spec import Suite
 
+if TYPE_CHECKING:
+    from harness.bench.index import Making
+    from harness.index.manifest import Kind
+
 
 def bench_decoders(
-    name: str, only: Sequence[str], examples: int, batch_size: int, repeats: int, device: str, as_json: bool
+    name: str,
+    only: Sequence[str],
+    examples: int,
+    batch_size: int,
+    repeats: int,
+    device: str,
+    settings: Sequence[str],
+    as_json: bool,
 ) -> int:
     """`seetell bench decoders`."""
     check_positive({"--examples": examples, "--batch-size": batch_size, "--repeats": repeats})
@@ -22,7 +36,7 @@ def bench_decoders(
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
 
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     data = load_examples(suite)
     digests = Digests(suite, data)
     plans = [plan(suite, label, data, digests=digests) for label in chosen_labels(suite, only)]
@@ -153,6 +167,37 @@ def bench_metrics(paths: Sequence[str], wanted: Sequence[str], references: Path 
         "max difference",
     )
     console.show_table(", ".join(names), header, rows, right=range(1, 7))
+    return DONE
+
+
+def bench_index(
+    rows: int,
+    dimensions: int,
+    wanted: Sequence[Kind],
+    makings: Sequence[Making],
+    queries: int,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """`seetell bench index`."""
+    check_positive({"--rows": rows, "--dimensions": dimensions, "--queries": queries})
+    from harness.bench import index
+
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise SuiteError(f"--folder {folder} is not empty; expected an empty folder to build in")
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seetell-index-")))
+        bar = stack.enter_context(console.progress_bar("measuring"))
+        found = index.measure(
+            rows, dimensions, wanted, makings, queries, place, progress=lambda _, done, total: bar(done, total)
+        )
+    if as_json:
+        console.emit({"rows": rows, "dimensions": dimensions, "figures": [each.to_json() for each in found]})
+        return DONE
+    right = [column for column in range(len(index.HEADER)) if column not in index.LEFT]
+    console.show_table(
+        f"{rows} rows of {dimensions}, {queries} queries", index.HEADER, [each.row() for each in found], right=right
+    )
     return DONE
 
 

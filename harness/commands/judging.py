@@ -30,6 +30,7 @@ def compare(
     format: str,
     out: Path | None,
     device: str,
+    settings: Sequence[str],
     results: Path,
 ) -> int:
     """`seetell compare`."""
@@ -46,7 +47,7 @@ def compare(
         if format not in writers:
             raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(writers)}")
     store = Results(results)
-    pair = ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second))
+    pair = ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second, settings))
     if common:
         pair = on_common_examples(*pair, device=pick_device(device))
     found = compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed, device=device)
@@ -66,13 +67,14 @@ def gate(
     seed: int,
     format: str,
     junit: Path | None,
+    settings: Sequence[str],
     results: Path,
 ) -> int:
     """`seetell gate`. Whatever goes wrong here means that nothing was judged, so it must not look like `worse`."""
     from harness.gate import COULD_NOT_JUDGE
 
     try:
-        return _gate(name, baseline, margins, only, accept, seed, format, junit, Results(results))
+        return _gate(name, baseline, margins, only, accept, seed, format, junit, settings, Results(results))
     except SeeTellError as error:
         console.complain(str(error))
         return COULD_NOT_JUDGE
@@ -87,6 +89,7 @@ def _gate(
     seed: int,
     format: str,
     junit: Path | None,
+    settings: Sequence[str],
     store: Results,
 ) -> int:
     from harness import gate_reports as reports
@@ -101,7 +104,7 @@ def _gate(
     given = parse_margins(margins)
     suite = name if not Path(name).is_file() else Suite.load(name).name
     path = path or store.baseline(suite)
-    runs = current_runs(store, name, chosen)
+    runs = current_runs(store, name, chosen, settings)
     if accept:
         accepted = Baseline.accept(path, runs, given, keep_others=bool(chosen))
         console.say(f"accepted {', '.join(accepted.runs)} of {suite} in {path}")

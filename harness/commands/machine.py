@@ -1,4 +1,4 @@
-"""`list`, `doctor`, `prefetch` and `train`: what is installed, what is missing, how to get it."""
+"""`list`, `doctor` and `train`: what is installed, what is missing, how to get it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from harness import console, registry
 from harness.cli import DONE, USER_ERROR
-from harness.errors import SuiteError
 from harness.registry import Registry
 from harness.spec import Suite, packaged_suites
 
@@ -60,18 +59,6 @@ def doctor(as_json: bool) -> int:
             if each.remedy and not each.ok:
                 console.out.print(f"          {escape(each.remedy)}")
     return USER_ERROR if any(each.ok is False for each in checks) else DONE
-
-
-def prefetch(wanted: Sequence[str], mirror: str | None, as_json: bool) -> int:
-    """`seetell prefetch`."""
-    from harness.prefetch import fetch_spice
-
-    if not wanted:
-        raise SuiteError("nothing to fetch was named; expected: spice")
-    folder = fetch_spice(mirror, say=console.say, progress_bar=console.progress_bar)
-    if as_json:
-        console.emit({"spice": str(folder)})
-    return DONE
 
 
 def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from harness import console
 from harness.cli import DONE, SOME_FAILED, USER_ERROR
 from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
+from harness.settings import as_flags
 from harness.spec import Suite
 from harness.store import Results
 
@@ -24,16 +25,28 @@ def run(
     batch_size: int | None,
     device: str,
     with_scores: bool,
+    settings: Sequence[str],
+    offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
     """`seetell run`."""
     check_positive({"--limit": limit, "--batch-size": batch_size})
+    if offline:  # before anything is imported that might look for a network
+        from harness.fetch.offline import cut_off
+
+        cut_off()
     from harness.executor import InlineExecutor, pick_device
     from harness.run import Digests, decode, load_examples, plan
 
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
+    if offline:
+        from harness.fetch.offline import check_fetched
+
+        with console.progress_bar(f"checking what {suite.name} was given (MB)") as progress:
+            said = check_fetched(suite, progress=progress)
+        console.say(said)
     with console.progress_bar(f"reading {suite.name}"):
         examples = load_examples(suite)
         digests = Digests(suite, examples)
@@ -70,6 +83,7 @@ def run(
             "decoded": outcome.decoded,
             "failed": len(outcome.failures),
             "complete": outcome.complete,
+            "settings": list(suite.settings_of(label)),
         }
         if evaluator is not None and outcome.complete:
             with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
@@ -84,7 +98,15 @@ def run(
     return SOME_FAILED if failed else DONE
 
 
-def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, results: Path, as_json: bool) -> int:
+def score(
+    names: Sequence[str],
+    only: Sequence[str],
+    fresh: bool,
+    device: str,
+    settings: Sequence[str],
+    results: Path,
+    as_json: bool,
+) -> int:
     """`seetell score`."""
     from harness.evaluate import Evaluator
     from harness.executor import pick_device
@@ -95,7 +117,7 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
             f"{', '.join(names)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv or .gz"
         )
     name = names[0]
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
     examples = load_examples(suite)
     digests = Digests(suite, examples)
@@ -106,7 +128,9 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
     evaluator.expect(list(folders.values()), fresh=fresh)
     for label, folder in folders.items():
         if not folder.complete:
-            console.say(f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}` does it")
+            console.say(
+                f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}{as_flags(suite.settings)}` does it"
+            )
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
             scores = evaluator.score(folder, fresh=fresh, progress=progress)
@@ -115,11 +139,13 @@ def score(names: Sequence[str], only: Sequence[str], fresh: bool, device: str, r
     if as_json:
         console.emit({"runs": report})
     elif report:
-        leaderboard([suite.name], "table", None, results)
+        leaderboard([suite.name], "table", None, settings, results)
     return DONE if report else USER_ERROR
 
 
-def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, results: Path) -> int:
+def leaderboard(
+    suites: Sequence[str], format: str | None, out: Path | None, settings: Sequence[str], results: Path
+) -> int:
     """`seetell leaderboard`."""
     from harness.leaderboard import FORMATS, render
     from harness.leaderboard.collect import boards
@@ -127,7 +153,7 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
     from harness.store import write_bytes
 
     store = Results(results)
-    found = boards(store, suites)
+    found = boards(store, suites, settings)
     if out is not None and format in (None, "table"):
         format = out.suffix.lstrip(".").lower()
         if format not in FORMATS:
@@ -144,6 +170,16 @@ def leaderboard(suites: Sequence[str], format: str | None, out: Path | None, res
     return DONE
 
 
+def matrix(suites: Sequence[str], metrics: Sequence[str], out: Path | None, results: Path) -> int:
+    """`seetell leaderboard --matrix`."""
+    from harness.leaderboard.collect import boards
+    from harness.leaderboard.matrix import to_matrix
+
+    names = [name for each in metrics for name in each.split(",") if name]
+    deliver(to_matrix(boards(Results(results), suites), names), out)
+    return DONE
+
+
 def _say_cautions(run: str, scores: Sequence[Score]) -> None:
     for caution in dict.fromkeys(each.caution for each in scores if each.caution):
         console.say(f"{run}: {caution}")
@@ -152,4 +188,4 @@ def _say_cautions(run: str, scores: Sequence[Score]) -> None:
 def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
     if any("scores" in entry for entry in report):
         where = "" if results == Path("results") else f" --results {results}"
-        console.say(f"Ranked by `seetell leaderboard {suite.name}{where}`")
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{where}`")

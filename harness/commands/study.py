@@ -112,7 +112,7 @@ def invite(
     """`seetell study invite`."""
     if not math.isfinite(expires) or not 0 < expires <= 3650:
         raise StudyError(f"--expires is {expires}; expected days, more than 0 and at most 3650")
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         if listed:
             rows = study.invites()
             if as_json:
@@ -155,7 +155,7 @@ def status(name: str | None, results: Path, as_json: bool) -> int:
     """`seetell study status`."""
     if name is None:
         return _all_studies(results, as_json)
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         overview, people = study.overview(), study.annotators()
     if as_json:
         console.emit(_plain(asdict(overview) | {"people": [asdict(row) for row in people]}))
@@ -212,7 +212,7 @@ def review(
     if len(asked) > 1:
         raise StudyError("one decision at a time: give one of --dismiss, --exclude, --revert, --pause and --resume")
     signer = _signed(by)
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         if dismiss is not None:
             study.dismiss(dismiss, by=signer, reason=reason)
         elif exclude is not None and exclude.isdecimal():
@@ -262,7 +262,7 @@ def export(name: str, format: str, out: Path | None, by: str, results: Path, as_
     from harness.study.files import FORMATS
 
     folder = out or _folder(name, results) / "export"
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         files = study.export(folder, FORMATS if format == "all" else (format,), by=_signed(by))
         digest, ratings = export_sha256(study.database), len(study.ratings(excluded=True))
     if as_json:
@@ -281,7 +281,7 @@ def import_(source: Path, name: str, database: str | None, results: Path, as_jso
     from harness.study.service import utc_now
 
     rows, left_out = import_ratings(source, name, results / "studies" / name, database=database, now=utc_now())
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         digest = export_sha256(study.database)
     if as_json:
         console.emit({"ratings": rows, "notes_left_out": left_out, "export_sha256": digest})
@@ -306,7 +306,7 @@ def backup(name: str, out: Path | None, restored: Path | None, results: Path, as
         path = restore(restored, _folder(name, results) / FILE)
         console.say(f"{path} is a copy of {restored}; seetell study verify {name} checks it")
         return DONE
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         path = study.backup(out or _folder(name, results) / "backups")
     if as_json:
         console.emit({"backup": str(path), "bytes": path.stat().st_size})
@@ -317,7 +317,7 @@ def backup(name: str, out: Path | None, restored: Path | None, results: Path, as
 
 def freeze(name: str, by: str, results: Path, as_json: bool) -> int:
     """`seetell study freeze`."""
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         study.freeze(_signed(by))
         table = study.ratings()
     if as_json:
@@ -330,7 +330,7 @@ def freeze(name: str, by: str, results: Path, as_json: bool) -> int:
 
 def verify(name: str, results: Path, as_json: bool) -> int:
     """`seetell study verify`."""
-    with _study(name, results) as study:
+    with opened(name, results) as study:
         found = study.verify()
     if as_json:
         console.emit(asdict(found) | {"ok": found.ok})
@@ -403,7 +403,7 @@ def _all_studies(results: Path, as_json: bool) -> int:
     rows: list[dict[str, Any]] = []
     for folder in folders:
         try:
-            with _study(folder.name, results) as study:
+            with opened(folder.name, results) as study:
                 overview = study.overview()
         except StudyError as error:
             rows.append({"name": folder.name, "status": str(error)})
@@ -486,7 +486,8 @@ def _show_plan(name: str, plan: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _study(name: str, results: Path) -> Iterator[StudyAdmin]:
+def opened(name: str, results: Path) -> Iterator[StudyAdmin]:
+    """A study by whatever names it, closed afterwards."""
     _needs_sqlalchemy()
     from harness.study.admin import StudyAdmin
 

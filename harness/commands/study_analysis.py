@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness import console
 from harness.cli import DONE
 from harness.commands.flags import deliver
+from harness.commands.study import opened
 from harness.errors import SuiteError
 from harness.store import Results
 
@@ -28,7 +29,6 @@ def analyze(
     if seed < 0:
         raise SuiteError(f"--seed is {seed}; expected 0 or more")
     from harness.study import reports
-    from harness.study.admin import StudyAdmin
     from harness.study.findings import publish, study_report
 
     writers: dict[str, Callable[[Report], str]] = {
@@ -45,16 +45,76 @@ def analyze(
     else:
         suffix = format
     store = Results(results)
-    folder = results / "studies" / name
-    study = StudyAdmin.open(folder if folder.exists() else name)
-    report = study_report(study, store, excluded=excluded, seed=seed)
+    with console.err.status("analysing the ratings"), opened(name, results) as study:
+        report = study_report(study, store, excluded=excluded, seed=seed)
+        runs = study.runs()
     if suffix == "table":
         show(report)
     else:
         deliver(writers[suffix](report), out)
     if report.frozen and excluded == "exclude":
-        path = publish(report, study.runs(), store)
+        path = publish(report, runs, store)
         console.say(f"wrote {path}; `seetell leaderboard` shows its columns beside the metrics")
+    return DONE
+
+
+def power(
+    name: str | None,
+    items: Sequence[int],
+    ratings_per_item: Sequence[int],
+    annotators: int,
+    systems: int | None,
+    aspects: int,
+    differences: Sequence[float],
+    seconds: float | None,
+    stories: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """`seetell study power`."""
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from harness.study.analysis import panels
+    from harness.study.power import ASSUMED, SECONDS_A_TEXT, StudyPlan, compare_plans, mean_components
+
+    components = ASSUMED
+    if name is not None:
+        with opened(name, results) as study:
+            table = study.ratings()
+        components = mean_components(list(panels(table).values()))
+        systems = systems or max(2, len(table.systems))
+        seconds = seconds or float(np.median(table.seconds))
+    plan = StudyPlan(2, 1, annotators, systems or 6, aspects, not stories)
+    found = compare_plans(
+        items, ratings_per_item, plan, components, differences=differences, seconds=seconds or SECONDS_A_TEXT
+    )
+    if not found:
+        raise SuiteError(
+            f"{min(ratings_per_item, default=0)} ratings an item need as many annotators, and --annotators is {annotators}; "
+            "expected more annotators or fewer --ratings-per-item"
+        )
+    if as_json:
+        console.emit([asdict(each) for each in found])
+        return DONE
+    rows = [
+        (
+            f"{each.plan.items}",
+            f"{each.plan.ratings_per_item}",
+            *(f"{chance:.2f}" for chance in each.power.values()),
+            f"{each.detectable:.2f}",
+            f"{each.texts:,}",
+            f"{each.hours:.0f}",
+            f"{each.hours_each:.1f}",
+        )
+        for each in found
+    ]
+    heads = ("items", "ratings", *(f"finds {each:g}" for each in found[0].power), "80 % at", "forms", "hours", "each")
+    title = f"{plan.systems} systems, {aspects} aspects, {annotators} annotators; variances: {components.source}"
+    console.show_table(title, heads, rows, right=range(len(heads)))
+    if found[0].caution:
+        console.say(f"note: {found[0].caution}")
     return DONE
 
 

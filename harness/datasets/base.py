@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,5 +36,43 @@ class Dataset(ABC):
         """
 
     def captions(self) -> list[str]:
-        """Every reference text in order, for a retrieval index. Override where it can be had without the images."""
-        return [text for example in self.examples() for text in example.references]
+        """Every reference text in order, for a retrieval index; images are not looked at and need not be there."""
+        return [text for example in self.without_images().examples() for text in example.references]
+
+    def without_images(self) -> Dataset:
+        """The same data without images, where its options name a place for them under `images`; else the data itself."""
+        if getattr(self.options, "images", None) is None:
+            return self
+        return type(self)(self.options.model_copy(update={"images": None}), self.folder)
+
+    def inputs(self) -> list[tuple[str, Path]]:
+        """The files and folders that the options name, each with its key: what must be there before anything can be read.
+
+        Names may still be patterns (see `harness.datasets.places`).
+        """
+        found: list[tuple[str, Path]] = []
+        for key in type(self.options).model_fields:
+            value = getattr(self.options, key)
+            found += [
+                (key, each) for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Path)
+            ]
+        return found
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every reference text in order with the prompt before it, to train on; images are not looked at."""
+        return [(example.prompt, text) for example in self.without_images().examples() for text in example.references]
+
+    def part(self, name: str) -> DatasetOptions | None:
+        """The options that select the data to train on (`train`) or to choose a checkpoint by (`val`); None without such splits.
+
+        A data set whose option `split` is one of several names has them if those are the usual ones. Override otherwise.
+        """
+        names = {"train": ("train",), "val": ("val", "validation", "dev")}[name]
+        field: Any = type(self.options).model_fields.get("split")
+        offered = get_args(field.annotation) if field else ()
+        chosen = next((each for each in names if each in offered), None)
+        return self.options.model_copy(update={"split": chosen}) if chosen else None
+
+    def index_folder(self) -> Path | None:
+        """Where features of the captions are kept already (an index of `seetell index captions`); None for nowhere."""
+        return None

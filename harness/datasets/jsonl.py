@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
+from harness.datasets.images import Images
+from harness.datasets.reading import read_text, texts
 from harness.errors import DataError
 from harness.examples import Example
 
@@ -18,8 +20,8 @@ class JsonlOptions(DatasetOptions):
 
     file: Path
     """The .jsonl file, relative to the suite's folder."""
-    images: Path = Path()
-    """Folder that `image` names start from, relative to the suite's folder."""
+    images: Path | tuple[Path, ...] | None = Path()
+    """Where `image` names start: a folder, zip, tar or parquet file, or several, relative to the suite's folder."""
 
 
 class Jsonl(Dataset):
@@ -31,13 +33,12 @@ class Jsonl(Dataset):
     def examples(self) -> list[Example]:
         """One example a line; without an `id`, the image's name or the line number is the id."""
         path = self.folder / self.options.file
-        return [self._example(fields, f"line {number} of {path}", number) for number, fields in read_jsonl(path)]
+        lines = read_jsonl(path)
+        wanted = self.options.images is not None and any(fields.get("image") is not None for _, fields in lines)
+        images = Images(self.folder, self.options.images) if wanted and self.options.images is not None else None
+        return [self._example(fields, f"line {number} of {path}", number, images) for number, fields in lines]
 
-    def captions(self) -> list[str]:
-        """Every reference in order; images are not looked at."""
-        return [text for example in self.examples() for text in example.references]
-
-    def _example(self, fields: dict[str, Any], where: str, number: int) -> Example:
+    def _example(self, fields: dict[str, Any], where: str, number: int, images: Images | None) -> Example:
         unknown = sorted(set(fields) - set(KNOWN_KEYS))
         if unknown:
             raise DataError(
@@ -52,7 +53,7 @@ class Jsonl(Dataset):
         return Example(
             id=str(fields.get("id", image if image is not None else number)),
             prompt=prompt,
-            image=None if image is None else self.folder / self.options.images / image,
+            image=None if image is None or images is None else images.find(image, owner=where),
             references=texts(fields.get("references", fields.get("captions", [])), where),
             meta=meta,
         )
@@ -64,10 +65,7 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: the file is missing, or a line is no JSON object.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}; expected a UTF-8 file with one JSON object a line") from error
+    content = read_text(path, "a UTF-8 file with one JSON object a line")
     found = []
     # Not splitlines(): it also cuts at U+2028 and friends, which JSON allows inside a string.
     for number, line in enumerate(content.split("\n"), start=1):
@@ -75,7 +73,7 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             fields = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no JSON: {error}") from error
         if not isinstance(fields, dict):
             raise DataError(
@@ -83,10 +81,3 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
             )
         found.append((number, fields))
     return found
-
-
-def texts(value: Any, where: str) -> tuple[str, ...]:
-    """References as a tuple of texts, or a `DataError` that names the place."""
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise DataError(f"{where}: references are {str(value)[:60]!r}; expected a list of texts")
-    return tuple(value)

@@ -7,16 +7,18 @@ The original files (`dataset_coco.json`, `dataset_flickr30k.json`) hold `{"image
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.datasets.base import Dataset, DatasetOptions
-from harness.datasets.jsonl import texts
+from harness.datasets.images import Images
+from harness.datasets.reading import read_json, texts
 from harness.errors import DataError
 from harness.examples import Example
 
-Split = Literal["train", "val", "test", "all"]
+Split = Literal["train", "val", "test", "restval", "all"]
+
+SHAPES = '{"images": [...]} as in dataset_coco.json, or a list of objects with image_name, captions and split'
 
 
 class KarpathyOptions(DatasetOptions):
@@ -24,14 +26,17 @@ class KarpathyOptions(DatasetOptions):
 
     file: Path
     """The JSON file, relative to the suite's folder."""
-    images: Path
-    """Folder of the images, relative to the suite's folder; `filepath` names a folder inside it where it is given."""
+    images: Path | tuple[Path, ...] | None = None
+    """Where the images are: a folder, zip, tar or parquet file, or several (`["train2014.zip", "val2014.zip"]`), relative to the
+    suite's folder; `filepath` names a folder inside it where it is given. Only texts are read where it is left out."""
     split: Split = "test"
     """`train` takes `restval` with it (30,504 more images of MS-COCO)."""
+    restval: bool = True
+    """False leaves `restval` out of `train`, as the published training scripts did."""
 
 
 class Karpathy(Dataset):
-    """Karpathy-split captions (MS-COCO, Flickr30k): a JSON file and a folder of images."""
+    """Karpathy-split captions (MS-COCO, Flickr30k): a JSON file, and images in a folder, zip, tar or parquet file."""
 
     Options = KarpathyOptions
     options: KarpathyOptions
@@ -39,56 +44,66 @@ class Karpathy(Dataset):
     def examples(self) -> list[Example]:
         """The examples of the split; the image's file name is the id."""
         path = self.folder / self.options.file
-        records = _records(path)
-        found = [self._example(record, f"image {index} of {path}") for index, record in records if self._wanted(record)]
-        if not found:
+        records = read_records(path)
+        chosen = [(f"image {index} of {path}", record) for index, record in records if self._wanted(record)]
+        if not chosen:
             splits = sorted({str(record.get("split")) for _, record in records})
             raise DataError(
                 f"{path} has no image of split {self.options.split!r}; it has {', '.join(splits) or 'no images'}"
             )
-        return found
-
-    def captions(self) -> list[str]:
-        """Every caption of the split; images are not looked at."""
-        return [text for example in self.examples() for text in example.references]
+        named = [(where, record, image_name(record, where), captions(record, where)) for where, record in chosen]
+        images = None if self.options.images is None else Images(self.folder, self.options.images)
+        return [
+            Example(
+                id=name,
+                image=None if images is None else images.find(name, _inside(record, where), owner=where),
+                references=said,
+            )
+            for where, record, name, said in named
+        ]
 
     def _wanted(self, record: dict[str, Any]) -> bool:
-        split = record.get("split")
-        return (
-            self.options.split == "all"
-            or split == self.options.split
-            or (split == "restval" and self.options.split == "train")
-        )
-
-    def _example(self, record: dict[str, Any], where: str) -> Example:
-        name = record.get("image_name", record.get("filename"))
-        if not isinstance(name, str):
-            raise DataError(f"{where} has no image_name (or filename)")
-        if "captions" in record:
-            captions = texts(record["captions"], where)
-        else:
-            try:
-                captions = texts([sentence["raw"] for sentence in record["sentences"]], where)
-            except (KeyError, TypeError) as error:
-                raise DataError(f"{where} ({name}) has neither captions nor sentences with raw texts") from error
-        return Example(id=name, image=self._image(name, record), references=tuple(text.strip() for text in captions))
-
-    def _image(self, name: str, record: dict[str, Any]) -> Path:
-        """Some folders keep `val2014/` and some are flat; a file that is nowhere is reported under its full name."""
-        folder = self.folder / self.options.images
-        inside = record.get("file_path", record.get("filepath"))
-        full = folder / inside / name if isinstance(inside, str) else folder / name
-        return folder / name if not full.exists() and (folder / name).exists() else full
+        split, wanted = record.get("split"), self.options.split
+        return wanted in ("all", split) or (split == "restval" and wanted == "train" and self.options.restval)
 
 
-def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Positions and records of the images of a file in either shape.
+
+    Raises:
+        DataError: missing, no JSON, or of another shape.
+    """
+    content = read_json(path, SHAPES)
     images = content.get("images") if isinstance(content, dict) else content
     if not isinstance(images, list) or not all(isinstance(each, dict) for each in images):
-        raise DataError(
-            f'{path} is not in a Karpathy format; expected {{"images": [...]}} or a list of objects with image_name'
-        )
+        raise DataError(f"{path} is not in a Karpathy format; expected {SHAPES}")
     return list(enumerate(images))
+
+
+def image_name(record: dict[str, Any], where: str) -> str:
+    """The image's file name: the id of its example."""
+    name = record.get("image_name", record.get("filename"))
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{where} has no image_name (or filename); expected the name of its image file")
+    return name
+
+
+def captions(record: dict[str, Any], where: str) -> tuple[str, ...]:
+    """What people said about the image, stripped, as every published program has it."""
+    if "captions" in record:
+        said = texts(record["captions"], where)
+    else:
+        try:
+            said = texts([sentence["raw"] for sentence in record["sentences"]], where)
+        except (KeyError, TypeError) as error:
+            name = image_name(record, where)
+            raise DataError(f"{where} ({name}) has neither captions nor sentences with raw texts") from error
+    return tuple(text.strip() for text in said)
+
+
+def _inside(record: dict[str, Any], where: str) -> str:
+    """The folder that the record names beside the file name, if any."""
+    inside = record.get("file_path", record.get("filepath", ""))
+    if not isinstance(inside, str):
+        raise DataError(f"{where}: filepath is {inside!r}; expected the name of a folder such as val2014")
+    return inside

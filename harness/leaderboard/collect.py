@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from decoders.base import Need
 from harness import registry
@@ -24,6 +25,7 @@ from harness.registry import did_you_mean
 from harness.run import CONSTANT, load_examples
 from harness.score import Score
 from harness.scored import ScoredRun
+from harness.settings import as_flags, canonical, parse_settings, settings_of
 from harness.spec import RunSpec, Suite
 from harness.store import Record, Results, RunFolder
 
@@ -65,15 +67,17 @@ LABELS = {
 """How the field writes a metric's name; others are shown under their own."""
 
 
-def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
+def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str] = ()) -> list[Board]:
     """One board a suite that has runs, with what was published about it.
 
     Args:
         results: where the runs and the published numbers are.
         suites: which suites, in this order; all by default, by name, and after them what was published about others.
+        settings: what `--set` changed; runs that it bears on are shown as changed by it, the others as the suite has them.
 
     Raises:
         StoreError: there is nothing, or nothing of a suite that was asked for; or published numbers are not valid.
+        SuiteError: settings that a suite does not have.
     """
     by_suite: dict[str, list[RunFolder]] = {}
     for folder in results.runs():
@@ -89,7 +93,9 @@ def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
             )
     studies = human_studies(results)
     measured = [
-        with_human(_board(by_suite[suite]), studies) for suite in suites or sorted(by_suite) if suite in by_suite
+        with_human(_board(by_suite[suite], settings), studies)
+        for suite in suites or sorted(by_suite)
+        if suite in by_suite
     ]
     found = with_published(measured, published)
     return (
@@ -99,8 +105,9 @@ def boards(results: Results, suites: Sequence[str] = ()) -> list[Board]:
     )
 
 
-def _board(folders: Sequence[RunFolder]) -> Board:
-    described = [(folder, folder.describe()) for folder in folders]
+def _board(folders: Sequence[RunFolder], settings: Sequence[str]) -> Board:
+    described, left_out = _asked([(folder, folder.describe()) for folder in folders], settings)
+    folders = [folder for folder, _ in described]
     suite = Suite.model_validate(
         max((content for _, content in described), key=lambda content: content["created"])["suite"]
     )
@@ -120,7 +127,7 @@ def _board(folders: Sequence[RunFolder]) -> Board:
         columns=_columns(list(scores.values())),
         rows=tuple(rows),
         examples=_views(examples, [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
-        description=suite.title,
+        description=suite.title + (f", with{as_flags(suite.settings)}" if settings else ""),
         models={part.replace("_", " "): name for part, name in suite.models.model_dump().items() if name},
         examples_total=len(examples) or len(ids),
         created=max(content.get("finished", content["created"]) for _, content in described),
@@ -128,7 +135,31 @@ def _board(folders: Sequence[RunFolder]) -> Board:
         environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
         intervals=_intervals(list(scores.values())),
         grouping=grouping,
+        left_out=left_out,
     )
+
+
+def _asked(
+    described: Sequence[tuple[RunFolder, Mapping[str, Any]]], settings: Sequence[str]
+) -> tuple[list[tuple[RunFolder, Mapping[str, Any]]], str]:
+    """The runs that were made with the settings, or without any; and a sentence about the others."""
+    newest = max((content for _, content in described), key=lambda content: content["created"])
+    name = newest["suite"]["name"]
+    wanted = canonical(parse_settings(settings, newest["suite"], f"suite {name}")) if settings else ()
+    chosen: list[tuple[RunFolder, Mapping[str, Any]]] = []
+    others: list[tuple[RunFolder, Mapping[str, Any]]] = []
+    for folder, content in described:
+        made_with = content["suite"].get("settings", ())
+        label = content["spec"]["label"]
+        fits = settings_of(made_with, label) == settings_of(wanted, label)
+        (chosen if fits else others).append((folder, content))
+    flags = sorted({as_flags(settings_of(content["suite"].get("settings", ()), content["spec"]["label"]))
+                    for _, content in others})  # fmt: skip
+    commands = ", ".join(f"`seetell leaderboard {name}{each}`" for each in flags[:3])
+    if not chosen:
+        raise StoreError(f"suite {name!r} has no runs{as_flags(wanted) and f' with{as_flags(wanted)}'}; try {commands}")
+    said = f"{len(others)} runs were made with other settings and are not in this table: {commands}" if others else ""
+    return chosen, f"{said}{', ...' if len(flags) > 3 else ''}." if said else ""
 
 
 def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Grouping | None]:

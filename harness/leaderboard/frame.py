@@ -204,6 +204,8 @@ class Board:
     """How the intervals were made, such as `95 % intervals, BCa bootstrap over examples, seed 0`."""
     grouping: Grouping | None = None
     """How the letters in the cells were made; None if there are none."""
+    left_out: str = ""
+    """One sentence about runs of the suite that are not in the table; empty if all are."""
     remarks: tuple[str, ...] = ()
     """More that a reader must know, a sentence each without its full stop, such as how people's ratings were made."""
     published: tuple[PublishedTable, ...] = ()

@@ -52,6 +52,8 @@ def notes(board: Board) -> list[str]:
     incomplete = [row.decoder for row in board.rows if not row.complete]
     if incomplete:
         said.append(f"Incomplete, hence last and not ranked: {', '.join(incomplete)}.")
+    if board.left_out:
+        said.append(board.left_out)
     failed = [f"{row.decoder} ({row.failed} of {row.total})" for row in board.rows if row.failed]
     if failed:
         said.append(f"Examples without a text count in no metric; they failed for: {', '.join(failed)}.")

@@ -43,6 +43,8 @@ def show(board: Board) -> None:
         console.out.print(f"{board.grouping.sentence()}.")
     if any(standing.group for each in standings.values() for standing in each):
         console.out.print("Capital letters: numbers made in another way, ranked and compared only among equals.")
+    if board.left_out:
+        console.out.print(escape(board.left_out))
     if shown < len(columns):
         console.out.print(f"Not shown for want of room: {', '.join(header[shown:])}")
 

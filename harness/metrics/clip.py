@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decoders.base import Need
+from decoders.base import ImageLike, Need
 from harness.errors import MetricUnavailable, UnreadableImage
 from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
@@ -93,7 +92,7 @@ class ClipScore(Metric):
         return Signature.of("clipscore", fields)
 
 
-def image_features(model: ImageTextModel, images: Sequence[Path | bytes]) -> list[Tensor | None]:
+def image_features(model: ImageTextModel, images: Sequence[ImageLike]) -> list[Tensor | None]:
     """One vector an image, None for those that cannot be read, which are found by halving."""
     try:
         return list(model.image_features(images))

@@ -224,8 +224,8 @@ def read_instances(path: Path, digest: str) -> Mapping[str, frozenset[str]]:
 def _there(example: Example, annotated: Mapping[str, frozenset[str]], words: Lexicon) -> frozenset[str] | None:
     """What is in an example's image; None if the annotations do not know the image."""
     keys = [example.id, Path(example.id).stem]
-    if isinstance(example.image, Path):
-        keys += [example.image.name, example.image.stem]
+    if example.image is not None and not isinstance(example.image, bytes):
+        keys += [example.image.name, Path(example.image.name).stem]
     # COCO_val2014_000000336777 is image 336777, whichever split's name stands before it.
     keys += [str(int(match[1])) for key in keys if (match := _NUMBER.search(key))]
     known = next((annotated[key] for key in keys if key in annotated), None)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decoders.base import Need
+from decoders.base import ImageLike, Need
 from harness.errors import MetricUnavailable
 from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
@@ -62,7 +61,7 @@ class ImageRank(Metric):
         """
         model = self.models.clip
         pictures = list(dict.fromkeys(s.example.image for s in samples if s.example.image is not None))
-        place: dict[Path | bytes | None, int] = {}
+        place: dict[ImageLike | None, int] = {}
         seen: list[NDArray[np.float32]] = []
         for start in range(0, len(pictures), _BLOCK):
             block = pictures[start : start + _BLOCK]

@@ -51,8 +51,12 @@ class Database:
                 "`seetell study create` makes one"
             )
         database = cls(url)
-        if check:
-            database.check_schema(str(where))
+        try:
+            if check:
+                database.check_schema(str(where))
+        except StudyError:
+            database.close()
+            raise
         return database
 
     @property

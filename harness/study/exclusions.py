@@ -44,8 +44,8 @@ class Effect:
             return "No ratings are excluded."
         moved = sum(each.moved for each in self.shifts)
         return (
-            f"{self.ratings:,} ratings are excluded ({self.annotators} annotators entirely). Without them {moved} of "
-            f"{len(self.shifts)} ranks and {len(self.verdicts)} verdicts about pairs differ."
+            f"{self.ratings:,} ratings are excluded (annotators of whom nothing counts: {self.annotators}). Without them {moved} "
+            f"of {len(self.shifts)} ranks differ, and {len(self.verdicts)} of the verdicts about pairs."
         )
 
 

@@ -356,7 +356,13 @@ class _Filler:
                     input=words[0], client=words[1], received_at=_when(row["received_at"]) or self.now, payload_sha256=digest,
                 )
             )  # fmt: skip
-            entries.append(("submit", event, {"sha256": digest, "status": row["status"], "slot": row["slot"]}))
+            entries.append(
+                (
+                    "submit",
+                    event,
+                    {"sha256": digest, "status": row["status"], "slot": row["slot"], "annotator": row["annotator"]},
+                )
+            )
         self.session.flush()
         self.session.add_all(
             Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=row["value"]) for row in found
@@ -383,7 +389,9 @@ class _Filler:
                     received_at=_when(row["received_at"]) or self.now, payload_sha256=digest,
                 )
             )  # fmt: skip
-            entries.append((row["kind"], row["event_id"], {"sha256": digest, "slot": row["slot"]}))
+            entries.append(
+                (row["kind"], row["event_id"], {"sha256": digest, "slot": row["slot"], "annotator": row["annotator"]})
+            )
         self.session.flush()
         audit.record_all(self.session, self.now, "import", entries)
 

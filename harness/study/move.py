@@ -36,9 +36,10 @@ def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
     Raises:
         StudyError: the target holds a study, cannot be used, or does not agree afterwards.
     """
-    source, url = Database.open(folder), locate(to)
-    if source.url == url:
+    url = locate(to)
+    if locate(folder) == url:
         raise StudyError(f"the study is in {shown(url)} already")
+    source = Database.open(folder)
     target = Database(url)
     try:
         if target.schema() is not None:

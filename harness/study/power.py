@@ -153,6 +153,20 @@ def variance_components(panel: Panel) -> Components:
     return replace(raw, clipped=tuple(negative), **negative)
 
 
+def mean_components(panels: Sequence[Panel]) -> Components:
+    """Components averaged over the aspects of a pilot.
+
+    Raises:
+        DataError: no ratings, or a design that cannot tell them.
+    """
+    if not panels:
+        raise DataError("there are no ratings of systems' texts to take variances from; plan without a pilot's name")
+    each = [variance_components(panel) for panel in panels]
+    values: dict[str, Any] = {name: sum(getattr(one, name) for one in each) / len(each) for name in PARTS}
+    clipped = tuple(name for name in PARTS if any(name in one.clipped for one in each))
+    return Components(**values, clipped=clipped)
+
+
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     """Half the mean squared difference of two ratings that share just what the name says; NaN where there is no such pair."""
@@ -255,6 +269,7 @@ def compare_plans(
     plan: StudyPlan,
     components: Components = ASSUMED,
     *,
+    differences: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
     seconds: float = SECONDS_A_TEXT,
 ) -> list[Forecast]:
     """Forecasts of all combinations of items and ratings an item, otherwise like `plan`: the planner's table.
@@ -262,7 +277,7 @@ def compare_plans(
     Combinations that need more annotators than the plan has are left out.
     """
     return [
-        forecast(replace(plan, items=count, ratings_per_item=k), components, seconds=seconds)
+        forecast(replace(plan, items=count, ratings_per_item=k), components, differences=differences, seconds=seconds)
         for count in items
         for k in ratings_per_item
         if k <= plan.annotators

@@ -274,10 +274,10 @@ def _usual(table: RatingTable) -> Mapping[str, tuple[float, int]]:
 def _drift(forms: _Forms, usual: Mapping[str, tuple[float, int]]) -> Iterator[Signal]:
     """Does severity change from the first to the last third of somebody's work, against what others gave the same texts?"""
     residuals = []
-    for output, kind, values in zip(forms.output.tolist(), forms.kind.tolist(), forms.values, strict=True):
+    for output, values in zip(forms.output.tolist(), forms.values, strict=True):
         given = values[~np.isnan(values)]
-        total, n = usual.get(output, (0.0, 0))
-        if kind == "system" and n > len(given) > 0:
+        total, n = usual.get(output, (0.0, 0))  # nothing for controls
+        if n > len(given) > 0:
             residuals.append(float(given.mean() - (total - given.sum()) / (n - len(given))))
     third = len(residuals) // 3
     if third < ENOUGH_FORMS:

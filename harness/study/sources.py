@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SeeTellError, StudyError
-from harness.examples import Example
+from decoders.base import ImageLike
+from harness.errors import SeeTellError, StudyError, UnreadableImage
+from harness.examples import Example, read_image
 from harness.registry import did_you_mean
 from harness.run import CONSTANT, data_digest, load_examples
 from harness.spec import RunSpec, Suite
@@ -104,7 +105,7 @@ def picture(example: Example, images: Path | None = None) -> Picture | None:
     Raises:
         StudyError: a file that is missing or no image.
     """
-    source: Path | bytes | None = example.image
+    source: ImageLike | None = example.image
     if source is None and images is not None:
         source = _named_after(example.id, images)
     if source is None:
@@ -112,7 +113,7 @@ def picture(example: Example, images: Path | None = None) -> Picture | None:
     from PIL import Image
 
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = read_image(source)
         with Image.open(io.BytesIO(content)) as opened:
             opened.load()
             mime = _SERVED.get(opened.format or "")
@@ -120,7 +121,7 @@ def picture(example: Example, images: Path | None = None) -> Picture | None:
                 buffer = io.BytesIO()
                 opened.convert("RGB").save(buffer, "PNG")
                 content, mime = buffer.getvalue(), "image/png"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, UnreadableImage) as error:
         raise StudyError(
             f"the image of example {example.id!r} cannot be read ({error}); mend it, or leave that example out"
         ) from error

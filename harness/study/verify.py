@@ -8,9 +8,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from harness.study import audit
+from harness.study.base import pairs
 from harness.study.forms import Note, payload_sha256
 from harness.study.identity import Origin
 from harness.study.schema import (
+    Annotator,
     Aspect,
     Audit,
     Block,
@@ -44,12 +46,16 @@ def verify(session: Session) -> Verified:
     """Check everything."""
     entries = session.scalars(select(Audit).order_by(Audit.seq)).all()
     problems = [*_database(session), *audit.broken_links(entries)]
-    sealed = {entry.object: entry.payload["sha256"] for entry in entries if entry.action in ("submit", "skip", "flag")}
+    sealed = {
+        entry.object: (entry.payload["sha256"], entry.payload.get("annotator", entry.actor))
+        for entry in entries
+        if entry.action in ("submit", "skip", "flag")
+    }
     found = _hashes(session)
-    for event, (kept, computed) in found.items():
+    for event, (kept, computed, who) in found.items():
         if kept != computed:
             problems.append(f"form {event} was changed: its content does not have its hash")
-        elif sealed.get(event) != kept:
+        elif sealed.get(event) != (kept, who):
             problems.append(f"form {event} is not the one that the audit chain speaks of")
     problems += [f"form {event} is in the audit chain and nowhere else" for event in sealed if event not in found]
     problems += _counts(session)
@@ -59,28 +65,31 @@ def verify(session: Session) -> Verified:
     return Verified(len(entries), len(found), tuple(told))
 
 
-def _hashes(session: Session) -> dict[str, tuple[str, str]]:
-    """Of every form and note: the hash that is kept and the one that its content has."""
+def _hashes(session: Session) -> dict[str, tuple[str, str, str]]:
+    """Of every form and note: the hash that is kept, the one that its content has, and whose it is."""
     aspects = list(session.scalars(select(Aspect.code).order_by(Aspect.position)))
     values: dict[str, dict[str, int]] = {}
     for event, code, value in session.execute(
         select(Rating.event_id, Aspect.code, Rating.value).join(Aspect, Aspect.id == Rating.aspect_id)
     ):
         values.setdefault(event, {})[code] = value
-    found: dict[str, tuple[str, str]] = {}
+    people = pairs(session.execute(select(Annotator.id, Annotator.public_id)))
+    found: dict[str, tuple[str, str, str]] = {}
     for form, slot in session.execute(select(Submission, Slot.public_id).join(Slot, Slot.id == Submission.slot_id)):
         given = values.get(form.event_id, {})
         ordered = {code: given[code] for code in aspects if code in given}
-        found[form.event_id] = form.payload_sha256, payload_sha256(
+        computed = payload_sha256(
             form.event_id, slot, form.client_revision, ordered, (form.shown_at, form.first_at, form.sent_at),
             (form.active_ms, form.hidden_ms, form.changes), (form.input, form.client),
         )  # fmt: skip
+        found[form.event_id] = form.payload_sha256, computed, people[form.annotator_id]
     for note, slot in session.execute(select(SkipFlag, Slot.public_id).join(Slot, Slot.id == SkipFlag.slot_id)):
         read = Note(note.event_id, slot, note.reason, note.note)
         hashes = {read.sha256(kind) for kind in ("skip", "flag")}  # a skip of what is rated is kept as a flag
         found[note.event_id] = (
             note.payload_sha256,
             note.payload_sha256 if note.payload_sha256 in hashes else read.sha256(note.kind),
+            people[note.annotator_id],
         )
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from decoders import clipre
+from decoders import nearest as nearest_rows
 from decoders.base import Limits, Models, Prompt
 from decoders.clipre import CaptionIndex, ClipRe
 from decoders.constant import Constant
@@ -76,7 +76,7 @@ def test_blocks_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
     assert rows[0] == min(copies.min(), nearest[0])
     np.save(tmp_path / "features.npy", features)
     index = CaptionIndex(captions, np.load(tmp_path / "features.npy", mmap_mode="r"))
-    monkeypatch.setattr(clipre, "_BLOCK", rows_a_block * 16 * 4)
+    monkeypatch.setattr(nearest_rows, "_BLOCK", rows_a_block * 16 * 4)
     for size in (1, 7, 30):
         for start in range(0, 30, size):
             found = index.nearest(queries[start : start + size])

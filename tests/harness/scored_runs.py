@@ -94,6 +94,7 @@ def make_run(
     suite_name: str = "made",
     config: Mapping[str, object] | None = None,
     data: str = "",
+    data_digest: str = "",
     metrics: Iterable[str] = ("quality",),
 ) -> RunFolder:
     """Store a complete, scored run: `texts` by example id, several for several draws."""
@@ -104,7 +105,7 @@ def make_run(
     answers = [(key, (each,) if isinstance(each, str | Failure) else tuple(each)) for key, each in texts.items()]
     spec = RunSpec(
         suite=suite_name, label=label, task="story", decoder="echo", decoder_version=1, config=dict(config or {"word": label}),
-        language_model=None, image_text=None, data_digest=hashlib.sha256(data.encode()).hexdigest(), captions_digest=None,
+        language_model=None, image_text=None, data_digest=data_digest or _hash(data), captions_digest=None,
         prompt="{prompt}", max_new_tokens=8, max_length=None, seed=0, draws=max(len(each) for _, each in answers),
         dtype="float32",
     )  # fmt: skip
@@ -121,6 +122,10 @@ def make_run(
     folder.finish([record.key for record in records])
     score(folder, suite)
     return folder
+
+
+def _hash(data: str) -> str:
+    return hashlib.sha256(data.encode()).hexdigest()
 
 
 def score(folder: RunFolder, suite: Suite) -> None:

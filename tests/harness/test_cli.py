@@ -37,7 +37,21 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
-VERBS = ("run", "score", "compare", "gate", "leaderboard", "list", "doctor", "train", "bench", "prefetch")
+VERBS = (
+    "run",
+    "sweep",
+    "score",
+    "compare",
+    "gate",
+    "leaderboard",
+    "list",
+    "doctor",
+    "train",
+    "bench",
+    "prefetch",
+    "data",
+    "index",
+)
 
 
 @pytest.mark.parametrize(

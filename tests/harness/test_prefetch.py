@@ -18,8 +18,10 @@ import pytest
 
 from harness import prefetch
 from harness.errors import DataError
+from harness.fetch import download
+from harness.fetch.download import Progress
 from harness.metrics.java import CORENLP_JARS
-from harness.prefetch import ARCHIVE, Progress, fetch_spice
+from harness.prefetch import ARCHIVE, fetch_spice
 from tests.harness.test_cli import seetell
 
 
@@ -91,7 +93,7 @@ def mirror() -> Iterator[Mirror]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SEETELL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(prefetch.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     return tmp_path / "cache" / "spice"
 
 
@@ -192,7 +194,7 @@ def test_without_the_address_or_the_room_it_says_so(
     with pytest.raises(DataError, match="404"):
         fetch(mirror)
     mirror.offer(archive())
-    monkeypatch.setattr(prefetch.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(DataError, match="make room"):
         fetch(mirror)
     assert not (cache / f"{ARCHIVE}.part").exists()

@@ -18,7 +18,7 @@ from pydantic import Field
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.toybox.captions import references
 from harness.datasets.toybox.draw import png
-from harness.datasets.toybox.stories import story, title
+from harness.datasets.toybox.stories import About, story, title
 from harness.datasets.toybox.world import Scene, Style, scenes
 from harness.examples import Example
 
@@ -45,6 +45,8 @@ class ToyboxOptions(DatasetOptions):
     """How many scenes; the first n are the same however many are asked for. None: 256 to decode, 1400 for an index."""
     compositions: Literal["all", "seen", "novel"] = "all"
     """Only scenes whose colours of things language models have seen, or only scenes with one they have not."""
+    titles: About = "place"
+    """What a story's title tells; the embedded language model was trained on places."""
 
 
 class Toybox(Dataset):
@@ -66,7 +68,7 @@ class Toybox(Dataset):
             found.append(
                 Example(
                     id=f"{number:04d}-{name}" if repeats else name,
-                    prompt=title(scene) if options.domain == "stories" else "",
+                    prompt=title(scene, about=options.titles) if options.domain == "stories" else "",
                     image=png(scene, IMAGE_SIZE),
                     references=texts(scene, options.domain),
                     meta={"scene": scene.to_json()},
@@ -77,6 +79,20 @@ class Toybox(Dataset):
     def captions(self) -> list[str]:
         """Every caption or story in order, without drawing anything."""
         return [text for scene in self._scenes() for text in texts(scene, self.options.domain)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every caption, or title and story, in order, without drawing anything."""
+        titled = self.options.domain == "stories"
+        return [
+            (title(scene) if titled else "", text)
+            for scene in self._scenes()
+            for text in texts(scene, self.options.domain)
+        ]
+
+    def part(self, name: str) -> ToyboxOptions:
+        """Language models learn from `lm`, and are chosen by all of `dev`."""
+        split: Literal["lm", "dev"] = "lm" if name == "train" else "dev"
+        return ToyboxOptions(domain=self.options.domain, split=split)
 
     def _scenes(self) -> Iterator[Scene]:
         options = self.options

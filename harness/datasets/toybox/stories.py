@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from typing import Literal
 
 from harness.datasets.toybox.captions import PLAIN_RELATIONS, PLURALS, phrase
 from harness.datasets.toybox.world import Scene
@@ -16,6 +17,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "room": ("At Home", "A Rainy Day Inside"),
     "night": ("After Dark", "A Quiet Night"),
 }
+About = Literal["place", "thing"]
+"""What a title tells: where it is, or which thing is to be seen (which is what an image can be found by)."""
 NAMES = ("Tom", "Anna", "Ben", "Lucy", "Max", "Ella")
 OPENINGS: Mapping[str, str] = {
     "beach": "{name} went to the beach.",
@@ -32,8 +35,11 @@ FEELINGS = ("{name} liked the {things} very much.", "{name} wanted to take the {
 ENDINGS = ("It was a very good day.", "Then {name} went to bed happy.", "{name} told everyone about it.")
 
 
-def title(scene: Scene, seed: int = 0) -> str:
-    """A title; it tells the place and nothing of the things."""
+def title(scene: Scene, seed: int = 0, about: About = "place") -> str:
+    """A title; it tells the place and nothing of the things, or the first thing and nothing of the place."""
+    if about == "thing":
+        kind = scene.first.kind
+        return f"The {scene.first.colour} {PLURALS.get(kind, kind + 's') if scene.count > 1 else kind}".title()
     return random.Random(f"title {scene.key} {seed}").choice(TITLES[scene.place])
 
 

@@ -155,5 +155,20 @@ def hostile_board() -> Board:
     )
     published = PublishedTable(evil, evil, evil, columns, said, sources, HOSTILE)
     return Board(
-        evil, "caption", columns, rows, examples, "", evil, models, 99, evil, evil, evil, evil, grouping, (published,)
+        evil,
+        "caption",
+        columns,
+        rows,
+        examples,
+        "",
+        evil,
+        models,
+        99,
+        evil,
+        evil,
+        evil,
+        evil,
+        grouping,
+        (published,),
+        (evil,),
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from harness.errors import DataError
@@ -75,6 +76,15 @@ def test_letters_say_what_the_permutation_test_says() -> None:
         assert set(one).isdisjoint(other) == each.found
     assert found.summary("system 2", "fluency").letters == "a"
     assert found.summary("system 0", "fluency").letters == found.summary("system 1", "fluency").letters == "b"
+
+
+def test_what_could_have_been_found_is_after_the_correction() -> None:
+    ratings = simulated(effects=(0.0, 0.3, 0.6))
+    panel = panels(ratings)["fluency"]
+    first = analyse(ratings, draws=FAST).differences[0]
+    error = (panel.item_means[1] - panel.item_means[0]).std(ddof=1) / np.sqrt(40)
+    threshold = norm.ppf(1 - 0.05 / 6 / 2)  # three pairs, two aspects
+    assert first.detectable == pytest.approx((threshold + norm.ppf(0.8)) * error)
 
 
 def test_what_could_have_been_found_shrinks_with_the_items() -> None:
@@ -174,6 +184,6 @@ def test_the_effect_of_an_exclusion_is_shown() -> None:
     assert (found.ratings, found.annotators) == (60, 1)
     assert [each.moved for each in found.shifts] == [True, True]
     assert found.verdicts == (("fluency", "system 0", "system 1", True, False),)
-    assert "2 of 2 ranks and 1 verdicts" in found.sentence
+    assert "2 of 2 ranks differ, and 1 of the verdicts" in found.sentence
     none = effect(analyse(honest, draws=FAST), analyse(honest, draws=FAST))
     assert none.sentence == "No ratings are excluded."

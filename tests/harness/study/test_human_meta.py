@@ -137,6 +137,10 @@ def test_metrics_come_from_the_runs_of_a_study(tmp_path: Path, monkeypatch: pyte
     scores, _ = metric_scores(loaded, ["e0", "nowhere"])
     assert scores[0].segments[:, 0].tolist() == [0.1, 0.4]
     assert np.isnan(scores[0].segments[:, 1]).all()
+    several = make_run(results, "draws", {"e0": ["0.2 a", "0.4 a"], "e1": ["0.5 a", "0.7 a"]})
+    [drawn, *_], _ = metric_scores({"draws": ScoredRun.load(several)}, ["e0", "e1"])
+    assert drawn.segments == pytest.approx(np.array([[0.3, 0.6]]))
+    assert (drawn.rows[..., -1] == 1.0).all()  # an item weighs the same however often it was drawn
     nothing, why_not = metrics_against_people(table(rows), {**runs, "low": ""}, results)
     assert (nothing, "'low' has no run" in why_not) == ((), True)
     nothing, why_not = metrics_against_people(table(rows), {**runs, "low": "made/gone-00000000"}, results)

@@ -117,6 +117,18 @@ def test_forecasts_answer_to_their_definition() -> None:
     assert list(found.power.values()) == sorted(found.power.values())
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_the_error_of_a_plan_is_what_the_tests_see(together: bool) -> None:
+    """The spread of item differences in simulated studies, tastes of people included."""
+    plan = StudyPlan(60, 2, 12, 2, together=together)
+    parts = replace(PARTS_KNOWN, system_annotator=0.6, item_annotator=0.5, annotator=0.0)
+    seen = []
+    for seed in range(150):
+        means = simulate_panel(plan, parts, [0, 0], seed, rounded=False).item_means
+        seen.append(float((means[1] - means[0]).var(ddof=1)) / plan.items)
+    assert np.mean(seen) == pytest.approx(forecast(plan, parts).error ** 2, rel=0.05)
+
+
 def test_plans_side_by_side() -> None:
     table = compare_plans([100, 200], [2, 4, 9], StudyPlan(50, 2, 8, 4))
     assert [(each.plan.items, each.plan.ratings_per_item) for each in table] == [(100, 2), (100, 4), (200, 2), (200, 4)]

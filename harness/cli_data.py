@@ -1,0 +1,34 @@
+"""The verbs of `seetell data`: signatures and help only."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.")
+
+
+@app.command
+def check(
+    suite: str,
+    /,
+    *,
+    deep: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of text.")
+    ] = False,
+) -> int:
+    """Say what of a suite's data and models is there, what is missing, and the exact steps to get it. Downloads nothing.
+
+    Also checked: the number of examples against what the suite expects, ids that repeat, images that are missing, and what the
+    data shares with the captions that retrieval chooses from. Exit code 0: complete. 1: something has to be put right.
+
+    Args:
+        suite: A packaged suite (`seetell list`) or the path of a TOML file.
+        deep: Open every image: names those that are broken, and finds equal ones under different names. Takes minutes for
+            thousands of images.
+    """
+    from harness.commands import data
+
+    return data.check(suite, deep, as_json)

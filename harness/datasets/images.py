@@ -1,0 +1,366 @@
+"""Images wherever they lie: in a folder, a zip, a tar or a parquet file, read one by one and never unpacked.
+
+`Images` maps the names that annotations use to something a prompt can carry: a path, or a small reference into an archive
+that is read when the image is needed. A reference is a value: it can be compared, hashed and sent to another process.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from decoders.base import ImageLike
+from harness.datasets.places import all_paths, find_paths, safe_name
+from harness.errors import DataError, UnreadableImage
+
+MAX_BYTES = 1 << 29
+"""A packed image that claims to be larger is not read: a small zip can claim any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A file that holds images, as it was when they were looked up."""
+
+    path: Path
+    size: int
+    changed: int
+    """Nanoseconds; a container that was written anew leads to other images, so nothing that is remembered is reused."""
+
+    @classmethod
+    def of(cls, path: Path) -> Container:
+        """The file at a path as it is now."""
+        stat = path.stat()
+        return cls(path.absolute(), stat.st_size, stat.st_mtime_ns)
+
+    def check(self, image: object) -> None:
+        """Refuse to read at an offset of a file that was written anew; tars are padded, so length alone does not tell.
+
+        Raises:
+            UnreadableImage: it is gone or was replaced.
+        """
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise UnreadableImage(f"{image} cannot be read ({error.strerror}); put the file back") from error
+        if (stat.st_size, stat.st_mtime_ns) != (self.size, self.changed):
+            raise UnreadableImage(f"{image} cannot be read: the file has changed since it was looked at; run again")
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentImage:
+    """An image that annotations name and nothing holds."""
+
+    member: str
+    where: str
+    nowhere: bool = False
+    """Whether nothing at all of what `images` names is there."""
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return PurePosixPath(self.member).name
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.where}"
+
+    def read(self) -> bytes:
+        """Always fails, naming the image."""
+        raise UnreadableImage(f"{self} cannot be read (there is no such file); expected an image of that name")
+
+
+@dataclass(frozen=True, slots=True)
+class ZipImage:
+    """A member of a zip file."""
+
+    container: Container
+    member: str
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return PurePosixPath(self.member).name
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.container.path}"
+
+    def read(self) -> bytes:
+        """Unpack this one member into memory; its checksum is tested."""
+        self.container.check(self)
+        try:
+            archive = _zip(self.container, os.getpid())
+            _check_bytes(archive.getinfo(self.member).file_size, self)
+            return archive.read(self.member)
+        except _ZIP_ERRORS as error:
+            raise _damaged(self, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class TarImage:
+    """A member of a tar file that is not compressed: a stretch of it."""
+
+    container: Container
+    member: str
+    offset: int
+    length: int
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return PurePosixPath(self.member).name
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.container.path}"
+
+    def read(self) -> bytes:
+        """The bytes of that stretch."""
+        self.container.check(self)
+        _check_bytes(self.length, self)
+        try:
+            with self.container.path.open("rb") as file:
+                file.seek(self.offset)
+                content = file.read(self.length)
+        except OSError as error:
+            raise _damaged(self, error) from error
+        if len(content) < self.length:
+            raise UnreadableImage(f"{self} cannot be read: the file ends in the middle of it; fetch it again")
+        return content
+
+
+_ZIP_ERRORS = (
+    OSError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+)
+"""What zipfile raises for members that are damaged, encrypted or packed in a way it does not know."""
+
+
+@lru_cache(maxsize=16)
+def _zip(container: Container, process: int) -> zipfile.ZipFile:
+    """The open archive; a process that was forked gets its own, or two would move one file's position."""
+    return zipfile.ZipFile(container.path)
+
+
+def _check_bytes(size: int, image: object) -> None:
+    if size > MAX_BYTES:
+        raise UnreadableImage(f"{image} cannot be read: it claims {size:,} bytes, and {MAX_BYTES:,} are the most")
+
+
+def _damaged(image: object, error: BaseException) -> UnreadableImage:
+    return UnreadableImage(f"{image} cannot be read ({str(error) or type(error).__name__}); fetch the archive again")
+
+
+class Source(Protocol):
+    """One place that holds images."""
+
+    path: Path
+
+    def find(self, place: str) -> ImageLike | None:
+        """The image at that place (a relative path with forward slashes); None if it is not here."""
+        ...
+
+
+@dataclass(slots=True)
+class FolderSource:
+    """A folder of image files."""
+
+    path: Path
+    _root: Path = field(init=False)
+    _checked: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._root = self.path.resolve()
+
+    def find(self, place: str) -> Path | None:
+        """The file, if its links stay in the folder."""
+        path = self.path / place
+        if not os.path.lexists(path):
+            return None
+        self._check_inside(path)
+        return path
+
+    def _check_inside(self, path: Path) -> None:
+        """Links are welcome as long as they stay in the folder; each subfolder is looked at once."""
+        if path.parent not in self._checked:
+            self._refuse_outside(path.parent, path)
+            self._checked.add(path.parent)
+        if path.is_symlink():
+            self._refuse_outside(path, path)
+
+    def _refuse_outside(self, place: Path, image: Path) -> None:
+        target = place.resolve()
+        if not target.is_relative_to(self._root):
+            raise DataError(
+                f"{image} is a link that leads out of {self.path}, to {target}; expected images inside the folder. Copy the file "
+                "there, or name the folder that holds it under `images`"
+            )
+
+
+@dataclass(slots=True)
+class PackedSource:
+    """An archive or table whose images were listed once."""
+
+    path: Path
+    members: dict[str, ImageLike]
+    _by_name: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for member in self.members:
+            self._by_name.setdefault(PurePosixPath(member).name, []).append(member)
+
+    def find(self, place: str) -> ImageLike | None:
+        """By the full name, else by its end: archives are often packed from a folder further up.
+
+        Raises:
+            DataError: two members fit equally well.
+        """
+        if place in self.members:
+            return self.members[place]
+        same = self._by_name.get(PurePosixPath(place).name, [])
+        fitting = [member for member in same if member.endswith(f"/{place}")]
+        if len(fitting) > 1:
+            raise DataError(
+                f"{self.path} holds {fitting[0]} and {fitting[1]}, and {place!r} may be either; expected one image of that name. "
+                "Name its folder too, or remove one"
+            )
+        return self.members[fitting[0]] if fitting else None
+
+
+class Images:
+    """The images of a data set.
+
+    Args:
+        folder: what relative paths start from.
+        where: folders, zips, tars and parquet files; a name may hold `{00..09}` or `*`.
+
+    What is not there at all holds no image: texts can be read without, and who needs an image is told when it is read.
+
+    Raises:
+        DataError: one of them is damaged or of another kind, or a pattern of which only a part is there.
+    """
+
+    def __init__(self, folder: Path, where: Path | str | tuple[Path | str, ...]) -> None:
+        self.sources: list[Source] = []
+        self._names: list[str] = []
+        for pattern in where if isinstance(where, tuple) else (where,):
+            self._names.append(str(folder / pattern))
+            if find_paths(folder, pattern)[0]:
+                self.sources += [open_source(path) for path in all_paths(folder, pattern, "images")]
+
+    def find(self, name: str, inside: str = "", *, owner: object = "the annotation file") -> ImageLike:
+        """The image that annotations call `name`; one that is nowhere fails when it is read, and is named then.
+
+        Args:
+            name: a file name, or a path with forward slashes.
+            inside: the folder that annotations name beside it (`val2014`), if any.
+            owner: who names it, for messages.
+
+        Raises:
+            DataError: a name or a link that leads out of its place, or a name that may be either of two images.
+        """
+        name, inside = safe_name(name, owner), safe_name(inside, owner) if inside else ""
+        full = f"{inside}/{name}" if inside else name
+        # The flat name comes last, after every source was asked for the full one: train/1.jpg is not val/1.jpg.
+        for place in dict.fromkeys((full, name, PurePosixPath(name).name)):
+            for source in self.sources:
+                if (found := source.find(place)) is not None:
+                    return found
+        if len(self.sources) == len(self._names) == 1 and isinstance(self.sources[0], FolderSource):
+            return self.sources[0].path / full
+        return AbsentImage(full, " or ".join(self._names), nowhere=not self.sources)
+
+
+def open_source(path: Path) -> Source:
+    """List what a folder, zip, tar or parquet file holds; nothing is unpacked.
+
+    Raises:
+        DataError: damaged, compressed as a whole, or of no kind that can be read in part.
+    """
+    if path.is_dir():
+        return FolderSource(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); expected a folder or an archive of images"
+        ) from error
+    if start.startswith(b"PAR1"):
+        from harness.datasets.tables import parquet_images
+
+        return PackedSource(path, parquet_images(path))
+    if start.startswith(b"PK"):
+        return PackedSource(path, _zip_images(path))
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")):
+        raise DataError(
+            f"{path} is compressed as a whole, so an image in its middle can only be had by unpacking all before it; "
+            f"decompress it (gunzip, bunzip2, unxz) and name the .tar that comes out"
+        )
+    return PackedSource(path, {each.member: each for each in tar_images(path)})
+
+
+def _zip_images(path: Path) -> dict[str, ImageLike]:
+    container = Container.of(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise DataError(f"{path} is no zip file that can be read ({error}); fetch it again") from error
+    found: dict[str, ImageLike] = {}
+    for entry in entries:
+        name = safe_name(entry.filename.rstrip("/"), path)
+        if entry.is_dir() or _is_litter(name):
+            continue
+        if entry.flag_bits & 1:
+            raise DataError(f"{path} is encrypted ({entry.filename}); expected a zip without a password: pack it anew")
+        _add(found, name, ZipImage(container, entry.filename), path)
+    return found
+
+
+def tar_images(path: Path) -> Iterable[TarImage]:
+    """Every plain file in a tar, in its order; links and devices are passed over.
+
+    Raises:
+        DataError: not a tar, torn, or with a member that leads out of it.
+    """
+    container = Container.of(path)
+    seen: dict[str, ImageLike] = {}
+    found = []
+    try:
+        with tarfile.open(path, "r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # or it would keep every header it has met
+                name = safe_name(member.name.rstrip("/") or ".", path)
+                if not member.isreg() or member.issparse() or _is_litter(name):
+                    continue
+                image = TarImage(container, name, member.offset_data, member.size)
+                _add(seen, name, image, path)
+                found.append(image)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(
+            f"{path} is no tar file that can be read to its end ({error}); expected a folder, a zip, a tar or a parquet file. "
+            "Fetch it again"
+        ) from error
+    return found
+
+
+def _add(found: dict[str, ImageLike], name: str, image: ImageLike, path: Path) -> None:
+    if name in found:
+        raise DataError(f"{path} holds {name} twice; expected each name once. Pack it anew")
+    found[name] = image
+
+
+def _is_litter(name: str) -> bool:
+    """What macOS adds to archives: no images, though they are called so."""
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("._")

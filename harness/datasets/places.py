@@ -1,0 +1,104 @@
+"""Where files lie: patterns of names, and names that must not lead out of their folder or archive."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from harness.errors import DataError
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+LARGEST_RANGE = 100_000
+"""Names that one pair of braces may stand for."""
+
+
+def safe_name(name: str, owner: object) -> str:
+    """A name that stays inside its owner, with forward slashes and without `./`.
+
+    Args:
+        name: as it stands in an archive or an annotation file; nobody vouches for it.
+        owner: what it is a name in, for messages.
+
+    Raises:
+        DataError: an absolute path, a drive, or a way up.
+    """
+    windows = PureWindowsPath(name)
+    if not name or "\0" in name or windows.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+        raise DataError(
+            f"{owner} names the image {name!r}, which leads out of its folder; expected a relative name without '..'. Do not "
+            "trust this file, or mend the name"
+        )
+    return str(PurePosixPath(windows.as_posix()))
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """`shard-{000..002}.tar` is three names, `{train,val}.zip` two; zeros in front are kept.
+
+    Raises:
+        DataError: a range that goes backwards or is too long.
+    """
+    pieces: list[list[str]] = []
+    end = 0
+    for match in _BRACES.finditer(pattern):
+        inside = match.group(1)
+        found = _RANGE.fullmatch(inside)
+        if not found and "," not in inside:
+            continue  # a name that has braces in it
+        pieces += [
+            [pattern[end : match.start()]],
+            _numbers(found.group(1), found.group(2), pattern) if found else inside.split(","),
+        ]
+        end = match.end()
+    pieces.append([pattern[end:]])
+    return ["".join(parts) for parts in itertools.product(*pieces)]
+
+
+def _numbers(first: str, last: str, pattern: str) -> list[str]:
+    start, stop = int(first), int(last)
+    if not 0 <= stop - start < LARGEST_RANGE:
+        raise DataError(
+            f"the pattern {pattern!r} counts from {first} to {last}; expected a range that goes up, of at most {LARGEST_RANGE:,}"
+        )
+    return [str(number).zfill(len(first)) for number in range(start, stop + 1)]
+
+
+def find_paths(folder: Path, pattern: Path | str) -> tuple[list[Path], list[Path]]:
+    """What a pattern of names stands for: braces as in a shell, then `*`, `?` and `[...]`.
+
+    Returns:
+        The paths that are there, in order, and those that are not; a `*` that matches nothing counts as not there.
+    """
+    there: list[Path] = []
+    missing: list[Path] = []
+    for name in expand_braces(str(pattern)):
+        path = folder / name
+        if path.exists():
+            there.append(path)
+            continue
+        matches = sorted(path.parent.glob(path.name)) if any(sign in path.name for sign in "*?[") else []
+        there += matches
+        missing += [] if matches else [path]
+    return there, missing
+
+
+def all_paths(folder: Path, patterns: Path | str | tuple[Path | str, ...], what: str) -> list[Path]:
+    """What patterns stand for, all of which must be there.
+
+    Raises:
+        DataError: the first one that is not, and how many more.
+    """
+    found: list[Path] = []
+    lost: list[Path] = []
+    for pattern in patterns if isinstance(patterns, tuple) else (patterns,):
+        there, missing = find_paths(folder, pattern)
+        found += there
+        lost += missing
+    if lost:
+        more = f" and {len(lost) - 1} more of {len(found) + len(lost)}" if len(lost) > 1 else ""
+        raise DataError(
+            f"{what}: there is no {lost[0]}{more}; put it there or change the path in the suite. `seetell data check SUITE` says "
+            "how to get the data"
+        )
+    return found

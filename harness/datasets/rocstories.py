@@ -1,0 +1,91 @@
+"""ROCStories: five-sentence stories with titles (Mostafazadeh et al. 2016), in the three shapes that are around.
+
+* MAGIC's test file: `title<TAB>story` a line.
+* The corpus as its authors send it: CSV with storyid, storytitle, sentence1 to sentence5.
+* SimCTG's training files: `title <|endoftext|> story` a line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from harness.datasets.base import Dataset, DatasetOptions
+from harness.datasets.reading import read_text
+from harness.errors import DataError
+from harness.examples import Example
+
+SENTENCES = tuple(f"sentence{number}" for number in range(1, 6))
+END = "<|endoftext|>"
+SHAPES = f"title, tab, story; or title {END} story; or CSV with storyid, storytitle and sentence1 to sentence5"
+
+
+class RocStoriesOptions(DatasetOptions):
+    """`[data]` keys of the rocstories format."""
+
+    file: Path
+    """The file, relative to the suite's folder."""
+
+
+class RocStories(Dataset):
+    """Stories with titles: MAGIC's tab-separated file, the ROCStories CSV, or SimCTG's training files."""
+
+    Options = RocStoriesOptions
+    options: RocStoriesOptions
+
+    def examples(self) -> list[Example]:
+        """The stories in order. The position is the id, from 000000: titles repeat (38 of MAGIC's 1,500 do)."""
+        path = self.folder / self.options.file
+        content = read_text(path, SHAPES).lstrip("\n")
+        first = content.partition("\n")[0]
+        stories = _from_csv(content, path) if _is_header(first) else _from_lines(content, path)
+        if not stories:
+            raise DataError(f"{path} has no story; expected {SHAPES}")
+        return [
+            Example(f"{index:06d}", prompt=title, references=(story,)) for index, (title, story) in enumerate(stories)
+        ]
+
+
+def _is_header(line: str) -> bool:
+    """Whether a file is CSV: stories have tabs or end tokens between their parts, never both commas and neither."""
+    return "," in line and "\t" not in line and END not in line
+
+
+def _from_lines(content: str, path: Path) -> list[tuple[str, str]]:
+    found = []
+    # Not splitlines(): stories may hold U+2028 and friends.
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        parts = [part.strip() for part in line.split(END if END in line else "\t")]
+        parts = parts[:-1] if len(parts) == 3 and not parts[2] else parts  # an end token behind the story
+        if len(parts) != 2 or not all(parts):
+            raise DataError(f"line {number} of {path} is {line[:60]!r}; expected {SHAPES}")
+        found.append((parts[0], parts[1]))
+    return found
+
+
+def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
+    reader = csv.DictReader(io.StringIO(content, newline=""))
+    found = []
+    try:
+        columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+        lacking = [name for name in ("storytitle", *SENTENCES) if name not in columns]
+        if lacking:
+            raise DataError(
+                f"{path} has the columns {', '.join(columns)} and lacks {', '.join(lacking)}; expected the ROCStories CSV, or "
+                f"{SHAPES}"
+            )
+        for row in reader:
+            title = (row[columns["storytitle"]] or "").strip()
+            sentences = [(row[columns[name]] or "").strip() for name in SENTENCES]
+            if not title or not all(sentences):
+                raise DataError(
+                    f"line {reader.line_num} of {path} ({title[:60]!r}) lacks a title or one of its five sentences; expected "
+                    "none empty. Fetch the file again"
+                )
+            found.append((title, " ".join(sentences)))
+    except csv.Error as error:
+        raise DataError(f"line {reader.line_num} of {path} is no CSV ({error}); expected {SHAPES}") from error
+    return found

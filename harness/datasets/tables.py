@@ -1,0 +1,152 @@
+"""Images inside the columns of parquet and Arrow files, as the Hugging Face libraries write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from decoders.base import ImageLike
+from harness.datasets.images import Container
+from harness.datasets.places import safe_name
+from harness.errors import DataError, UnreadableImage
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "bytes", "image_bytes")
+NAME_COLUMNS = ("filename", "file_name", "image_name", "name", "path", "key", "__key__", "image_id", "cocoid", "id")
+"""Where a name that annotations use may stand, the likeliest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetImage:
+    """A cell of a parquet file."""
+
+    container: Container
+    name: str
+    column: str
+    group: int
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.container.path}"
+
+    def read(self) -> bytes:
+        """The cell's bytes. Its row group is kept for the next image, which is most often its neighbour."""
+        self.container.check(self)
+        try:
+            cell = _row_group(self.container, self.column, self.group)[self.row].as_py()
+        except (OSError, pa.ArrowException, IndexError) as error:
+            raise UnreadableImage(f"{self} cannot be read ({error}); fetch the file again") from error
+        return _bytes_of(cell, self)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowImage:
+    """A cell of an Arrow stream, as the `datasets` library keeps them in its cache."""
+
+    container: Container
+    name: str
+    column: str
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.container.path}"
+
+    def read(self) -> bytes:
+        """The cell's bytes, off a memory-mapped file."""
+        self.container.check(self)
+        try:
+            cell = arrow_table(self.container)[self.column][self.row].as_py()
+        except (OSError, pa.ArrowException, IndexError, KeyError) as error:
+            raise UnreadableImage(f"{self} cannot be read ({error}); fetch the data set again") from error
+        return _bytes_of(cell, self)
+
+
+def _bytes_of(cell: Any, image: object) -> bytes:
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(content, bytes):
+        raise UnreadableImage(f"{image} cannot be read: its cell holds no bytes; expected an image file in it")
+    return content
+
+
+@lru_cache(maxsize=2)
+def _row_group(container: Container, column: str, group: int) -> Any:
+    with pq.ParquetFile(container.path) as file:
+        return file.read_row_group(group, columns=[column])[column]
+
+
+@lru_cache(maxsize=64)
+def arrow_table(container: Container) -> Any:
+    """A memory-mapped Arrow stream (or file) as a table; nothing of it is copied."""
+    source = pa.memory_map(str(container.path))
+    try:
+        return pa.ipc.open_stream(source).read_all()
+    except pa.ArrowInvalid:
+        source.seek(0)
+        return pa.ipc.open_file(source).read_all()
+
+
+def parquet_images(path: Path) -> dict[str, ImageLike]:
+    """The images of a parquet file by every name that it gives them.
+
+    Raises:
+        DataError: damaged, or without a column of images or of names.
+    """
+    container = Container.of(path)
+    try:
+        with pq.ParquetFile(path) as file:
+            column = _image_column(file.schema_arrow, path)
+            groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            names = _names(file, column)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is no parquet file that can be read ({error}); fetch it again") from error
+    places = [(group, row) for group, rows in enumerate(groups) for row in range(rows)]
+    found: dict[str, ImageLike] = {}
+    for values in names:
+        for value, (group, row) in zip(values, places, strict=True):
+            name = safe_name(value, path)
+            found.setdefault(name, ParquetImage(container, PurePosixPath(name).name, column, group, row))
+    if not found:
+        raise DataError(
+            f"{path} gives its images no names that differ; expected one of the columns {', '.join(NAME_COLUMNS)}, or `path` "
+            f"beside `bytes` in {column!r}"
+        )
+    return found
+
+
+def _image_column(schema: Any, path: Path) -> str:
+    """A struct with `bytes` (the hub's way), else a binary column that is called like an image."""
+    for item in schema:
+        if pa.types.is_struct(item.type) and any(part.name == "bytes" for part in item.type):
+            return str(item.name)
+    for name in IMAGE_COLUMNS:
+        if name in schema.names and _is_binary(schema.field(name).type):
+            return name
+    raise DataError(
+        f"{path} has the columns {', '.join(schema.names)}; expected one with image files: a struct with `bytes`, or binary and "
+        f"called {', '.join(IMAGE_COLUMNS)}"
+    )
+
+
+def _is_binary(kind: Any) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _names(file: Any, image: str) -> list[list[str]]:
+    """The columns whose values name every row, and each another."""
+    schema = file.schema_arrow
+    columns = [name for name in NAME_COLUMNS if name in schema.names and name != image]
+    kind = schema.field(image).type
+    if pa.types.is_struct(kind) and any(part.name == "path" for part in kind):
+        columns.insert(0, f"{image}.path")
+    found = []
+    for column in columns:
+        values = file.read(columns=[column])[column.partition(".")[0]].to_pylist()
+        if "." in column:
+            values = [value and value.get("path") for value in values]
+        if all(isinstance(value, str | int) and value != "" for value in values) and len(set(values)) == len(values):
+            found.append([str(value) for value in values])
+    return found

@@ -1,0 +1,109 @@
+"""WebDataset shards: tar files in which `KEY.jpg` lies beside `KEY.txt` or `KEY.json`.
+
+A key ends at the first dot of the file name, as the webdataset library has it. Shards are listed once; images are then read
+by their offset and texts are small, so nothing is unpacked and no image is held in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.datasets.base import Dataset, DatasetOptions
+from harness.datasets.images import TarImage, tar_images
+from harness.datasets.places import all_paths
+from harness.datasets.reading import texts
+from harness.errors import DataError, UnreadableImage
+from harness.examples import Example
+
+IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm")
+CAPTION_KEYS = ("captions", "references", "sentences", "caption", "text", "txt")
+
+
+class WebDatasetOptions(DatasetOptions):
+    """`[data]` keys of the webdataset format."""
+
+    shards: Path | tuple[Path, ...]
+    """Tar files relative to the suite's folder, such as `shard-{000..009}.tar` or `test/*.tar`."""
+    captions: str = ""
+    """The key of KEY.json that holds the caption or the list of captions; found by itself where it is called as usual."""
+
+
+class WebDataset(Dataset):
+    """WebDataset shards: tar files with KEY.jpg beside KEY.txt or KEY.json, read without unpacking."""
+
+    Options = WebDatasetOptions
+    options: WebDatasetOptions
+
+    def examples(self) -> list[Example]:
+        """The samples of all shards in order; the key is the id."""
+        found: dict[str, tuple[Path, Example]] = {}
+        for shard in all_paths(self.folder, self.options.shards, "shards"):
+            for key, parts in _samples(shard).items():
+                if key in found:
+                    raise DataError(
+                        f"the key {key!r} is in {found[key][0]} and in {shard}; keys join results and must be unique. Name each "
+                        "shard once, or pack them with other keys"
+                    )
+                found[key] = shard, self._example(key, parts, shard)
+        return [example for _, example in found.values()]
+
+    def _example(self, key: str, parts: dict[str, TarImage], shard: Path) -> Example:
+        where = f"{key!r} in {shard}"
+        image = next((parts[ending] for ending in IMAGE_ENDINGS if ending in parts), None)
+        references: tuple[str, ...] = ()
+        if "json" in parts:
+            references = self._from_json(_content(parts["json"], where), where)
+        if not references and "txt" in parts:
+            references = tuple(line.strip() for line in _content(parts["txt"], where).splitlines() if line.strip())
+        if image is None and not references:
+            raise DataError(
+                f"{where} has neither an image nor a text, only {', '.join(f'.{ending}' for ending in parts)}; expected "
+                f"KEY.jpg (or {', '.join(IMAGE_ENDINGS[1:])}) and KEY.txt or KEY.json"
+            )
+        return Example(key, image=image, references=references)
+
+    def _from_json(self, content: str, where: str) -> tuple[str, ...]:
+        try:
+            fields = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"the .json of {where} is no JSON: {error}; pack the shard anew") from error
+        if not isinstance(fields, dict):
+            raise DataError(f"the .json of {where} is {type(fields).__name__}; expected an object with captions")
+        wanted = self.options.captions
+        if wanted and wanted not in fields:
+            raise DataError(f"the .json of {where} has no {wanted!r}; it has {', '.join(fields)}: change `captions`")
+        return _captions(fields[wanted] if wanted else _guess(fields), where)
+
+
+def _guess(fields: dict[str, Any]) -> Any:
+    return next((fields[key] for key in CAPTION_KEYS if key in fields), [])
+
+
+def _captions(value: Any, where: str) -> tuple[str, ...]:
+    """One text, a list of texts, or Karpathy's list of `{"raw"}`."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list):
+        value = [each.get("raw", each.get("caption")) if isinstance(each, dict) else each for each in value]
+    return tuple(text.strip() for text in texts(value, where))
+
+
+def _samples(shard: Path) -> dict[str, dict[str, TarImage]]:
+    """Members by key and by what follows it."""
+    found: dict[str, dict[str, TarImage]] = {}
+    for member in tar_images(shard):
+        folder, slash, file = member.member.rpartition("/")
+        key, _, ending = file.partition(".")
+        found.setdefault(f"{folder}{slash}{key}", {})[ending.lower()] = member
+    return found
+
+
+def _content(member: TarImage, where: str) -> str:
+    try:
+        return member.read().decode("utf-8-sig")
+    except (UnreadableImage, UnicodeDecodeError) as error:
+        raise DataError(
+            f"the text of {where} cannot be read ({error}); expected UTF-8. Fetch the shard again"
+        ) from error

@@ -1,0 +1,61 @@
+"""What a suite needs from elsewhere, and where files of the packaged suites come from (`sources.toml`)."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.datasets.base import Dataset
+from harness.evaluate import due_metrics
+from harness.places import data_folder
+from harness.run import load_dataset
+from harness.spec import Suite
+
+
+class Source(BaseModel):
+    """How one file of the data folder is to be had."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    """The file, or the archive that it is in."""
+    member: str = ""
+    """Its name in the archive, if that is what the address leads to."""
+    size: int
+    """Bytes to fetch, roughly; used where the server does not tell."""
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Files that a program may fetch, by their path in the data folder."""
+    content = (resources.files("harness.fetch") / "sources.toml").read_text("utf-8")
+    return {path: Source.model_validate(each) for path, each in tomllib.loads(content).items()}
+
+
+def data_paths(suite: Suite) -> dict[str, str]:
+    """The paths in the data folder that a suite reads, each with the option that names it.
+
+    Files elsewhere are the user's own; images beside an index of captions are not read.
+    """
+    parts: list[Dataset] = [load_dataset(suite.data, suite.folder, "[data]")]
+    if suite.captions is not None:
+        parts.append(load_dataset(suite.captions, suite.folder, "[captions]").without_images())
+    home = data_folder()
+    found: dict[str, str] = {}
+    for part in parts:
+        for key, path in part.inputs():
+            whole = Path(suite.folder, path)
+            if whole.is_relative_to(home):
+                found.setdefault(whole.relative_to(home).as_posix(), key)
+    return found
+
+
+def model_names(suite: Suite) -> list[str]:
+    """The models that decoders and metrics of a suite use, each once."""
+    named = [suite.models.language_model, suite.models.image_text]
+    named += [name for due in due_metrics(suite) for name in due.config.own_models().values()]
+    return list(dict.fromkeys(name for name in named if name))
