@@ -54,11 +54,11 @@ def serve(study: str, host: str, port: int, browse: bool, results: Path) -> NoRe
 
 
 def place(study: str, results: Path) -> str:
-    """Where a study is: a URL or an existing path is taken as it is, a name is looked up among the results."""
+    """Where a study is: a URL, a name among the results, or a path."""
     named = results / "studies" / study
-    if "://" not in study and not Path(study).exists() and named.exists():
-        return str(named.resolve())
-    return study if "://" in study else str(Path(study).resolve())
+    if "://" in study:
+        return study
+    return str((named if named.exists() else Path(study)).resolve())
 
 
 def _welcome(where: str, url: str) -> None:
