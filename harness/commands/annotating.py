@@ -75,11 +75,14 @@ def _welcome(where: str, url: str) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
+    if not 0 < port < 65536:
+        raise StudyError(f"--port is {port}; expected 1 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StudyError(f"cannot listen on {host}:{port} ({reason}); choose another with --port or --host") from error
+    except OSError as error:
+        raise StudyError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port or --host"
+        ) from error

@@ -50,6 +50,8 @@ VERBS = (
     "bench",
     "prefetch",
     "data",
+    "annotate",
+    "study",
     "index",
 )
 
