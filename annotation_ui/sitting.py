@@ -25,6 +25,8 @@ def seat() -> Seat | None:
 
 def take(key: str) -> None:
     """This session has a seat from now on."""
+    for name in ("kept", "leaving"):  # left over from whoever sat here before
+        st.session_state.pop(name, None)
     st.session_state[_KEY] = key
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -18,7 +20,7 @@ SOURCES = leaks.telling_sources()
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("zqfolderzq")
-    design = {"items": 6, "ratings_per_item": 4, "annotators": 4, "share": 0.0, "name": "zqstudyzq"}
+    design = {"items": 6, "ratings_per_item": 5, "annotators": 5, "share": 0.0, "name": "zqstudyzq"}
     with rating.serving(folder, SOURCES, **design) as found:
         yield found
 
@@ -138,3 +140,61 @@ def test_the_rating_screen_is_for_everybody(served: Served, browser: Browser) ->
     assert len(sizes) == 20
     assert min(min(size["width"], size["height"]) for size in sizes) >= 44
     context.close()
+
+
+def test_forms_take_the_other_way_when_http_is_blocked_and_texts_are_never_markup(
+    browser: Browser, tmp_path: Path
+) -> None:
+    hostile = "<img src=x onerror='window.hit=1'><b>bold</b> **stars** $x$"
+    plain = leaks.telling_sources(8, 2)
+    runs = tuple(
+        replace(run, texts={each: f"{hostile} {text}" for each, text in run.texts.items()}) for run in plain.runs
+    )
+    with rating.serving(
+        tmp_path, replace(plain, runs=runs), items=2, ratings_per_item=1, annotators=1, share=0.0
+    ) as served:
+        context = browser.new_context(locale="en")
+        page = sit(context, served, "Web")
+        assert text(page).startswith(hostile)
+        page.route("**/api/outbox", lambda route: route.abort())
+        type_form(page, [1, 2, 3, 4])
+        showing(page, 2)
+        saved(page)
+        assert [row["values"] for row in served.rows()] == [as_values([1, 2, 3, 4])]
+        page.get_by_role("link", name="My work").click()
+        page.get_by_text(hostile).wait_for()
+        page.get_by_role("button", name="Change").click()
+        page.get_by_role("button", name="Save and go on").wait_for()
+        page.get_by_text(hostile).wait_for()
+        assert page.evaluate("window.hit") is None
+        context.close()
+
+
+def test_time_in_a_hidden_tab_is_told_apart(served: Served, browser: Browser) -> None:
+    hide = (
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    kept = "JSON.parse(localStorage[Object.keys(localStorage).find(key => key.endsWith(':draft'))])"
+    context = browser.new_context(locale="en")
+    context.clock.install()
+    page = sit(context, served, "Tim")
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)  # from here on time passes only when it is told to
+    page.evaluate(hide, True)
+    before = page.evaluate(kept)
+    page.clock.run_for(5000)
+    page.evaluate(hide, False)
+    page.clock.run_for(7000)
+    page.keyboard.press("1")
+    after = page.evaluate(kept)
+    assert after["hiddenMs"] - before["hiddenMs"] == pytest.approx(5000, abs=50)
+    assert after["activeMs"] - before["activeMs"] == pytest.approx(7000, abs=50)
+    page.clock.resume()
+    for key in ("2", "3", "4", "Enter"):
+        page.keyboard.press(key)
+    showing(page, 2)
+    saved(page)
+    context.close()
+    (row,) = [row for row in served.rows() if row["pseudonym"] == "Tim"]
+    assert row["hidden_ms"] == pytest.approx(after["hiddenMs"], abs=50)
+    assert row["active_ms"] >= after["activeMs"]
