@@ -156,6 +156,11 @@ def seat_key(served: Served, name: str) -> str:
     service = StudyService.open(served.folder)
     seat = service.join(served.invite, name)
     service.consent(seat, service.protocol().consent_version)
+    for item in service.practice(seat):
+        told = service.answer_practice(seat, item.id, dict.fromkeys(ASPECTS, 3))
+        service.answer_practice(
+            seat, item.id, dict.fromkeys(ASPECTS, 3) | {each.aspect: each.low for each in told.values}
+        )
     service.begin(seat)
     service.close()
     return str(seat.key)

@@ -406,3 +406,36 @@ def test_two_tabs_share_one_queue(browser: Browser, tmp_path: Path) -> None:
         rows = [row for row in served.rows() if row["status"] in ("current", "superseded")]
     assert len(rows) == 3  # the second text twice: both were kept, one as a revision of the other
     assert {row["revision"] for row in rows} == {0, 1}
+
+
+def test_time_in_a_hidden_tab_is_told_apart(browser: Browser, tmp_path: Path) -> None:
+    hide = (
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    kept = "JSON.parse(localStorage[Object.keys(localStorage).find(key => key.endsWith(':draft'))])"
+    with rating.serving(tmp_path, items=4, ratings_per_item=1, annotators=1, share=0.0) as served:
+        context = browser.new_context(locale="en")
+        context.clock.install()
+        page = sit(context, served, "Tim")
+        page.clock.pause_at(page.evaluate("Date.now()") + 1000)  # from here on time passes only when it is told to
+        page.evaluate(hide, True)
+        before = page.evaluate(kept)
+        page.clock.run_for(5000)
+        page.evaluate(hide, False)
+        page.clock.run_for(7000)
+        page.keyboard.press("1")
+        after = page.evaluate(kept)
+        assert after["hiddenMs"] - before["hiddenMs"] == pytest.approx(5000, abs=50)
+        assert after["activeMs"] - before["activeMs"] == pytest.approx(7000, abs=50)
+        page.clock.resume()
+        for key in ("2", "3", "4", "Enter"):
+            page.keyboard.press(key)
+        showing(page, 2)
+        saved(page)
+        context.close()
+        (row,) = served.rows()
+    assert row["hidden_ms"] == pytest.approx(after["hiddenMs"], abs=50)
+    print(
+        f"\ntiming: {after['hiddenMs'] - before['hiddenMs']:.0f} ms hidden of 5000, {after['activeMs'] - before['activeMs']:.0f} ms active of 7000"
+    )
