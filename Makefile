@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench gate baseline clean
+.PHONY: demo test test-all lint format bench gate baseline leaderboard leaderboard-check screenshots clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("SeeTell needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
@@ -36,7 +36,7 @@ format: $(READY)
 
 # Each decoder on the same images, seconds side by side; then MAGIC search against what was published, at full size (short).
 bench: $(READY)
-	$(BIN)/seetell bench decoders toybox-plain
+	$(BIN)/seetell bench decoders toybox-plain --results build/bench
 	$(BIN)/seetell bench published magic-coco --batch-sizes 1,8 --published-images 1 --repeats 1 --no-memory
 
 # Is any decoder of the embedded suite worse than the accepted baseline? 0 no, 1 yes, 2 could not judge (docs/gate.md).
@@ -51,6 +51,21 @@ baseline: $(READY)
 	$(BIN)/seetell run toybox-plain --results build/baseline
 	$(BIN)/seetell gate toybox-plain --accept --results build/baseline --baseline results/baselines/toybox-plain.json
 
+# The committed leaderboard of the embedded suites, from nothing: six suites decoded and scored (minutes), then the site. Its bytes
+# follow from results alone. `leaderboard-check` says whether the committed one is current.
+EMBEDDED := toybox-plain toybox-ornate toybox-plain-to-ornate toybox-ornate-to-plain toybox-stories toybox-stories-retrieved
+leaderboard leaderboard-check: $(READY)
+	rm -rf build/leaderboard
+	mkdir -p build/leaderboard
+	cp -R results/published build/leaderboard/
+	if [ -d results/speed ]; then cp -R results/speed build/leaderboard/; fi
+	for suite in $(EMBEDDED); do $(BIN)/seetell run $$suite --results build/leaderboard || exit 1; done
+	$(BIN)/seetell leaderboard --results build/leaderboard --out results/leaderboard $(if $(filter leaderboard-check,$@),--check,--reproducible)
+
+# The README's pictures of the committed leaderboard, in a Chromium.
+screenshots: $(READY)
+	$(BIN)/python docs/screenshots.py
+
 # The environment, caches and results of this folder; not the models, which are part of the source.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist results/runs results/leaderboard
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist results/runs results/site

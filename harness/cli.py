@@ -63,6 +63,9 @@ def run(
     limit: int | None = None,
     batch_size: int | None = None,
     device: str = "auto",
+    engine: Literal["inline", "ray"] = "inline",
+    address: str | None = None,
+    workers: int | None = None,
     score: bool = True,
     settings: Settings = (),
     offline: Annotated[bool, Parameter(negative="")] = False,
@@ -81,12 +84,17 @@ def run(
         limit: Only the first so many examples: a quick look. The run stays incomplete and is not ranked.
         batch_size: Examples decoded together; the suite's own by default. It changes the speed, never the text.
         device: auto, cpu, cuda, cuda:1, ...
+        engine: Who decodes: this process, or workers on a Ray cluster. The results are the same (docs/scaling.md).
+        address: For ray: of a running cluster, such as auto or host:6379; one is started on this machine by default.
+        workers: For ray: how many; by default one a GPU, or one a processor where there is no GPU.
         score: Score each run that is complete.
         offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import running
+    from harness.commands.engines import Engine
 
-    return running.run(suite, only, limit, batch_size, device, score, settings, offline, results, as_json)
+    who = Engine(engine, address, workers)
+    return running.run(suite, only, limit, batch_size, device, who, score, settings, offline, results, as_json)
 
 
 @app.command
@@ -147,25 +155,60 @@ def leaderboard(
     matrix: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     settings: Settings = (),
+    reproducible: Annotated[bool, Parameter(negative="")] = False,
+    check: Annotated[bool, Parameter(negative="")] = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Rank the scored runs: a table here, or a page, Markdown, CSV, JSON or LaTeX.
+    """Rank the scored runs: a table here and a site to open, or one page, Markdown, CSV, JSON or LaTeX.
 
-    Without --format it writes all five files into the results folder's `leaderboard/` and shows the table. Runs that were made
-    with --set are shown with the same --set, and left out otherwise.
+    Without --format it shows the table and writes a static site into the results folder's `site/`: sortable tables, drawn
+    intervals and groups, quality against speed, every example with every system's text, a page a run. It needs no network and
+    no server: open its `index.html`. docs/leaderboard.md says how to read it. Runs that were made with
+    --set are shown with the same --set, and left out otherwise.
 
     Args:
         suites: Suites to show, by name; every one that has runs by default.
         format: Print this format on standard output, or into --out.
         matrix: Instead: these metrics across the suites, such as cider,grounding-f1, a table each, in Markdown.
-        out: File to write instead of standard output.
+        out: File to write instead of standard output; or, without --format, the folder of the site.
+        reproducible: Leave times, machines and package versions out of the site: equal results give equal bytes anywhere.
+        check: Write nothing; say whether the site in --out is what would be written, and exit with 1 if it is not.
     """
-    from harness.commands import running
+    from harness.commands import running, sites
 
     if matrix:
         return running.matrix(suites, matrix, out, results)
-    return running.leaderboard(suites, "json" if as_json else format, out, settings, results)
+    format = "json" if as_json else format
+    if sites.is_site(format, out, reproducible, check):
+        return sites.site(suites, out, reproducible, check, settings, results)
+    return running.leaderboard(suites, format, out, settings, results)
+
+
+@app.command
+def show(
+    run: str,
+    example: str | None = None,
+    /,
+    *,
+    worst: Annotated[bool, Parameter(negative="")] = False,
+    differ: Annotated[bool, Parameter(negative="")] = False,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Show a run: what it was made from, its scores with intervals and signatures; or an example with every system's text.
+
+    For example: `seetell show toybox-plain/magic`, `seetell show toybox-plain/magic --worst`.
+
+    Args:
+        run: A run's folder, or suite/label as in toybox-plain/magic.
+        example: An example's id: what every system of the suite said to it, with its own scores.
+        worst: Instead of an id: the example that this run is worst at.
+        differ: Instead of an id: the example on which the systems of the suite differ most.
+    """
+    from harness.commands import showing
+
+    return showing.show(run, example, worst, differ, results, as_json)
 
 
 @app.command
@@ -328,28 +371,65 @@ def bench_decoders(
     /,
     *,
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    examples: int = 16,
-    batch_size: int = 16,
+    examples: int = 32,
+    batch_sizes: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     repeats: int = 3,
+    memory: bool = True,
+    keep: bool = True,
     device: str = "auto",
     settings: Settings = (),
+    results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Measure how fast each decoder of a suite is, image encoding included.
+    """Measure how fast each decoder of a suite is, image encoding included, and keep it for the leaderboard.
 
-    The figures of one run compare with each other and with no other run's.
+    Decoders take turns; the figures of one session compare with each other, and are never ranked with another machine's.
+    "ZeroCap = 1" is the paper's speed column. `seetell bench published` holds decoders against the published programs.
 
     Args:
         suite: A packaged suite or the path of a TOML file.
         only: Decoders to measure, by their label; all of them by default.
-        examples: How many examples each decodes.
-        batch_size: Examples decoded together.
-        repeats: How often; the median counts. One more is run first to warm up.
+        examples: How many examples each decodes in a pass, or as many as the largest batch.
+        batch_sizes: Examples decoded together, as in 1,8,32; the suite's own by default. Tables show the largest.
+        repeats: How often; the median counts. One more is run first, to warm up and to count operations.
+        memory: Also measure peak memory, in a process of its own for each decoder (some seconds each).
+        keep: Write the figures to speed/SUITE.json in the results folder, from where the leaderboard takes them.
         device: auto, cpu, cuda, cuda:1, ...
     """
     from harness.commands import benches
 
-    return benches.bench_decoders(suite, only, examples, batch_size, repeats, device, settings, as_json)
+    return benches.bench_decoders(
+        suite, only, examples, batch_sizes, repeats, memory, keep, device, settings, results, as_json
+    )
+
+
+@bench.command(name="cluster")
+def bench_cluster(
+    suite: str = "toybox-plain",
+    /,
+    *,
+    only: str = "zerocap",
+    workers: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ("1,2",),
+    address: str | None = None,
+    batch_size: int = 4,
+    repeats: int = 3,
+    device: str = "auto",
+    as_json: AsJson = False,
+) -> int:
+    """Measure how well a run spreads over workers, beyond start-up: one worker against this process, several against one.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        only: The decoder, by its label.
+        workers: Numbers of workers, as in 1,2,4.
+        address: Of a running Ray cluster; one is started on this machine by default.
+        batch_size: Examples a worker takes at once.
+        repeats: Passes of each; the median counts.
+        device: auto, cpu, cuda, ...
+    """
+    from harness.commands import benches
+
+    return benches.bench_cluster(suite, only, workers, address, batch_size, repeats, device, as_json)
 
 
 @bench.command(name="metrics")

@@ -26,6 +26,8 @@ decoders.errors.SeeTellError
 │   └── TooManyTries         joining failed too often from one address
 ├── DecoderFailed            a decoder's own exception, or an answer that breaks the contract
 ├── OutOfMemory              not even one example fits the device
+├── ClusterError             a Ray cluster that cannot be used as it is
+│   └── WorkerLost           workers die over the same examples again and again
 └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
 """
 
@@ -34,6 +36,7 @@ from decoders.errors import ModelMismatch, ModelNotFound, NeedMissing, PromptToo
 __all__ = [
     "BrokenPlugin",
     "ClashingPlugins",
+    "ClusterError",
     "DataError",
     "DecoderFailed",
     "IncomparableRuns",
@@ -63,6 +66,7 @@ __all__ = [
     "TrainingFailed",
     "UnknownPlugin",
     "UnreadableImage",
+    "WorkerLost",
 ]
 
 
@@ -172,3 +176,11 @@ class TooManyTries(StudyError):
     def __init__(self, seconds: int) -> None:
         super().__init__(f"joining failed too often from here; try again in {seconds} seconds")
         self.seconds = seconds
+
+
+class ClusterError(SeeTellError):
+    """A Ray cluster that cannot be reached, has no room, or runs other versions."""
+
+
+class WorkerLost(ClusterError):
+    """Several workers died over the same examples."""

@@ -7,12 +7,16 @@ again costs nothing until one of them changes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from decoders.base import Models, Need
 from harness import registry
@@ -30,7 +34,7 @@ from harness.metrics.base import Metric, MetricConfig
 from harness.provenance import seetell_version
 from harness.run import Digests, samples
 from harness.score import Score, ScoreSheet, score_samples, unavailable
-from harness.spec import MetricRef, Suite, checked
+from harness.spec import MetricRef, ModelPin, Suite, checked
 from harness.store import RunFolder
 
 
@@ -87,14 +91,51 @@ def _located(config: MetricConfig, folder: Path) -> MetricConfig:
     return config.model_copy(update=paths) if paths else config
 
 
+RowMaker = Callable[[str, MetricConfig, Mapping[Need, ModelPin], str, Sequence[Sample]], NDArray[np.float64]]
+"""Makes the rows of a metric: its name, config, models and device, and the samples."""
+
+
+def load_metric(name: str, config: MetricConfig, models: Mapping[Need, ModelPin], device: str) -> Metric:
+    """A metric with its models, in float32.
+
+    Raises:
+        ModelNotFound, ModelMismatch: a model that is not to be had.
+    """
+    plugin = registry.metrics().load(name)
+    if not models:
+        return plugin(config, Models())
+    from decoders.models import load  # torch with it: a second that metrics of texts alone do not cost
+
+    where = {"dtype": "float32", "device": device}
+    lm, clip, encoder = (models.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
+    return plugin(
+        config,
+        Models(
+            language_model=load.load_language_model(lm.name, **where) if lm else None,
+            image_text=load.load_image_text(clip.name, **where) if clip else None,
+            sentence_encoder=load.load_sentence_encoder(encoder.name, **where) if encoder else None,
+        ),
+    )
+
+
 class Evaluator:
     """Scores the runs of one suite; models are loaded when a metric first needs them."""
 
-    def __init__(self, suite: Suite, examples: Sequence[Example], digests: Digests, device: str) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        examples: Sequence[Example],
+        digests: Digests,
+        device: str,
+        *,
+        elsewhere: RowMaker | None = None,
+    ) -> None:
         self.suite = suite
         self.examples = examples
         self.digests = digests
         self.device = device
+        self.elsewhere = elsewhere
+        """Who makes the rows of metrics whose rows can be made apart; this process by default."""
         self.due = due_metrics(suite)
 
     def expect(self, folders: Sequence[RunFolder], *, fresh: bool = False) -> None:
@@ -184,26 +225,20 @@ class Evaluator:
         Raises:
             ModelNotFound, ModelMismatch: a model that is not to be had.
         """
-        pins = {need: self.digests.model(name) for need, name in self._models_of(due).items()}
-        if not pins:
-            return due.blank()
-        from decoders.models import load  # torch with it: a second that metrics of texts alone do not cost
+        return load_metric(due.name, due.config, self._pins(due), self.device)
 
-        where = {"dtype": "float32", "device": self.device}
-        lm, clip, encoder = (pins.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
-        models = Models(
-            language_model=load.load_language_model(lm.name, **where) if lm else None,
-            image_text=load.load_image_text(clip.name, **where) if clip else None,
-            sentence_encoder=load.load_sentence_encoder(encoder.name, **where) if encoder else None,
-        )
-        return due.plugin(due.config, models)
+    def _pins(self, due: Due) -> dict[Need, ModelPin]:
+        return {need: self.digests.model(name) for need, name in self._models_of(due).items()}
 
     def _sheet(self, due: Due, answers: Sequence[Sample]) -> ScoreSheet:
         try:
             metric = self.metric(due)
         except (ModelNotFound, ModelMismatch) as error:
             return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
-        sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed)
+        rows = None
+        if self.elsewhere is not None and due.plugin.per_sample:
+            rows = functools.partial(self.elsewhere, due.name, due.config, self._pins(due), self.device)
+        sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed, rows=rows)
         return replace(sheet, scores=due.named(sheet.scores))
 
     def _models_of(self, due: Due) -> dict[Need, str]:

@@ -75,6 +75,7 @@ def score_samples(
     seed: int = 0,
     draws: int = DRAWS,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    rows: Callable[[Sequence[Sample]], NDArray[np.float64]] | None = None,
 ) -> ScoreSheet:
     """Score samples with each metric. A metric that cannot be computed says why, and the others go on.
 
@@ -84,19 +85,20 @@ def score_samples(
         seed: of the bootstrap.
         draws: bootstrap replicates.
         progress: called with metrics done and due.
+        rows: makes the rows instead of the metric itself, where there is but one; other machines may do it.
     """
     scores: list[Score] = []
-    rows: dict[str, NDArray[np.float64]] = {}
+    kept: dict[str, NDArray[np.float64]] = {}
     for done, (label, metric) in enumerate(metrics.items(), start=1):
         try:
-            found = metric.rows(samples)
+            found = (rows or metric.rows)(samples)
         except (MetricError, NeedMissing, ModelMismatch) as error:
             scores += unavailable(metric, len(samples), str(error))
         else:
-            rows[label] = found
+            kept[label] = found
             scores += score_rows(metric, found, samples, seed=seed, draws=draws)
         progress(done, len(metrics))
-    return ScoreSheet(scores, rows)
+    return ScoreSheet(scores, kept)
 
 
 def score_rows(

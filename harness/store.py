@@ -98,6 +98,10 @@ class Results:
         """The files of published numbers, by name."""
         return sorted((self.root / "published").glob("*.json"))
 
+    def speed(self, suite: str) -> Path:
+        """Where the decoding speeds of a suite are kept."""
+        return self.root / "speed" / f"{suite}.json"
+
     @property
     def sweeps(self) -> Results:
         """Runs that tried settings on a dev split, where no table looks for a suite's runs."""
@@ -108,9 +112,9 @@ class Results:
         return self.root / "sweeps" / suite / f"{label}-{output.replace(':', '-')}.svg"
 
     @property
-    def leaderboard(self) -> Path:
-        """Where leaderboards are written."""
-        return self.root / "leaderboard"
+    def site(self) -> Path:
+        """Where the leaderboard's site is written unless somebody names another folder."""
+        return self.root / "site"
 
 
 class RunFolder:

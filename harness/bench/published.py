@@ -8,8 +8,6 @@ at a time because the published programs do; it may be given fewer images, since
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from decoders.base import Decoder, Limits, Models, Prompt
 from decoders.loop import room_for
 from decoders.models.load import load_image_text, load_language_model
 from harness import registry
-from harness.bench import stand_ins, yardsticks
+from harness.bench import machine, stand_ins, yardsticks
 from harness.bench.memory import measure_memory
 from harness.bench.meters import Clock, MachineRate, Part, Spread, count_flops, synchroniser, watching
 from harness.bench.pictures import picture_files
@@ -316,7 +314,7 @@ def measure(
     Returns:
         `machine`, what ran on what; `rates`, operations a second of matrix products; `figures`, a list of `Figures`.
     """
-    load_before = _load()
+    load_before = machine.load()
     for scenario in scenarios:
         setup.names(scenario, say)  # stand-ins are made before anything is measured
     rate = MachineRate(("float32", setup.dtype), setup.device)
@@ -341,7 +339,11 @@ def measure(
                 done += 1
                 progress(done, done)
             figures.append(figure)
-    return {"machine": {**machine(setup), "load": [load_before, _load()]}, "rates": rate.medians(), "figures": figures}
+    return {
+        "machine": {**machine.describe(setup.device, setup.dtype), "load": [load_before, machine.load()]},
+        "rates": rate.medians(),
+        "figures": figures,
+    }
 
 
 def _in_turn(
@@ -423,34 +425,6 @@ def _figures(scenario: Scenario, contestants: Sequence[Contestant], best: Mappin
             )
         )
     return found
-
-
-def machine(setup: Setup) -> dict[str, Any]:
-    """What ran on what."""
-    cuda = setup.device.startswith("cuda")
-    return {
-        "device": setup.device,
-        "name": torch.cuda.get_device_name(setup.device) if cuda else _processor(),
-        "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "dtype": setup.dtype,
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _load() -> float | None:
-    """Processes that want a core, about; None where the system does not say."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def choose(names: Sequence[str], ks: Sequence[int], lengths: Sequence[int]) -> list[Scenario]:

@@ -1,108 +1,222 @@
-"""Decoding speed, side by side in one process: only ratios inside one run are worth comparing.
+"""Decoding speed of a suite's decoders, side by side in one process, as a result that a leaderboard can show.
 
-Each decoder decodes the same examples several times, in turn with the others so that a slow moment of the machine hits
-all of them; the median counts. The time includes image encoding, because a method that looks has to look.
+Each decoder decodes the same examples several times, in turn with the others, so that a slow moment of the machine hits all of
+them; the median counts. Image encoding is part of the time, because a method that looks has to look. Ratios inside one
+session hold; seconds are the machine's, which is why the device stands in the signature.
 """
 
 from __future__ import annotations
 
-import statistics
+import multiprocessing
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from decoders.base import Decoder, Prompt
+from harness.bench.memory import MeasurementFailed, peak_bytes
+from harness.bench.meters import MachineRate, Spread, count_flops, synchroniser
 from harness.executor import Job, make_decoder
+from harness.provenance import Signature, seetell_version
 from harness.run import Plan
+from harness.speed import Speed
 from harness.store import cache_folder
+
+YARDSTICK = "zerocap"
+"""The decoder that the paper's speed column is relative to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How fast one decoder was."""
+    """How fast one decoder was at one batch size."""
 
     decoder: str
-    seconds: float
-    """Median seconds for all examples together."""
-    spread: float
-    """Slowest repeat minus fastest, in seconds."""
+    """Its label in the suite."""
+    identity: str
+    batch_size: int
     examples: int
-    relative: float
-    """Times as fast as the slowest decoder of the run."""
+    seconds: Spread
+    """For all examples together."""
+    relative: float | None
+    """Times as fast as ZeroCap at the same batch size; None where that was not measured."""
+    flops: int
+    """Floating-point operations for all examples together."""
+    share: float
+    """Operations a second, as a share of the fastest matrix product this device was seen to do."""
+    memory: int | None
+    """Bytes at most in a process of its own; None where not measured."""
+    same_texts: bool
+    """Whether it said the same as at the first batch size."""
 
     @property
     def per_second(self) -> float:
-        """Examples a second."""
-        return self.examples / self.seconds
+        """Examples a second, by the median."""
+        return self.examples / self.seconds.median
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**asdict(self), "per_second": self.per_second}
+    def speed(self, where: dict[str, Any]) -> Speed:
+        """As a leaderboard keeps it; `where` is from `machine.describe`."""
+        fields = {key: where[key] for key in ("name", "threads", "instructions")}
+        signature = Signature.of(
+            "speed",
+            {"device": fields["name"], "threads": fields["threads"], "isa": fields["instructions"], "torch": where["torch"],
+             "dt": where["dtype"], "batch": self.batch_size, "images": self.examples, "encoding": "included"},
+        )  # fmt: skip
+        return Speed(
+            decoder=self.decoder,
+            identity=self.identity,
+            images_per_second=self.per_second,
+            low=self.examples / self.seconds.high,
+            high=self.examples / self.seconds.low,
+            relative=self.relative,
+            peak_memory=self.memory,
+            flops_per_image=self.flops / self.examples,
+            share_of_peak=self.share,
+            batch_size=self.batch_size,
+            device=where["name"],
+            threads=where["threads"],
+            signature=str(signature),
+            seetell=seetell_version(),
+        )
 
 
 def measure(
     plans: Sequence[Plan],
     *,
     examples: int,
-    batch_size: int,
+    batch_sizes: Sequence[int],
     repeats: int,
     device: str,
+    memory: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Timing]:
-    """Time every planned decoder on the first examples; nothing is stored.
+    """Time every planned decoder on the first examples; no text is kept.
 
     Args:
         plans: from `harness.run.plan`, all of one suite.
-        examples: how many of its examples.
-        batch_size: decoded together.
-        repeats: how often; one more is run first to warm up.
+        examples: how many of its examples; at least as many as the largest batch.
+        batch_sizes: examples decoded together; each is measured.
+        repeats: how often; one more pass is run first, to warm up and to count operations.
         device: such as `cpu` or `cuda`.
+        memory: also measure peak memory, in a process of its own for each decoder and batch size.
         progress: called with passes done and due.
     """
-    runners = {each.spec.label: _Runner(each, examples, batch_size, device) for each in plans}
-    seconds: dict[str, list[float]] = {label: [] for label in runners}
-    due = (repeats + 1) * len(runners)
-    for repeat in range(repeats + 1):
-        for index, (label, runner) in enumerate(runners.items()):
-            taken = runner.once()
-            if repeat:
-                seconds[label].append(taken)
-            progress(repeat * len(runners) + index + 1, due)
-    medians = {label: statistics.median(each) for label, each in seconds.items()}
-    slowest = max(medians.values())
-    return [
-        Timing(label, median, max(seconds[label]) - min(seconds[label]), runners[label].count, slowest / median)
-        for label, median in sorted(medians.items(), key=lambda item: item[1])
-    ]
+    runners = [_Runner(each, max(examples, *batch_sizes), size, device) for size in batch_sizes for each in plans]
+    rate = MachineRate((plans[0].spec.dtype,), device)
+    due = len(runners) * (repeats + 1 + memory)
+    for done, _ in enumerate(_in_turn(runners, rate, repeats), start=1):
+        progress(done, due)
+    best = rate.best(plans[0].spec.dtype)
+    yardsticks = {each.batch_size: each.spread.median for each in runners if each.planned.spec.decoder == YARDSTICK}
+    first = {each.planned.spec.label: each.said for each in reversed(runners)}
+    found = []
+    for done, each in enumerate(runners, start=due - memory * len(runners) + 1):
+        used = peak_memory(each.planned, each.batch_size, device) if memory else None
+        progress(min(done, due), due)
+        median = each.spread.median
+        found.append(
+            Timing(
+                decoder=each.planned.spec.label,
+                identity=each.planned.spec.identity(),
+                batch_size=each.batch_size,
+                examples=each.count,
+                seconds=each.spread,
+                relative=yardsticks[each.batch_size] / median if each.batch_size in yardsticks else None,
+                flops=each.flops,
+                share=each.flops / median / best,
+                memory=used,
+                same_texts=each.said == first[each.planned.spec.label],
+            )
+        )
+    return sorted(found, key=lambda timing: (timing.batch_size, timing.seconds.median))
 
 
+def _in_turn(runners: Sequence[_Runner], rate: MachineRate, repeats: int) -> Iterator[None]:
+    for each in runners:
+        each.warm_up()
+        yield
+    for _ in range(repeats):
+        rate.measure()
+        for each in runners:
+            each.once()
+            yield
+
+
+@dataclass(slots=True)
 class _Runner:
     """A decoder with its models loaded and its prompts at hand."""
 
-    def __init__(self, planned: Plan, examples: int, batch_size: int, device: str) -> None:
-        self.decoder: Decoder = make_decoder(Job(planned.spec, planned.captions, device, cache_folder()))
-        tasks = [task for task in planned.tasks(set(), limit=examples) if task.key[1] == 0]
+    planned: Plan
+    examples: int
+    batch_size: int
+    device: str
+    count: int = 0
+    flops: int = 0
+    said: list[tuple[int, ...]] = field(default_factory=list)
+    taken: list[float] = field(default_factory=list)
+    _decoder: Decoder | None = None
+    _batches: list[tuple[list[Prompt], list[int]]] = field(default_factory=list)
+
+    def warm_up(self) -> None:
+        """One pass that is not timed."""
+        self._decoder = make_decoder(Job(self.planned.spec, self.planned.captions, self.device, cache_folder()))
+        tasks = [task for task in self.planned.tasks(set(), limit=self.examples) if task.key[1] == 0]
         self.count = len(tasks)
-        self.device = device
-        self.batches: list[tuple[list[Prompt], list[int]]] = []
-        for start in range(0, len(tasks), batch_size):
-            batch = tasks[start : start + batch_size]
-            self.batches.append(([task.prompt for task in batch], [task.seed for task in batch]))
+        for start in range(0, len(tasks), self.batch_size):
+            batch = tasks[start : start + self.batch_size]
+            self._batches.append(([task.prompt for task in batch], [task.seed for task in batch]))
+        self.flops = count_flops(self._decode)
 
-    def once(self) -> float:
-        """Seconds for one pass, images encoded anew."""
-        if self.decoder.models.image_text is not None:
-            self.decoder.models.image_text.forget()
-        self._synchronise()
+    def once(self) -> None:
+        """One pass that is."""
+        wait = synchroniser(self.device)
+        wait()
         start = time.perf_counter()
-        for prompts, seeds in self.batches:
-            self.decoder.decode(prompts, seeds)
-        self._synchronise()
-        return time.perf_counter() - start
+        self._decode()
+        wait()
+        self.taken.append(time.perf_counter() - start)
 
-    def _synchronise(self) -> None:
-        if self.device.startswith("cuda"):
-            import torch
+    @property
+    def spread(self) -> Spread:
+        return Spread.of(self.taken)
 
-            torch.cuda.synchronize(self.device)
+    def _decode(self) -> None:
+        """All examples, images encoded anew."""
+        assert self._decoder is not None  # `warm_up` comes first  # noqa: S101
+        if self._decoder.models.image_text is not None:
+            self._decoder.models.image_text.forget()
+        self.said = [
+            generation.tokens or tuple(map(ord, generation.text))
+            for prompts, seeds in self._batches
+            for generation in self._decoder.decode(prompts, seeds)
+        ]
+
+
+def peak_memory(planned: Plan, batch_size: int, device: str) -> int:
+    """Bytes that a process held at most over one batch, models and libraries included (on a GPU: what torch held there).
+
+    Raises:
+        MeasurementFailed: the process ended without an answer.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would count what the parent holds
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_peak, args=(planned, batch_size, device, theirs))
+    child.start()
+    theirs.close()
+    try:
+        used: int = ours.recv()
+    except EOFError:
+        child.join()
+        raise MeasurementFailed(
+            f"memory of {planned.spec.label} (batch {batch_size}) could not be measured: its process ended with "
+            f"{child.exitcode}; try a smaller batch, or --no-memory"
+        ) from None
+    child.join()
+    return used
+
+
+def _peak(planned: Plan, batch_size: int, device: str, answer: Any) -> None:
+    runner = _Runner(planned, batch_size, batch_size, device)
+    runner.warm_up()
+    answer.send(torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else peak_bytes())

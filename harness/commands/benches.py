@@ -14,6 +14,10 @@ from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
 from harness.registry import did_you_mean
 from harness.spec import Suite
+from harness.store import Results
+
+if TYPE_CHECKING:  # it would load torch
+    from harness.bench.suite import Timing
 
 if TYPE_CHECKING:
     from harness.bench.index import Making
@@ -24,51 +28,123 @@ def bench_decoders(
     name: str,
     only: Sequence[str],
     examples: int,
-    batch_size: int,
+    batch_sizes: Sequence[str],
     repeats: int,
+    memory: bool,
+    keep: bool,
     device: str,
     settings: Sequence[str],
+    results: Path,
     as_json: bool,
 ) -> int:
     """`seetell bench decoders`."""
-    check_positive({"--examples": examples, "--batch-size": batch_size, "--repeats": repeats})
+    check_positive({"--examples": examples, "--repeats": repeats})
+    sizes = _numbers("--batch-sizes", batch_sizes)
+    from harness.bench.machine import describe
     from harness.bench.suite import measure
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
+    from harness.speed import write_speed
 
     suite = Suite.load(name, settings)
     data = load_examples(suite)
     digests = Digests(suite, data)
     plans = [plan(suite, label, data, digests=digests) for label in chosen_labels(suite, only)]
     where = pick_device(device)
+    chosen = list(dict.fromkeys(sizes or [min(suite.run.batch_size, len(data))]))
     with console.progress_bar(f"{suite.name}: measuring") as progress:
         timings = measure(
-            plans, examples=examples, batch_size=batch_size, repeats=repeats, device=where, progress=progress
+            plans,
+            examples=examples,
+            batch_sizes=chosen,
+            repeats=repeats,
+            device=where,
+            memory=memory,
+            progress=progress,
         )
+    described = describe(where, suite.run.dtype)
+    # The largest batch first: it is the one that tables show.
+    speeds = [each.speed(described) for each in sorted(timings, key=lambda each: -each.batch_size)]
     if as_json:
         console.emit(
-            {
-                "suite": suite.name,
-                "device": where,
-                "batch_size": batch_size,
-                "timings": [each.to_json() for each in timings],
-            }
+            {"suite": suite.name, "machine": described, "speeds": [each.model_dump(mode="json") for each in speeds]}
         )
-        return DONE
+    else:
+        _show_timings(f"{suite.name}, {described['name']}, {described['threads']} threads", timings)
+    if keep:
+        console.say(f"kept for the leaderboard in {write_speed(Results(results), suite.name, speeds)}")
+    return DONE
+
+
+def _show_timings(title: str, timings: Sequence[Timing]) -> None:
     rows = [
         (
             each.decoder,
+            str(each.batch_size),
             f"{each.per_second:.1f}",
-            f"{1000 * each.seconds / each.examples:.1f}",
-            f"{each.relative:.1f}x",
-            f"±{50 * each.spread / each.seconds:.0f} %",
+            f"{each.examples / each.seconds.high:.1f} to {each.examples / each.seconds.low:.1f}",
+            f"{1000 * each.seconds.median / each.examples:.1f}",
+            "–" if each.relative is None else f"{each.relative:.1f}x",
+            f"{each.flops / each.examples / 1e9:.3g}",
+            f"{100 * each.share:.0f} %",
+            "–" if each.memory is None else f"{each.memory / 1e6:.0f}",
+            "yes" if each.same_texts else "NO",
         )
         for each in timings
     ]
-    header = ("decoder", "examples/s", "ms an example", "times the slowest", "spread")
-    console.show_table(
-        f"{suite.name} on {where}, batch {batch_size}, median of {repeats}", header, rows, right=range(1, 5)
-    )
+    header = ("decoder", "batch", "images/s", "range", "ms an image", "ZeroCap = 1", "GFLOP an image", "of the machine",
+              "peak MB", "same texts")  # fmt: skip
+    console.show_table(title, header, rows, right=range(1, 9))
+
+
+def bench_cluster(
+    name: str,
+    label: str,
+    workers: Sequence[str],
+    address: str | None,
+    batch_size: int,
+    repeats: int,
+    device: str,
+    as_json: bool,
+) -> int:
+    """`seetell bench cluster`."""
+    check_positive({"--batch-size": batch_size, "--repeats": repeats})
+    numbers = _numbers("--workers", workers)
+    from dataclasses import asdict
+
+    from harness.bench.cluster import measure
+    from harness.executor import pick_device
+    from harness.run import load_examples, plan
+
+    suite = Suite.load(name)
+    [chosen] = chosen_labels(suite, [label])
+    planned = plan(suite, chosen, load_examples(suite))
+    with console.progress_bar(f"{suite.name}/{chosen}: measuring") as progress:
+        found = measure(
+            planned,
+            address=address,
+            workers=numbers,
+            batch_size=batch_size,
+            repeats=repeats,
+            device=pick_device(device),
+            progress=progress,
+        )
+    if as_json:
+        console.emit({"suite": suite.name, "decoder": chosen, "engines": [asdict(each) for each in found]})
+        return DONE
+    rows = [
+        (
+            each.engine if each.engine == "inline" else f"{each.engine}, {each.workers} worker(s)",
+            f"{each.start:.1f}",
+            f"{each.seconds.median:.2f}",
+            f"{each.seconds.low:.2f} to {each.seconds.high:.2f}",
+            f"{each.examples / each.seconds.median:.2f}",
+            f"{each.ratio.median:.2f}x ({each.ratio.low:.2f} to {each.ratio.high:.2f})",
+        )
+        for each in found
+    ]
+    header = ("engine", "first pass s", "a pass s", "range", "texts/s", "against one")
+    console.show_table(f"{suite.name}/{chosen}, {found[0].examples} texts", header, rows, right=range(1, 6))
     return DONE
 
 

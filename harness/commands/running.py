@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import console
 from harness.cli import DONE, SOME_FAILED, USER_ERROR
+from harness.commands.engines import Engine, working
 from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
 from harness.settings import as_flags
@@ -15,6 +16,9 @@ from harness.spec import Suite
 from harness.store import Results
 
 if TYPE_CHECKING:  # what they import would make `seetell list` slow
+    from harness.evaluate import Evaluator
+    from harness.executor import Executor
+    from harness.run import Plan
     from harness.score import Score
 
 
@@ -24,6 +28,7 @@ def run(
     limit: int | None,
     batch_size: int | None,
     device: str,
+    engine: Engine,
     with_scores: bool,
     settings: Sequence[str],
     offline: bool,
@@ -32,12 +37,13 @@ def run(
 ) -> int:
     """`seetell run`."""
     check_positive({"--limit": limit, "--batch-size": batch_size})
+    engine.check()
     if offline:  # before anything is imported that might look for a network
         from harness.fetch.offline import cut_off
 
         cut_off()
-    from harness.executor import InlineExecutor, pick_device
-    from harness.run import Digests, decode, load_examples, plan
+    from harness.executor import pick_device
+    from harness.run import Digests, load_examples, plan
 
     suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
@@ -51,51 +57,64 @@ def run(
         examples = load_examples(suite)
         digests = Digests(suite, examples)
         plans = [plan(suite, label, examples, digests=digests) for label in chosen]  # all, before any hour is spent
-    evaluator = None
-    if with_scores:
-        from harness.evaluate import Evaluator
+    with working(engine) as (executor, elsewhere):
+        evaluator = None
+        if with_scores:
+            from harness.evaluate import Evaluator
 
-        evaluator = Evaluator(suite, examples, digests, pick_device(device))
-    store = Results(results)
-    report: list[dict[str, Any]] = []
-    failed = False
-    for planned in plans:
-        label = planned.spec.label
-        with console.progress_bar(f"{suite.name}/{label}: decoding") as progress:
-            outcome = decode(
-                planned,
-                suite,
-                store,
-                executor=InlineExecutor(console.say),
-                batch_size=batch_size,
-                limit=limit,
-                device=device,
-                progress=progress,
-            )
-        console.say(f"{suite.name}/{label}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
-        failed = failed or bool(outcome.failures)
-        entry: dict[str, Any] = {
-            "suite": suite.name,
-            "decoder": label,
-            "identity": outcome.identity,
-            "folder": str(outcome.folder.path),
-            "total": outcome.total,
-            "decoded": outcome.decoded,
-            "failed": len(outcome.failures),
-            "complete": outcome.complete,
-            "settings": list(suite.settings_of(label)),
-        }
-        if evaluator is not None and outcome.complete:
-            with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
-                scores = evaluator.score(outcome.folder, progress=progress)
-            entry["scores"] = [each.to_json() for each in scores]
-            _say_cautions(f"{suite.name}/{label}", scores)
-        report.append(entry)
+            evaluator = Evaluator(suite, examples, digests, pick_device(device), elsewhere=elsewhere)
+        report = [
+            _run_one(each, suite, Results(results), executor, evaluator, batch_size, limit, device) for each in plans
+        ]
     if as_json:
         console.emit({"runs": report})
     else:
         _next_step(suite, report, results)
-    return SOME_FAILED if failed else DONE
+    return SOME_FAILED if any(entry["failed"] for entry in report) else DONE
+
+
+def _run_one(
+    planned: Plan,
+    suite: Suite,
+    store: Results,
+    executor: Executor,
+    evaluator: Evaluator | None,
+    batch_size: int | None,
+    limit: int | None,
+    device: str,
+) -> dict[str, Any]:
+    """Decode and score one decoder of a suite; what `--json` says of it."""
+    from harness.run import decode
+
+    name = f"{suite.name}/{planned.spec.label}"
+    with console.progress_bar(f"{name}: decoding") as progress:
+        outcome = decode(
+            planned,
+            suite,
+            store,
+            executor=executor,
+            batch_size=batch_size,
+            limit=limit,
+            device=device,
+            progress=progress,
+        )
+    console.say(f"{name}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
+    entry: dict[str, Any] = {
+        "suite": suite.name,
+        "decoder": planned.spec.label,
+        "identity": outcome.identity,
+        "folder": str(outcome.folder.path),
+        "total": outcome.total,
+        "decoded": outcome.decoded,
+        "failed": len(outcome.failures),
+        "complete": outcome.complete,
+    }
+    if evaluator is not None and outcome.complete:
+        with console.progress_bar(f"{name}: scoring") as progress:
+            scores = evaluator.score(outcome.folder, progress=progress)
+        entry["scores"] = [each.to_json() for each in scores]
+        _say_cautions(name, scores)
+    return entry
 
 
 def score(
@@ -146,14 +165,12 @@ def score(
 def leaderboard(
     suites: Sequence[str], format: str | None, out: Path | None, settings: Sequence[str], results: Path
 ) -> int:
-    """`seetell leaderboard`."""
+    """`seetell leaderboard`, of one document or a table."""
     from harness.leaderboard import FORMATS, render
     from harness.leaderboard.collect import boards
     from harness.leaderboard.terminal import show
-    from harness.store import write_bytes
 
-    store = Results(results)
-    found = boards(store, suites, settings)
+    found = boards(Results(results), suites, settings)
     if out is not None and format in (None, "table"):
         format = out.suffix.lstrip(".").lower()
         if format not in FORMATS:
@@ -161,12 +178,8 @@ def leaderboard(
     if format in (None, "table"):
         for board in found:
             show(board)
-    if format is None:
-        for each in FORMATS:
-            write_bytes(store.leaderboard / f"leaderboard.{each}", render(found, each).encode("utf-8", "replace"))
-        console.say(f"The leaderboard to open: {(store.leaderboard / 'leaderboard.html').resolve()}")
-    elif format != "table":
-        deliver(render(found, format), out)
+        return DONE
+    deliver(render(found, format), out)
     return DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from decoders.base import Need
@@ -18,6 +19,8 @@ from harness.imported import IMPORTED
 from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
 from harness.leaderboard.human import human_studies, with_human
 from harness.leaderboard.published import with_published
+from harness.leaderboard.reproduce import command
+from harness.leaderboard.speeds import SPEED_COLUMNS, headline_speed, speed_cells
 from harness.paired import SIGNIFICANCE
 from harness.provenance import seetell_version
 from harness.published import read_published
@@ -27,6 +30,7 @@ from harness.score import Score
 from harness.scored import ScoredRun
 from harness.settings import as_flags, canonical, parse_settings, settings_of
 from harness.spec import RunSpec, Suite
+from harness.speed import Speed, read_speed
 from harness.store import Record, Results, RunFolder
 
 CORRECTION: Correction = "holm"
@@ -67,6 +71,31 @@ LABELS = {
 """How the field writes a metric's name; others are shown under their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunMaterial:
+    """One run with all that a page about it says."""
+
+    row: Row
+    folder: RunFolder
+    content: Mapping[str, Any]
+    """What run.json says."""
+    scores: tuple[Score, ...]
+    records: tuple[Record, ...]
+    """What it said to each example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A board with what stands behind it."""
+
+    board: Board
+    runs: tuple[RunMaterial, ...] = ()
+    """In the order of `board.rows`; none for a suite of which there are published numbers only."""
+    examples: tuple[Example, ...] = ()
+    """None where the suite's data is no longer where it was."""
+    speeds: tuple[Speed, ...] = ()
+
+
 def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str] = ()) -> list[Board]:
     """One board a suite that has runs, with what was published about it.
 
@@ -78,6 +107,23 @@ def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str]
     Raises:
         StoreError: there is nothing, or nothing of a suite that was asked for; or published numbers are not valid.
         SuiteError: settings that a suite does not have.
+    """
+    return [each.board for each in materials(results, suites, settings)]
+
+
+def materials(
+    results: Results, suites: Sequence[str] = (), settings: Sequence[str] = (), *, shown: int = SHOWN_EXAMPLES
+) -> list[Material]:
+    """The same boards with their runs and examples.
+
+    Args:
+        results: as for `boards`.
+        suites: as for `boards`.
+        settings: as for `boards`.
+        shown: how many examples a board holds with pictures.
+
+    Raises:
+        StoreError: as for `boards`; or a file of speeds is not valid.
     """
     by_suite: dict[str, list[RunFolder]] = {}
     for folder in results.runs():
@@ -92,41 +138,64 @@ def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str]
                 f"there are no runs of suite {suite!r} under {results.root}{did_you_mean(suite, [*by_suite, *known])}"
             )
     studies = human_studies(results)
-    measured = [
-        with_human(_board(by_suite[suite], settings), studies)
-        for suite in suites or sorted(by_suite)
-        if suite in by_suite
-    ]
-    found = with_published(measured, published)
-    return (
-        sorted((each for each in found if each.suite in suites), key=lambda each: suites.index(each.suite))
-        if suites
-        else found
-    )
+    chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
+    measured = [material_of(by_suite[suite], read_speed(results, suite), settings, shown=shown) for suite in chosen]
+    found = with_published([with_human(each.board, studies) for each in measured], published)
+    whole = [_on_board(each, board) for each, board in zip(measured, found, strict=False)]
+    whole += [Material(board) for board in found[len(measured) :]]
+    if not suites:
+        return whole
+    wanted = [each for each in whole if each.board.suite in suites]
+    return sorted(wanted, key=lambda each: suites.index(each.board.suite))
 
 
-def _board(folders: Sequence[RunFolder], settings: Sequence[str]) -> Board:
-    described, left_out = _asked([(folder, folder.describe()) for folder in folders], settings)
-    folders = [folder for folder, _ in described]
+def _on_board(material: Material, board: Board) -> Material:
+    """The material with another board of the same runs, whose rows may say more."""
+    rows = zip(board.rows, material.runs, strict=True)
+    return replace(material, board=board, runs=tuple(replace(run, row=row) for row, run in rows))
+
+
+def material_of(
+    folders: Sequence[RunFolder],
+    speeds: Sequence[Speed] = (),
+    settings: Sequence[str] | None = None,
+    *,
+    shown: int = 0,
+    letters: bool = True,
+) -> Material:
+    """What there is about runs of one suite.
+
+    Args:
+        folders: the runs.
+        speeds: of the suite.
+        settings: show the runs that were made with these, as for `boards`; None shows them all.
+        shown: how many examples the board holds with pictures.
+        letters: test every pair in every column, which takes a second or two for ten runs of a hundred examples.
+    """
+    described: list[tuple[RunFolder, Mapping[str, Any]]] = [(folder, folder.describe()) for folder in folders]
+    left_out = ""
+    if settings is not None:
+        described, left_out = _asked(described, settings)
+        folders = [folder for folder, _ in described]
     suite = Suite.model_validate(
         max((content for _, content in described), key=lambda content: content["created"])["suite"]
     )
     answers = {folder: folder.records() for folder, _ in described}
     scores = {folder: stored_scores(folder.scores() or {"metrics": {}}) for folder, _ in described}
-    letters, grouping = _letters(folders)
+    groups, grouping = _letters(folders) if letters else ({}, None)
     rows = [
-        _row(folder, RunSpec.model_validate(content["spec"]), answers[folder], scores[folder], letters)
+        _row(folder, content, answers[folder], scores[folder], groups, headline_speed(speeds, content["identity"]))
         for folder, content in described
     ]
     examples = _examples(suite)
     environment = described[0][1]["environment"]
     ids = {record.example_id for records in answers.values() for record in records}
-    return Board(
+    board = Board(
         suite=suite.name,
         task=suite.task,
-        columns=_columns(list(scores.values())),
+        columns=(*_columns(list(scores.values())), *_speed_columns(rows)),
         rows=tuple(rows),
-        examples=_views(examples, [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
+        examples=_views(examples[:shown], [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
         description=suite.title + (f", with{as_flags(suite.settings)}" if settings else ""),
         models={part.replace("_", " "): name for part, name in suite.models.model_dump().items() if name},
         examples_total=len(examples) or len(ids),
@@ -137,6 +206,11 @@ def _board(folders: Sequence[RunFolder], settings: Sequence[str]) -> Board:
         grouping=grouping,
         left_out=left_out,
     )
+    runs = tuple(
+        RunMaterial(row, folder, content, tuple(scores[folder]), tuple(answers[folder]))
+        for row, (folder, content) in zip(rows, described, strict=True)
+    )
+    return Material(board, runs, tuple(examples), tuple(speeds))
 
 
 def _asked(
@@ -177,14 +251,15 @@ def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Group
 
 def _row(
     folder: RunFolder,
-    spec: RunSpec,
+    content: Mapping[str, Any],
     records: Sequence[Record],
     scores: Sequence[Score],
     letters: Mapping[str, Letters],
+    speed: Speed | None,
 ) -> Row:
+    spec = RunSpec.model_validate(content["spec"])
     failed = sum(record.failure is not None for record in records)
     kind, config = _kind_and_config(spec)
-    total = folder.describe()["answers"]
     return Row(
         suite=spec.suite,
         decoder=spec.label,
@@ -203,14 +278,16 @@ def _row(
                 score.no_interval,
             )
             for score in scores
-        },
+        }
+        | speed_cells(speed),
         decoded=len(records) - failed,
         failed=failed,
-        total=total,
+        total=content["answers"],
         complete=folder.complete,
         config=config,
         kind=kind,
         note=f"{spec.draws} draws" if spec.draws > 1 else "",
+        reproduce=command(spec, Suite.model_validate(content["suite"])),
     )
 
 
@@ -236,6 +313,10 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
     )
 
 
+def _speed_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    return tuple(column for column in SPEED_COLUMNS if any(column.name in row.cells for row in rows))
+
+
 def _column_label(output: str) -> str:
     """`CIDEr` for `cider`, `CIDEr (strict)` for that of a metric under the label `strict`."""
     name, under, label = output.partition(":")
@@ -256,8 +337,8 @@ def _examples(suite: Suite) -> list[Example]:
 
 
 def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Record]]]) -> tuple[ExampleView, ...]:
-    """The first examples with what every run said to them, in the order of the runs and draws."""
-    said: dict[str, list[Answer]] = {example.id: [] for example in examples[:SHOWN_EXAMPLES]}
+    """Examples with what every run said to them, in the order of the runs and draws."""
+    said: dict[str, list[Answer]] = {example.id: [] for example in examples}
     for row, records in runs:
         for record in records:
             if record.example_id in said:
@@ -265,7 +346,7 @@ def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Recor
                 said[record.example_id].append(answer)
     return tuple(
         ExampleView(example.id, example.prompt, thumbnail(example), example.references, tuple(said[example.id]))
-        for example in examples[:SHOWN_EXAMPLES]
+        for example in examples
     )
 
 

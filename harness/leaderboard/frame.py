@@ -24,6 +24,9 @@ Kind = Literal["", "blind", "image-aware", "constant"]
 """What a row's decoder looks at: nothing is said, the words alone, the image too, or nothing whatever (one constant
 sentence)."""
 
+ColumnKind = Literal["metric", "human", "speed"]
+"""Who says a column's numbers: a metric, people who rated, a clock. Columns of a kind stand together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -64,7 +67,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One metric output."""
+    """One metric output, human rating or speed."""
 
     name: str
     """As in JSON, such as `bleu-4`."""
@@ -76,6 +79,7 @@ class Column:
     """Shown times 100 with one decimal."""
     description: str = ""
     """One line of meaning, for whoever does not know the metric."""
+    kind: ColumnKind = "metric"
 
     def show(self, value: float | None) -> str:
         """The value as tables print it; an en dash where there is none."""
@@ -115,6 +119,8 @@ class Row:
     kind: Kind = ""
     note: str = ""
     """One line about the run, shown beside its name."""
+    reproduce: str = ""
+    """The command that makes the run again; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +298,12 @@ def finite(value: float | None) -> float | None:
 
 def share_a_letter(one: Cell, other: Cell) -> bool:
     """Whether two cells of one column and signature belong to a common significance group."""
-    return not set(_LETTER.findall(one.letters)).isdisjoint(_LETTER.findall(other.letters))
+    return not group_letters(one).isdisjoint(group_letters(other))
+
+
+def group_letters(cell: Cell) -> set[str]:
+    """The significance groups of a cell, one by one."""
+    return set(_LETTER.findall(cell.letters))
 
 
 _LETTER = re.compile(r"[a-z]|\(\d+\)")

@@ -109,7 +109,9 @@ def _column(aspect: str, study: str, taken: set[str]) -> Column:
     name, label = f"human-{aspect}", f"Human {aspect}"
     if name in taken:
         name, label = f"{name}:{study}", f"{label} ({study})"
-    return Column(name, label, True, percent=False, description=f"Mean rating by people, 1 to 5, study {study}.")
+    return Column(
+        name, label, True, percent=False, description=f"Mean rating by people, 1 to 5, study {study}.", kind="human"
+    )
 
 
 def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str], HumanCell]) -> dict[str, Cell]:

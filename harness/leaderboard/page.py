@@ -12,18 +12,30 @@ import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.leaderboard.escaping import one_line, printable
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Row, Standing, letter, share_a_letter
+from harness.leaderboard.frame import (
+    Answer,
+    Board,
+    Cell,
+    Column,
+    ColumnKind,
+    ExampleView,
+    Row,
+    Standing,
+    letter,
+    share_a_letter,
+)
 from harness.leaderboard.markdown import CAUTION, config_text, notes
 from harness.leaderboard.published import RULE, value_text
 
 ORIGINS = {"authors": "the authors' own", "third party": "by a third party", "re-scored": "their outputs, scored again"}
+COLUMN_KINDS: Mapping[ColumnKind, str] = {"metric": "Metrics", "human": "Human ratings", "speed": "Speed"}
 KINDS = {"blind": "image-blind", "image-aware": "sees the image", "constant": "one constant sentence", "": ""}
 PLOT_WIDTH = 64
 """Of an interval's drawing, in CSS pixels."""
@@ -58,6 +70,8 @@ class CellView:
     partial: str
     """`61 of 64` where not every answer was scored."""
     unavailable: bool
+    interval: str = ""
+    """In words, such as `103.5 to 129.1`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,8 @@ class RowView:
     kind: str
     config: str
     cells: tuple[CellView, ...]
+    page: str
+    """Address of the run's own page; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +111,56 @@ class BoardView:
     notes: tuple[str, ...]
     kinds: Mapping[str, str]
     """What to call the origin of a published number."""
+    heads: tuple[tuple[str, int], ...]
+    """Kinds of columns with how many of each stand together; none where all are metrics."""
 
 
 def to_html(boards: Sequence[Board]) -> str:
     """The whole page. The same boards give the same bytes."""
-    style, script = _resource("leaderboard.css"), _resource("leaderboard.js")
+    return render_page(
+        "leaderboard.html.jinja",
+        styles=("base", "tools", "table", "examples"),
+        scripts=("theme", "table", "gallery"),
+        images="data:",
+        boards=[board_view(board) for board in boards],
+    )
+
+
+def render_page(
+    template: str,
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    images: str = "'none'",
+    bundle: str = "",
+    **values: object,
+) -> str:
+    """One page with its style and script inside, and a policy that allows these two and nothing else.
+
+    Args:
+        template: its file.
+        styles: names of style sheets, joined.
+        scripts: names of scripts, joined.
+        images: sources of images that the policy allows.
+        bundle: somebody else's script, put before ours; it must not hold `</script`.
+        values: for the template.
+    """
+    style = "".join(_resource(f"{name}.css") for name in styles)
+    script = "".join(filter(None, [bundle, *(_resource(f"{name}.js") for name in scripts)]))
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        f"default-src 'none'; img-src {images}; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    page = _environment().get_template("leaderboard.html.jinja")
-    return page.render(
-        boards=[_board_view(board) for board in boards],
-        policy=policy,
-        # Our own files, not text from outside: they hold neither `</script` nor `</style`.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        plot_width=PLOT_WIDTH,
+    # Our own files, not text from outside: they hold neither `</script` nor `</style`.
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            **values,
+        )
     )
 
 
@@ -125,6 +174,11 @@ def _source(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
+def short(text: str, room: int = 18) -> str:
+    """As much of a name as fits where nothing wraps."""
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
@@ -136,12 +190,20 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"one_line": one_line, "letter": letter, "value_text": value_text}
-    environment.globals["rule"] = RULE
+    environment.filters |= {"one_line": one_line, "letter": letter, "value_text": value_text, "short": short}
+    environment.globals |= {"rule": RULE, "plot_width": PLOT_WIDTH}
     return environment
 
 
-def _board_view(board: Board) -> BoardView:
+def board_view(board: Board, pages: Mapping[tuple[str, str], str] | None = None) -> BoardView:
+    """A board as the templates write it.
+
+    Args:
+        board: the board; its columns are put together by kind.
+        pages: addresses of the runs' own pages, by decoder and identity.
+    """
+    columns_by_kind = [column for kind in COLUMN_KINDS for column in board.columns if column.kind == kind]
+    board = replace(board, columns=tuple(columns_by_kind))
     ordered = board.ordered()
     standings = [board.standings(column) for column in board.columns]
     signatures = [board.signatures(column) for column in board.columns]
@@ -154,14 +216,18 @@ def _board_view(board: Board) -> BoardView:
             for column, standing, known, scale in zip(board.columns, standings, signatures, scales, strict=True)
         )
         place = standings[board.columns.index(order)][index] if order else Standing()
-        rows.append(RowView(row, str(place.rank or "–"), place, KINDS[row.kind], config_text(row), cells))
+        page = (pages or {}).get((row.decoder, row.identity), "")
+        rows.append(RowView(row, str(place.rank or "–"), place, KINDS[row.kind], config_text(row), cells, page))
     columns = tuple(
         ColumnView(column, _head_title(column, known), tuple(known), column is order)
         for column, known in zip(board.columns, signatures, strict=True)
     )
     positions = {(row.decoder, row.identity): index for index, row in enumerate(ordered)}
     examples = tuple((each, image_address(each.image), _by_decoder(each, positions)) for each in board.examples)
-    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)), ORIGINS)
+    counts = {kind: sum(column.kind == kind for column in board.columns) for kind in COLUMN_KINDS}
+    heads = tuple((COLUMN_KINDS[kind], count) for kind, count in counts.items() if count)
+    heads = heads if any(column.kind != "metric" for column in board.columns) else ()
+    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)), ORIGINS, heads)
 
 
 def _head_title(column: Column, signatures: Sequence[str]) -> str:
@@ -182,8 +248,8 @@ def _cell_view(
         reason = cell.unavailable if cell is not None else "not computed for this run"
         return CellView("n/a" if reason else "–", reason, "", 0, standing, "", None, "", bool(reason))
     facts = [f"{column.label} {column.show(cell.value)}"]
-    if cell.interval is not None:
-        facts.append(f"interval {column.show(cell.interval[0])} to {column.show(cell.interval[1])}")
+    interval = f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}" if cell.interval else ""
+    facts += [f"interval {interval}"] if interval else []
     if standing.rank is not None:
         facts.append(f"rank {standing.rank} of {standing.of}")
     if cell.letters:
@@ -191,14 +257,15 @@ def _cell_view(
             f"group {cell.letters}: "
             + (f"not told apart from {', '.join(alike)}" if alike else "told apart from all others")
         )
-    facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
+    if column.kind != "speed":
+        facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
     facts += [cell.caution] if cell.caution else []
     group = signatures.index(cell.signature) if cell.signature in signatures else 0
     plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
     partial = f"{cell.n} of {cell.n + cell.unscored}" if cell.unscored else ""
     sort = "" if cell.number is None else repr(float(cell.number))
     shown = column.show(cell.value) + (CAUTION if cell.caution else "")
-    return CellView(shown, "; ".join(facts), sort, group, standing, cell.letters, plot, partial, unavailable=False)
+    return CellView(shown, "; ".join(facts), sort, group, standing, cell.letters, plot, partial, False, interval)
 
 
 def _alike(rows: Sequence[Row], row: Row, column: Column) -> list[str]:

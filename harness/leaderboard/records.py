@@ -79,6 +79,7 @@ def _row(row: Row) -> dict[str, object]:
         "complete": row.complete,
         "decoded": row.decoded,
         "failed": row.failed,
+        "reproduce": row.reproduce,
         "metrics": {name: _metric(cell) for name, cell in row.cells.items()},
     }
 

@@ -57,6 +57,9 @@ class Metric(ABC):
     resampling: ClassVar[Resampling] = "bootstrap"
     """`bootstrap`: percentile-type intervals are valid; `paired-only`: only comparisons are, on rows from `joint_rows`;
     `none`: neither is."""
+    per_sample: ClassVar[bool] = False
+    """Whether a sample's row depends on that sample alone, and `signature` on the config and models alone: such rows may be
+    made in parts, on several machines."""
     no_interval: ClassVar[str] = ""
     """Why there is no interval, for whoever misses one; only where `resampling` is not `bootstrap`."""
 

@@ -40,6 +40,7 @@ class ClipScore(Metric):
     Config = ClipScoreConfig
     config: ClipScoreConfig
     needs: ClassVar[frozenset[Need]] = frozenset({Need.CLIP, Need.IMAGE})
+    per_sample: ClassVar[bool] = True
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -43,6 +43,7 @@ class Coherence(Metric):
     Config = CoherenceConfig
     config: CoherenceConfig
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ENCODER})
+    per_sample: ClassVar[bool] = True
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -102,6 +103,7 @@ class CoherenceLm(Metric):
     Config = CoherenceLmConfig
     config: CoherenceLmConfig
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
+    per_sample: ClassVar[bool] = True
 
     @property
     def outputs(self) -> tuple[Output, ...]:

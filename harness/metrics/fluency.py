@@ -39,6 +39,7 @@ class Perplexity(Metric):
     Config = PerplexityConfig
     config: PerplexityConfig
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
+    per_sample: ClassVar[bool] = True
 
     @property
     def outputs(self) -> tuple[Output, ...]:

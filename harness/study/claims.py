@@ -55,6 +55,17 @@ def take(session: Session, campaign: Campaign, annotator: Annotator, now: dateti
     return slots
 
 
+def holds_enough(session: Session, annotator: Annotator, now: datetime, ahead: int) -> list[Slot]:
+    """The live slots, if they are enough and lent for long enough that nothing has to be written; none otherwise."""
+    slots = to_rate(session, annotator.id)
+    if len(slots) < 1 + ahead:
+        return []
+    ends = session.scalar(
+        select(func.min(Block.lease_until)).where(Block.annotator_id == annotator.id, Block.state == "leased")
+    )
+    return slots if ends is not None and ends > now + SHORTEST_LEASE / 2 else []
+
+
 def to_rate(session: Session, annotator: int) -> list[Slot]:
     """Slots of live blocks that are neither rated nor skipped, in the order in which they are shown."""
     rated = exists().where(Submission.slot_id == Slot.id, Submission.status == "current")

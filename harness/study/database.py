@@ -7,8 +7,10 @@ somebody's change. WAL lets people read meanwhile; synchronous=FULL makes a comm
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +37,8 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.engine = _engine(url)
+        # SQLite lets waiting writers poll, and some of them wait for seconds; threads of one process take turns here instead.
+        self._turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
 
     @classmethod
     def open(cls, where: str | Path, *, check: bool = True) -> Database:
@@ -106,7 +110,7 @@ class Database:
         writer = self.engine.execution_options(seetell_writer=True)
         for attempt in range(_TRIES):
             try:
-                with Session(writer, expire_on_commit=False) as session, session.begin():
+                with self._turn, Session(writer, expire_on_commit=False) as session, session.begin():
                     return work(session)
             except (IntegrityError, OperationalError) as error:
                 if attempt == _TRIES - 1 or not _worth_retrying(error):

@@ -138,6 +138,13 @@ class StudyService:
     def claim(self, seat: Seat, *, ahead: int = 2) -> Work:
         """The annotator's live block, claimed if there is none, its lease renewed; at least `ahead` more slots if there are."""
 
+        def look(session: Session, me: Annotator) -> Work | None:
+            """Mostly nothing has to be claimed, and reading makes nobody wait."""
+            if me.status != "active" or _campaign(session).status != "open":
+                return None
+            slots = claims.holds_enough(session, me, self._clock(), ahead)
+            return Work(work.views(session, me, slots), False) if slots else None
+
         def take(session: Session, me: Annotator) -> Work:
             campaign = _campaign(session)
             if campaign.status != "open":
@@ -153,7 +160,7 @@ class StudyService:
             me.status = "done"
             return Work((), True, "finished")
 
-        return self._with(seat, take)
+        return self._look(seat, look) or self._with(seat, take)
 
     def submit(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Keep a form. The same form again changes nothing; never raises for anything a browser can send."""

@@ -49,12 +49,14 @@ def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any
     skip = _current_skip(session, slot, annotator)
     if not why and skip and block.state == "done":
         why = "given-to-another"  # it was skipped, and somebody else rates it by now
-    revision, latest, reason = _place(session, slot, annotator, checked)
+    used = _revisions(session, slot, annotator)
+    revision, latest, reason = _place(checked, used)
     status = "superseded"
     if latest:
         status = "withdrawn" if why == "withdrawn" else "surplus" if why else "current"
-        _supersede(session, slot, annotator, status)
-    first = not why and skip is None and not _rated(session, slot, annotator)
+        if used:
+            _supersede(session, slot, annotator, status)
+    first = not (why or skip or used)
     if not why and skip is not None:
         skip.status = "superseded"
     session.add(
@@ -101,7 +103,7 @@ def note(session: Session, campaign: Campaign, annotator: Annotator, form: Any, 
         return _refuse(session, annotator, form, str(error), now)
     why = _surplus(campaign, annotator, block)
     skip = _current_skip(session, slot, annotator)
-    flagged = "rated-already" if kind == "skip" and _rated(session, slot, annotator) else ""
+    flagged = "rated-already" if kind == "skip" and _revisions(session, slot, annotator) else ""
     status = "surplus" if why else "superseded" if skip and kind == "skip" else "current"
     session.add(
         SkipFlag(
@@ -165,10 +167,10 @@ def _surplus(campaign: Campaign, annotator: Annotator, block: Block) -> str:
     return ""
 
 
-def _rated(session: Session, slot: Slot, annotator: Annotator) -> bool:
-    """Whether this annotator has sent a form for the slot before."""
-    mine = select(Submission.event_id).where(Submission.slot_id == slot.id, Submission.annotator_id == annotator.id)
-    return session.scalar(mine.limit(1)) is not None
+def _revisions(session: Session, slot: Slot, annotator: Annotator) -> set[int]:
+    """What this annotator has sent for the slot before."""
+    mine = select(Submission.revision).where(Submission.slot_id == slot.id, Submission.annotator_id == annotator.id)
+    return set(session.scalars(mine))
 
 
 def _current_skip(session: Session, slot: Slot, annotator: Annotator) -> SkipFlag | None:
@@ -182,10 +184,8 @@ def _current_skip(session: Session, slot: Slot, annotator: Annotator) -> SkipFla
     ).first()
 
 
-def _place(session: Session, slot: Slot, annotator: Annotator, form: Form) -> tuple[int, bool, str]:
+def _place(form: Form, used: set[int]) -> tuple[int, bool, str]:
     """Its revision, whether it is the latest, and what to say: forms may overtake each other, two tabs may use one number."""
-    mine = select(Submission.revision).where(Submission.slot_id == slot.id, Submission.annotator_id == annotator.id)
-    used = set(session.scalars(mine))
     if form.revision in used:
         return max(used) + 1, True, "rated-twice"
     return form.revision, not used or form.revision > max(used), ""

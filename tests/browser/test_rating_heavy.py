@@ -436,6 +436,5 @@ def test_time_in_a_hidden_tab_is_told_apart(browser: Browser, tmp_path: Path) ->
         context.close()
         (row,) = served.rows()
     assert row["hidden_ms"] == pytest.approx(after["hiddenMs"], abs=50)
-    print(
-        f"\ntiming: {after['hiddenMs'] - before['hiddenMs']:.0f} ms hidden of 5000, {after['activeMs'] - before['activeMs']:.0f} ms active of 7000"
-    )
+    hidden, active = (after[name] - before[name] for name in ("hiddenMs", "activeMs"))
+    print(f"\ntiming: {hidden:.0f} ms hidden of 5000, {active:.0f} ms active of 7000")

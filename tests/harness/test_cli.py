@@ -44,6 +44,7 @@ VERBS = (
     "compare",
     "gate",
     "leaderboard",
+    "show",
     "list",
     "doctor",
     "train",
@@ -53,6 +54,7 @@ VERBS = (
     "annotate",
     "study",
     "index",
+    "study",
 )
 
 

@@ -169,6 +169,7 @@ def hostile_board() -> Board:
         evil,
         evil,
         grouping,
-        (published,),
-        (evil,),
+        left_out=evil,
+        remarks=(evil,),
+        published=(published,),
     )

@@ -23,7 +23,7 @@ def test_json_has_the_promised_shape() -> None:
     assert list(document) == ["suites", "rows", "published"]
     rows = {each["decoder"]: each for each in document["rows"]}
     magic = rows["magic"]
-    assert list(magic) == ["suite", "decoder", "identity", "complete", "decoded", "failed", "metrics"]
+    assert list(magic) == ["suite", "decoder", "identity", "complete", "decoded", "failed", "reproduce", "metrics"]
     assert (magic["suite"], magic["complete"], magic["decoded"], magic["failed"]) == ("toybox-plain", True, 61, 3)
     assert magic["metrics"]["cider"] == {
         "value": 0.9, "low": 0.85, "high": 0.9500000000000001, "n": 61, "unscored": 3, "letters": "",

@@ -289,6 +289,7 @@ def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
 def test_a_hundred_kills_and_hot_backups(tmp_path: Path) -> None:
     made = a_study(tmp_path / "pilot", some_sources(30), clock=_now(), items=20, annotators=2)

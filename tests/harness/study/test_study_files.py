@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres import Server
 from studies import Clock, a_study, form, rate_all, sit, some_sources
@@ -119,6 +119,7 @@ def test_neutral_cells_can_be_undone(text: str) -> None:
     assert not neutral(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.text(min_size=1), st.integers(-(2**53), 2**53), st.none() | st.text(min_size=1)), min_size=1)
 )

@@ -69,7 +69,7 @@ def test_balance_within_one_over_the_grid() -> None:
     print(f"{len(grid)} plans for 4-8 systems, 3-30 annotators, k 2-5: balance within 1 in all of them")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     systems=st.integers(2, 9),
     items=st.integers(1, 25),

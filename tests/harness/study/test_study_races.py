@@ -19,7 +19,7 @@ from harness.study.create import Created
 from harness.study.service import StudyService, utc_now
 from harness.study.views import Seat
 
-THINK = 5.0
+THINK = 10.0
 """Seconds between two forms of one annotator."""
 
 
@@ -132,6 +132,7 @@ def test_one_form_sent_by_many_at_once(tmp_path: Path, postgres: Server) -> None
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("where", ["sqlite", "postgres"])
 def test_fifty_processes_claim_1200_blocks(tmp_path: Path, where: str, postgres: Server) -> None:
     database = postgres.fresh() if where == "postgres" else None
@@ -140,9 +141,10 @@ def test_fifty_processes_claim_1200_blocks(tmp_path: Path, where: str, postgres:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("where", ["sqlite", "postgres"])
 def test_a_hundred_annotators(tmp_path: Path, where: str, postgres: Server) -> None:
-    """100 people x 20 forms. People think for 20 s; here a form comes every 5 s, so the rate is four times as high."""
+    """100 people x 20 forms. People think for 20 s; here for 10 s, so the rate is twice as high."""
     database = postgres.fresh() if where == "postgres" else None
     folder = tmp_path / "load"
     _, seats = fresh(folder, database, items=400, ratings_per_item=3, annotators=100)

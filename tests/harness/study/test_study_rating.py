@@ -227,28 +227,21 @@ def output_of(desk: Desk, slot: str) -> str:
 
 
 def test_a_block_that_was_begun_stays_for_three_days(desk: Desk) -> None:
-    ann, bob = desk.sit("ann"), desk.sit("bob")
+    ann, *others = [desk.sit(name) for name in ("ann", "bob", "cleo")]
     begun = desk.service.claim(ann, ahead=0).slots
     desk.service.submit(ann, form(begun[0], 1))
     desk.clock.pass_(hours=71)
-    assert not set(blocks_of(desk, bob)) & {begun[0].block}
+    assert not [seat for seat in others if take(desk, seat, begun[0].block)], "begun work is nobody else's"
     assert desk.service.submit(ann, form(begun[1], 1)).status == "saved"
     desk.clock.pass_(hours=73)
-    rate_all(desk.service, bob, 4)
+    for seat in others:
+        rate_all(desk.service, seat, 4)
     states = {block.public_id: block.state for block in desk.rows(Block)}
     assert states[begun[0].block] == "void"
     assert desk.service.submit(ann, form(begun[2], 1)).status == "surplus"
     assert {row.status for row in desk.rows(Submission) if row.annotator_id == 1} == {"surplus"}
     assert max(desk.ratings_a_text().values()) <= 2
     assert desk.admin.verify().ok
-
-
-def blocks_of(desk: Desk, seat: Seat) -> list[str]:
-    found = []
-    while (work := desk.service.claim(seat, ahead=0)).slots:
-        found.append(work.slots[0].block)
-        desk.service.submit(seat, form(work.slots[0]))
-    return found
 
 
 def test_a_skipped_text_goes_to_somebody_else(desk: Desk) -> None:

@@ -1,0 +1,1 @@
+"""More machines than one, with Ray."""

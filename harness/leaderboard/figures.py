@@ -1,0 +1,135 @@
+"""How sure the order is, as a drawing: a column's values with their intervals, and beside them a bar for each significance group.
+
+A bar spans the systems that cannot be told apart, with a dot at each of them; where no bar joins two systems, they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.leaderboard.frame import Board, Cell, Column, Row, group_letters, rankable
+
+WIDTH, NAMES, SCALE, LINE, TOP, GAP = 560, 130, 290, 22, 26, 16
+"""Measures in units of the drawing: its width, the room for names, that for values, a row, the head, between two bars."""
+_TICKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One system in a figure."""
+
+    name: str
+    y: float
+    x: float
+    low: float
+    high: float
+    """Ends of the interval; both equal to `x` where there is none."""
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One significance group in a figure."""
+
+    letter: str
+    x: float
+    top: float
+    bottom: float
+    dots: tuple[float, ...]
+    """Heights of the systems that belong to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One column's drawing, positions in units of its own."""
+
+    column: Column
+    width: int
+    height: float
+    marks: tuple[Mark, ...]
+    bars: tuple[Bar, ...]
+    ticks: tuple[tuple[float, str], ...]
+    """Position and label of each."""
+    summary: str
+    """What the drawing shows, in a sentence."""
+
+
+def figures(board: Board) -> list[Figure]:
+    """A figure for each column that can be ranked and has intervals or groups, the one that orders the table first."""
+    order = board.order_by
+    columns = sorted(board.columns, key=lambda column: column is not order)
+    return [found for column in columns if (found := figure(board, column)) is not None]
+
+
+def figure(board: Board, column: Column) -> Figure | None:
+    """The drawing of one column: the systems of its most frequent signature, best first; None if it would show nothing."""
+    rows = _peers(board, column)
+    cells = [cell for _, cell in rows]
+    if len(rows) < 2 or not any(cell.interval or cell.letters for cell in cells):
+        return None
+    ends = [value for cell in cells for value in (cell.number, *(cell.interval or ())) if value is not None]
+    start, end = min(ends), max(ends)
+    room: float = end - start or 1.0
+
+    def place(value: float) -> float:
+        return float(round(NAMES + SCALE * (value - start) / room, 1))
+
+    marks = []
+    for index, (row, cell) in enumerate(rows):
+        number = cell.number or 0.0
+        low, high = cell.interval or (number, number)
+        best = number == cells[0].number
+        marks.append(Mark(row.decoder, TOP + LINE * (index + 0.5), place(number), place(low), place(high), best))
+    ticks = tuple(
+        (place(value), column.show(value)) for value in (start + room * step / _TICKS for step in range(_TICKS + 1))
+    )
+    bars = _bars(cells, [mark.y for mark in marks])
+    width = max(WIDTH, NAMES + SCALE + 2 * GAP + GAP * len(bars))
+    return Figure(column, width, TOP + LINE * len(rows) + 6, tuple(marks), bars, ticks, verdict(board, column))
+
+
+def verdict(board: Board, column: Column) -> str:
+    """Who is first in a column and how sure that is, in a sentence; empty where nobody is ranked."""
+    rows = _peers(board, column)
+    if not rows:
+        return ""
+    (first, cell), *others = rows
+    said = f"{first.decoder} is first in {column.label} with {column.show(cell.value)}"
+    if cell.interval is not None:
+        said += f" ({column.show(cell.interval[0])} to {column.show(cell.interval[1])})"
+    if not others:
+        return said + "; it is alone."
+    letters = group_letters(cell)
+    if not letters:
+        return said + "; whether the others differ from it was not tested."
+    alike = [row.decoder for row, other in others if letters & group_letters(other)]
+    if not alike:
+        return said + "; it is told apart from every other system."
+    return said + f"; it cannot be told apart from {_enumerate(alike)}."
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _peers(board: Board, column: Column) -> list[tuple[Row, Cell]]:
+    """The ranked rows of a column's most frequent signature with their cells, best first."""
+    if column.higher_is_better is None:
+        return []
+    sign = -1.0 if column.higher_is_better else 1.0
+    found = [(row, cell) for row in board.ordered() if (cell := rankable(row, column)) is not None]
+    signatures = [cell.signature for _, cell in found]
+    lead = max(dict.fromkeys(signatures), key=signatures.count, default="")
+    return sorted(
+        ((row, cell) for row, cell in found if cell.signature == lead), key=lambda each: sign * (each[1].number or 0.0)
+    )
+
+
+def _bars(cells: Sequence[Cell], heights: Sequence[float]) -> tuple[Bar, ...]:
+    letters = sorted({letter for cell in cells for letter in group_letters(cell)}, key=lambda each: (len(each), each))
+    bars = []
+    for index, letter in enumerate(letters):
+        dots = tuple(y for cell, y in zip(cells, heights, strict=True) if letter in group_letters(cell))
+        bars.append(Bar(letter, NAMES + SCALE + 2 * GAP + GAP * index, dots[0], dots[-1], dots))
+    return tuple(bars)

@@ -1,0 +1,137 @@
+"""Quality against speed: a scatter by Altair, with the Pareto front, as a Vega-Lite specification that a page holds inside."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.leaderboard.escaping import one_line
+from harness.leaderboard.frame import Board, Cell, Column, Row, rankable
+from harness.leaderboard.page import KINDS
+from harness.leaderboard.speeds import SPEED
+
+WIDTH, HEIGHT = 640, 380
+
+
+def can_draw() -> bool:
+    """Whether the extra `site` is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("altair", "vl_convert"))
+
+
+@functools.cache
+def bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, in a scope of its own; it sets `window.vegaEmbed`."""
+    import vl_convert
+
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # Vega's own texts hold no such tag; should a new version, a string stays the same string with this.
+    return "(() => {" + script.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "})();\n"
+
+
+def points(board: Board) -> list[dict[str, Any]]:
+    """What the scatter shows: a record for each system and measure of quality, where both numbers are there.
+
+    `front` says that no other system of equally made numbers is at least as good in both and better in one.
+    """
+    found: list[dict[str, Any]] = []
+    for column in board.columns:
+        if column.higher_is_better is None or column.kind == "speed":
+            continue
+        pairs = [
+            (row, cell, row.cells[SPEED])
+            for row in board.ordered()
+            if SPEED in row.cells and row.cells[SPEED].number is not None and (cell := rankable(row, column))
+        ]
+        found.extend(_point(column, row, cell, speed, pairs) for row, cell, speed in pairs)
+    return found
+
+
+Pair = tuple[Row, Cell, Cell]
+
+
+def _point(column: Column, row: Row, cell: Cell, speed: Cell, pairs: Sequence[Pair]) -> dict[str, Any]:
+    peers = [
+        (other.number or 0.0, fast.number or 0.0)
+        for _, other, fast in pairs
+        if (other.signature, fast.signature) == (cell.signature, speed.signature)
+    ]
+    scale = 100 if column.percent else 1
+    low, high = cell.interval or (cell.number, cell.number)
+    slow, fast = speed.interval or (speed.number, speed.number)
+    return {
+        "measure": _label(column),
+        "system": one_line(row.decoder),
+        "sees": KINDS[row.kind] or "not known",
+        "quality": _rounded(scale * (cell.number or 0.0)),
+        "low": _rounded(scale * (low or 0.0)),
+        "high": _rounded(scale * (high or 0.0)),
+        "speed": _rounded(speed.number or 0.0),
+        "slow": _rounded(slow or 0.0),
+        "fast": _rounded(fast or 0.0),
+        "front": on_front(cell.number or 0.0, speed.number or 0.0, peers, higher=column.higher_is_better is True),
+        "made": f"{cell.signature} / {speed.signature}",
+    }
+
+
+def on_front(quality: float, speed: float, peers: Iterable[tuple[float, float]], *, higher: bool) -> bool:
+    """Whether a point is on the Pareto front of its peers.
+
+    Args:
+        quality: of the point.
+        speed: of the point; more is better.
+        peers: quality and speed of all points, this one too.
+        higher: whether more quality is better.
+    """
+    sign = 1.0 if higher else -1.0
+    return not any(
+        sign * other >= sign * quality and fast >= speed and (other, fast) != (quality, speed) for other, fast in peers
+    )
+
+
+def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The scatter of some points as Vega-Lite, with a choice of the measure; nothing in it names an address to fetch."""
+    import altair as alt
+
+    measures = list(dict.fromkeys(str(each["measure"]) for each in found))
+    measure = alt.param(
+        name="chosen", value=measures[0], bind=alt.binding_select(options=measures, name="Measure of quality")
+    )
+    chosen = alt.Chart(alt.NamedData("points")).transform_filter("datum.measure === chosen")
+    speed = alt.X("speed:Q", title="Images a second (logarithmic)", scale=alt.Scale(type="log", nice=True))
+    quality = alt.Y("quality:Q", title="Score", scale=alt.Scale(zero=False))
+    colour = alt.Color("sees:N", title=None, legend=alt.Legend(orient="bottom"))
+    front = (
+        chosen.transform_filter("datum.front")
+        .mark_line(strokeDash=[5, 4], opacity=0.7)
+        .encode(x=speed, y=quality, order="speed:Q", detail="made:N")
+    )
+    intervals = chosen.mark_rule(opacity=0.55).encode(
+        x=speed, y=alt.Y("low:Q", title="Score"), y2="high:Q", color=colour
+    )
+    repeats = chosen.mark_rule(opacity=0.55).encode(x=alt.X("slow:Q"), x2="fast:Q", y=quality, color=colour)
+    tooltip = [
+        alt.Tooltip("system:N", title="System"),
+        alt.Tooltip("measure:N", title="Measure"),
+        alt.Tooltip("quality:Q", title="Score"),
+        alt.Tooltip("low:Q", title="Interval from"),
+        alt.Tooltip("high:Q", title="to"),
+        alt.Tooltip("speed:Q", title="Images a second"),
+    ]
+    dots = chosen.mark_point(filled=True, size=90, opacity=1).encode(x=speed, y=quality, color=colour, tooltip=tooltip)
+    names = chosen.mark_text(align="left", dx=9, dy=-7, fontSize=12).encode(x=speed, y=quality, text="system:N")
+    chart = alt.layer(front, intervals, repeats, dots, names, title=alt.Title(text=alt.expr("chosen")))
+    chart = chart.add_params(measure).interactive().properties(width=WIDTH, height=HEIGHT)
+    content: dict[str, Any] = chart.to_dict()
+    content.pop("$schema", None)
+    content.pop("config", None)
+    return {**content, "datasets": {"points": [dict(each) for each in found]}}
+
+
+def _label(column: Column) -> str:
+    return f"{one_line(column.label)} {column.arrow}".strip()
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

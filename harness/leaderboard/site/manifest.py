@@ -1,0 +1,159 @@
+"""What a site was made of: run identities, texts, scores and templates, so that it can be told whether it is current.
+
+Scores by a model may differ in their last digits between machines, so they are compared to a millionth, as the gate does; all the
+rest is compared as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.leaderboard.collect import Material
+from harness.leaderboard.frame import Cell, finite
+from harness.provenance import seetell_version
+from harness.scored import digest_answers
+
+FORMAT = "seetell-site-1"
+FILE = "site.json"
+TOLERANCE = 1e-6
+
+
+@functools.cache
+def templates_digest() -> str:
+    """SHA-256 over the templates, style sheets and scripts, whatever the line ends of the checkout."""
+    digest = hashlib.sha256()
+    folder = resources.files("harness.leaderboard") / "templates"
+    for file in sorted(folder.iterdir(), key=lambda each: each.name):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()
+
+
+def describe(materials: Sequence[Material], *, reproducible: bool) -> dict[str, Any]:
+    """Everything that the pages follow from."""
+    return {
+        "format": FORMAT,
+        "seetell": seetell_version(),
+        "reproducible": reproducible,
+        "templates": templates_digest(),
+        "suites": [
+            {
+                "suite": each.board.suite,
+                "published": _digest([asdict(table) for table in each.board.published])
+                if each.board.published
+                else None,
+                "runs": {
+                    run.content["identity"]: {
+                        "decoder": run.row.decoder,
+                        "texts": digest_answers(run.records),
+                        "signatures": _digest({name: cell.signature for name, cell in run.row.cells.items()}),
+                        "scores": {name: _score(cell) for name, cell in run.row.cells.items()},
+                    }
+                    for run in each.runs
+                },
+            }
+            for each in materials
+        ],
+    }
+
+
+def _score(cell: Cell) -> list[Any]:
+    return [finite(cell.value), finite(cell.low), finite(cell.high), cell.letters]
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The manifest of a site on disk.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}); expected a leaderboard site. Build it with `seetell leaderboard --out {folder}`"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise StoreError(f"{path} is no site of this version; build it again with `seetell leaderboard --out {folder}`")
+    return content
+
+
+def damaged(folder: Path) -> list[str]:
+    """Files of a site that are not what its manifest says: a sentence each."""
+    said = []
+    for file, digest in read(folder)["files"].items():
+        try:
+            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except OSError:
+            said.append(f"{file}: missing")
+            continue
+        if found != digest:
+            said.append(f"{file}: not as it was written")
+    return said
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path | None = None) -> list[str]:
+    """What has changed between two manifests, a sentence each; none if the site is current.
+
+    Args:
+        before: of the site on disk.
+        now: of the site as it would be built.
+        folder: of the site on disk, whose files are then compared with what their manifest says.
+    """
+    said = [
+        f"{key}: was {before.get(key)!r}, is {now.get(key)!r}"
+        for key in ("seetell", "reproducible", "templates")
+        if before.get(key) != now.get(key)
+    ]
+    said += damaged(folder) if folder is not None else []
+    old, new = ({each["suite"]: each for each in content["suites"]} for content in (before, now))
+    said += [f"{suite}: no longer there" for suite in old if suite not in new]
+    for suite, content in new.items():
+        if suite not in old:
+            said.append(f"{suite}: not in the site yet")
+            continue
+        if content["published"] != old[suite]["published"]:
+            said.append(f"{suite}: other published numbers")
+        said += _run_differences(suite, old[suite]["runs"], content["runs"])
+    return said
+
+
+def _run_differences(suite: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    said = [f"{suite}/{run['decoder']}-{key[:8]}: no longer there" for key, run in old.items() if key not in new]
+    for key, run in new.items():
+        name = f"{suite}/{run['decoder']}-{key[:8]}"
+        if key not in old:
+            said.append(f"{name}: not in the site yet")
+            continue
+        if run["texts"] != old[key]["texts"]:
+            said.append(f"{name}: other texts")
+        if run["signatures"] != old[key]["signatures"]:
+            said.append(f"{name}: scored in another way")
+        before, now = old[key]["scores"], run["scores"]
+        said += [
+            f"{name}: {output}: was {before.get(output)}, is {now.get(output)}"
+            for output in {**before, **now}
+            if not _same(before.get(output), now.get(output))
+        ]
+    return said
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(one == other)

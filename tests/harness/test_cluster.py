@@ -1,0 +1,239 @@
+"""Runs on a real Ray cluster: the same bytes as one process, whoever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decoders.base import Need
+from harness.cluster.executor import RayExecutor
+from harness.errors import ClusterError, MetricUnavailable, NeedMissing, WorkerLost
+from harness.evaluate import Evaluator
+from harness.examples import Sample
+from harness.executor import InlineExecutor, Job, Task
+from harness.metrics.clip import ClipScoreConfig
+from harness.run import Digests, decode, load_examples, plan
+from harness.spec import Suite
+from harness.store import Record, Results, RunFolder, cache_folder
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+pytest.importorskip("ray", reason="Ray is not installed (extra: distributed)")
+
+SUITE = """
+name = "spread"
+[data]
+dataset = "toybox"
+domain = "plain"
+split = "test"
+size = {size}
+[models]
+language_model = "toybox:plain"
+image_text = "toybox:clip"
+[text]
+prompt = "<-start_of_text->"
+max_new_tokens = 24
+[decoders.magic]
+k = 8
+[decoders.nucleus]
+draws = 2
+[metrics.clipscore]
+[metrics.repetition]
+"""
+
+
+class Spread:
+    """A suite, its examples, and what one process makes of it."""
+
+    def __init__(self, folder: Path, size: int = 24) -> None:
+        self.suite = Suite.parse(SUITE.format(size=size).encode(), "test", folder)
+        self.examples = load_examples(self.suite)
+        self.digests = Digests(self.suite, self.examples)
+
+    def plan(self, label: str) -> Any:
+        return plan(self.suite, label, self.examples, digests=self.digests)
+
+    def decode(self, label: str, root: Path, executor: Any, batch_size: int = 4) -> RunFolder:
+        outcome = decode(
+            self.plan(label), self.suite, Results(root), executor=executor, batch_size=batch_size, device="cpu"
+        )
+        assert outcome.complete
+        return outcome.folder
+
+
+def samples(folder: RunFolder) -> bytes:
+    return (folder.path / "samples.parquet").read_bytes()
+
+
+class Cluster:
+    """A head and further nodes, each with processes of its own, on this machine."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster as Nodes
+
+        self.nodes = Nodes(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100_000_000},
+        )
+        self.address: str = self.nodes.address
+
+    def add(self) -> Any:
+        return self.nodes.add_node(num_cpus=1, object_store_memory=100_000_000)
+
+    def kill(self, node: Any) -> None:
+        self.nodes.remove_node(node, allow_graceful=False)
+
+    def close(self) -> None:
+        self.nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    made = Cluster()
+    made.add()
+    made.add()
+    yield made
+    made.close()
+
+
+def actors() -> list[int]:
+    """Process ids of the workers that hold an actor of ours, wherever they run on this machine."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            title = entry.read_bytes()
+        except OSError:
+            continue
+        if title.startswith(b"ray::Actor"):
+            found.append(int(entry.parent.name))
+    return found
+
+
+def after(seconds: float, do: Any) -> threading.Thread:
+    thread = threading.Thread(target=lambda: (time.sleep(seconds), do()))
+    thread.start()
+    return thread
+
+
+def test_the_bytes_are_those_of_one_process_and_so_are_the_scores(tmp_path: Path, cluster: Cluster) -> None:
+    """Two machines, of which the driver is neither: images go over the wire, and metrics are made there too."""
+    spread = Spread(tmp_path)
+    with RayExecutor(cluster.address) as executor:
+        for label in ("magic", "nucleus"):
+            here = spread.decode(label, tmp_path / "here", InlineExecutor())
+            there = spread.decode(label, tmp_path / "there", executor)
+            assert samples(here) == samples(there)
+        alone = Evaluator(spread.suite, spread.examples, spread.digests, "cpu")
+        apart = Evaluator(spread.suite, spread.examples, spread.digests, "cpu", elsewhere=executor.rows)
+        for one, other in zip(alone.score(here), apart.score(there), strict=True):
+            assert (one.output, one.n, one.signature) == (other.output, other.n, other.signature)
+            assert one.value == pytest.approx(other.value, abs=1e-6)
+            assert one.low == pytest.approx(other.low, abs=1e-6)
+        blind = [Sample(replace(example, image=None), 0, "a cat") for example in spread.examples]
+        pins = {Need.CLIP: spread.digests.model("toybox:clip")}
+        with pytest.raises(MetricUnavailable, match="no example has an image"):
+            executor.rows("clipscore", ClipScoreConfig(), pins, "cpu", blind)
+
+
+@pytest.mark.heavy
+def test_a_worker_and_then_a_whole_machine_die_and_another_joins(tmp_path: Path, cluster: Cluster) -> None:
+    spread = Spread(tmp_path, size=64)
+    here = spread.decode("magic", tmp_path / "here", InlineExecutor())
+    notices: list[str] = []
+    answered: list[Record] = []
+    victim = cluster.add()
+
+    class Disturbed(RayExecutor):
+        """Things happen after so many answers."""
+
+        def run(self, job: Job, tasks: Any, batch_size: int) -> Iterator[list[Record]]:
+            plans = {8: lambda: os.kill(actors()[0], signal.SIGKILL), 20: lambda: cluster.kill(victim), 32: cluster.add}
+            for records in super().run(job, tasks, batch_size):
+                answered.extend(records)
+                for due in [due for due in plans if due <= len(answered)]:
+                    plans.pop(due)()
+                yield records
+            assert not plans
+
+    with Disturbed(cluster.address, notice=notices.append) as executor:
+        there = spread.decode("magic", tmp_path / "there", executor, batch_size=2)
+    assert samples(here) == samples(there)
+    assert sum("is gone" in each for each in notices) >= 1
+    assert len(answered) == len({record.key for record in answered}) == 64
+
+
+@pytest.mark.heavy
+def test_a_decoder_that_raises_and_one_that_kills_its_process(tmp_path: Path, cluster: Cluster) -> None:
+    spread = Spread(tmp_path)
+    planned = spread.plan("magic")
+    job = Job(planned.spec, None, "cpu", cache_folder())
+    tasks: list[Task] = planned.tasks(set())
+    with RayExecutor(cluster.address) as executor:
+        broken = planned.spec.model_copy(update={"language_model": None, "label": "broken"})
+        with pytest.raises(NeedMissing, match="language model"):
+            list(executor.run(Job(broken, None, "cpu", cache_folder()), tasks, 4))
+        assert len([each for part in executor.run(job, tasks, 4) for each in part]) == len(tasks)  # and goes on
+
+        stop = threading.Event()
+
+        def murder() -> None:
+            while not stop.is_set():
+                for pid in actors():
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.2)
+
+        killer = threading.Thread(target=murder)
+        killer.start()
+        try:
+            with pytest.raises((WorkerLost, ClusterError), match="workers"):
+                list(executor.run(job, tasks, 4))
+        finally:
+            stop.set()
+            killer.join()
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    spread = Spread(tmp_path, size=2)
+    with RayExecutor("127.0.0.1:1") as executor, pytest.raises(ClusterError, match="cannot be reached"):
+        spread.decode("magic", tmp_path / "there", executor)
+
+
+@pytest.mark.heavy
+def test_the_driver_is_killed_and_the_same_command_goes_on(tmp_path: Path, cluster: Cluster) -> None:
+    suite = tmp_path / "spread.toml"
+    suite.write_text(SUITE.format(size=96))
+    flags = ["--only", "magic", "--no-score", "--batch-size", "2"]
+    command = [sys.executable, "-m", "harness.cli", "run", str(suite), *flags]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    spread = [*command, "--engine", "ray", "--address", cluster.address, "--results", str(tmp_path / "there")]
+    deaths = 0
+    for _ in range(10):
+        driver = subprocess.Popen(spread, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        known = sum(part.stat().st_size for part in (tmp_path / "there").rglob("*.jsonl"))
+        while driver.poll() is None:
+            if deaths < 3 and sum(part.stat().st_size for part in (tmp_path / "there").rglob("*.jsonl")) > known:
+                driver.send_signal(signal.SIGKILL)
+                deaths += 1
+                break
+            time.sleep(0.02)
+        if driver.wait() == 0:
+            break
+    assert deaths == 3
+    subprocess.run([*command, "--results", str(tmp_path / "here")], env=environment, check=True, capture_output=True)
+    [there] = (tmp_path / "there").rglob("samples.parquet")
+    [here] = (tmp_path / "here").rglob("samples.parquet")
+    assert there.read_bytes() == here.read_bytes()
