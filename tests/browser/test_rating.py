@@ -14,6 +14,7 @@ from tests.browser.accessible import faults
 from tests.browser.rating import Served, as_values, join, number, saved, showing, sit, text, type_form
 
 pytestmark = rating.needs_chromium
+PRESS = "keys => keys.forEach(key => window.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, composed: true})))"
 HOSTILE = "<img src=x onerror='window.hit=1'><b>bold</b> **stars** $x$"
 
 
@@ -68,30 +69,35 @@ def test_a_whole_session_by_keyboard_is_kept_as_typed_and_leaks_nothing(served: 
     assert listener.find([next(iter(typed))])  # what is shown was heard, so the search can find things
 
 
-def test_forms_outlive_a_crash_of_the_server_and_a_reload(served: Served, browser: Browser) -> None:
+def test_forms_outlive_a_crash_of_the_server_and_a_closed_tab(served: Served, browser: Browser) -> None:
     context = browser.new_context(locale="en")
     page = sit(context, served, "Ben")
     type_form(page, [5, 4, 3, 2])
     showing(page, 2)
     saved(page)
     served.kill()
-    page.wait_for_timeout(450)
     type_form(page, [1, 1, 2, 2])
     showing(page, 3)
     page.locator(".state").filter(has_text="Offline, 1 kept here").first.wait_for()
-    page.keyboard.press("4")  # a form that is only begun
     served.start()
     saved(page)
-    page.reload()
-    showing(page, 3)
+    context.set_offline(True)
+    type_form(page, [2, 3, 2, 3])
+    showing(page, 4)
+    page.keyboard.press("4")  # a form that is only begun
+    page.close()
+    context.set_offline(False)
+    page = context.new_page()
+    page.goto(f"{served.url}/rate")
+    showing(page, 4)
     page.locator(".row.now").filter(has_text="Fluency").wait_for()
     for key in ("5", "4", "5", "Enter"):
         page.keyboard.press(key)
-    showing(page, 4)
+    showing(page, 5)
     saved(page)
     context.close()
     values = [row["values"] for row in served.rows() if row["pseudonym"] == "Ben"]
-    assert values == [as_values(each) for each in ([5, 4, 3, 2], [1, 1, 2, 2], [4, 5, 4, 5])]
+    assert values == [as_values(each) for each in ([5, 4, 3, 2], [1, 1, 2, 2], [2, 3, 2, 3], [4, 5, 4, 5])]
 
 
 def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
@@ -107,8 +113,10 @@ def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
     showing(page, 1)
     page.keyboard.press("Enter")  # nothing is set
     page.get_by_text("Noch offen: Coherence").wait_for()
+    for _ in range(5):
+        page.keyboard.down("1")  # held: it sets one row
+    page.keyboard.up("1")
     for key in (
-        "1",
         "2",
         "3",
         "Control+4",
@@ -129,8 +137,15 @@ def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
     page.keyboard.up("Enter")
     page.get_by_text("Gespeichert").first.wait_for()
     assert number(page) == 2
+    page.wait_for_timeout(500)
+    # All at once: nobody has read the third or the fourth text.
+    page.evaluate(PRESS, [*"1111", "Enter", *"2222", "Enter", *"55555"])
+    showing(page, 4)
+    page.get_by_text("Gespeichert").first.wait_for()
+    assert page.locator("[aria-checked=true]").count() == 0
     context.close()
-    assert [row["values"] for row in served.rows() if row["pseudonym"] == "Eva"] == [as_values([1, 2, 4, 5])]
+    kept = [row["values"] for row in served.rows() if row["pseudonym"] == "Eva"]
+    assert kept == [as_values(each) for each in ([1, 2, 4, 5], [1, 1, 1, 1], [2, 2, 2, 2])]
 
 
 def test_the_rating_screen_is_for_everybody(served: Served, browser: Browser) -> None:

@@ -56,6 +56,7 @@ def test_every_key_counts_for_the_text_and_aspect_it_was_typed_for(
                 values = [draw.randint(1, 5) for _ in ASPECTS]
                 typed.append((text(page), dict(as_values(values))))
                 type_form(page, values, gap)
+        showing(page, count + 1)
         saved(page)
         context.close()
         kept = typed_by(served, "Kim")
@@ -120,6 +121,7 @@ def test_nothing_typed_is_lost_through_crashes_reloads_and_an_offline_minute(bro
                 saved(page, timeout=90_000)
                 recoveries.append(time.monotonic() - began)
         killed.join()
+        showing(page, len(typed) + 1, timeout=90_000)
         saved(page, timeout=90_000)
         context.close()
         kept = typed_by(served, "Lee")
@@ -178,6 +180,7 @@ def test_double_clicks_and_a_held_enter_save_each_form_once(browser: Browser, tm
                 for _ in range(40):
                     page.keyboard.down("Enter")
                 page.keyboard.up("Enter")
+        showing(page, 201)
         saved(page)
         context.close()
         kept = typed_by(served, "Max")
