@@ -322,6 +322,33 @@ def sweep(
     return sweeping.sweep(suite, only, metric, settings, batch_size, device, results, as_json)
 
 
+@app.command
+def annotate(
+    study: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    browse: Annotated[bool, Parameter(name="--open", negative="--no-open")] = False,
+    results: ResultsFolder = RESULTS,
+) -> int:
+    """Serve a study, so that people can rate: pages, rating screen and database access in one process, until Ctrl-C.
+
+    Annotators open an invitation link (`seetell study create` and `study invite` print them; while nobody has joined, this prints
+    one too). Those who run the study open `/admin` with the secret that `study create` printed.
+    To let other machines in, put a proxy with HTTPS in front, or listen on them all: `--host 0.0.0.0`.
+
+    Args:
+        study: A name under results/studies, a study's folder or file, or a postgresql:// URL.
+        host: The address to listen on.
+        port: The port to listen on.
+        browse: Open a browser.
+    """
+    from harness.commands import annotating
+
+    annotating.serve(study, host, port, browse, results)
+
+
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> int:
     """Show the suites, decoders, metrics and data sets that are installed, plug-ins included."""

@@ -88,6 +88,29 @@ def create(
 
 
 @study.command
+def serve(
+    name: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    browse: Annotated[bool, Parameter(name="--open", negative="--no-open")] = False,
+    results: ResultsFolder = RESULTS,
+) -> int:
+    """Serve a study, so that people can rate: the same as `seetell annotate`.
+
+    Args:
+        name: The study.
+        host: The address to listen on.
+        port: The port to listen on.
+        browse: Open a browser.
+    """
+    from harness.commands import annotating
+
+    annotating.serve(name, host, port, browse, results)
+
+
+@study.command
 def invite(
     name: str,
     /,

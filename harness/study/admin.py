@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
-from harness.errors import NotAllowed, StudyError, StudyFrozen
+from harness.errors import NotAllowed, NotYours, StudyError, StudyFrozen
 from harness.study import audit, claims, collect, decisions, invites, lookout
 from harness.study import backup as backups
 from harness.study import verify as checks
@@ -21,7 +21,7 @@ from harness.study.decisions import ExclusionRow, SignalRow
 from harness.study.lookout import AnnotatorRow, InviteRow, ItemRow, Overview
 from harness.study.protocol import version_of
 from harness.study.ratings import RatingTable
-from harness.study.schema import Annotator, Block, Campaign, Document, SeatKey
+from harness.study.schema import Annotator, Block, Campaign, Document, Media, SeatKey
 from harness.study.seats import token_sha256
 from harness.study.service import utc_now
 from harness.study.verify import Verified
@@ -88,6 +88,18 @@ class StudyAdmin:
     def items(self, *, limit: int = 200) -> tuple[ItemRow, ...]:
         """Items, flagged ones first, then those with most disagreement."""
         return self._read(lambda session: lookout.items(session, limit))
+
+    def image(self, media: str) -> tuple[bytes, str]:
+        """Content and media type of one of the study's images.
+
+        Raises:
+            NotYours: no image of the study.
+        """
+        wanted = select(Media).where(Media.public_id == media).options(undefer(Media.content))
+        found = self._read(lambda session: session.scalars(wanted).first())
+        if found is None:
+            raise NotYours(f"the study has no image {media!r}")
+        return found.content, found.mime
 
     def invites(self) -> tuple[InviteRow, ...]:
         """All invitations, the latest first."""

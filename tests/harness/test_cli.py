@@ -51,6 +51,8 @@ VERBS = (
     "bench",
     "prefetch",
     "data",
+    "annotate",
+    "study",
     "index",
     "study",
 )

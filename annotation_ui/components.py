@@ -1,0 +1,41 @@
+"""The two pieces of our own that run in the browser: the rating screen, and the keeper of the seat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+URLS = {"outbox": "/api/outbox", "next": "/api/next", "image": "/api/image/", "done": "/done"}
+
+
+@cache
+def _file(name: str) -> str:
+    return files("annotation_ui").joinpath("component", name).read_text(encoding="utf-8")
+
+
+_rate = st.components.v2.component(
+    "seetell_rate",
+    html=_file("rate.html"),
+    css=_file("rate.css"),
+    js="\n".join(map(_file, ("outbox.js", "draft.js", "rate.js"))),
+)
+_keep = st.components.v2.component("seetell_keep", html="<span></span>", js=_file("keep.js"))
+
+
+def rate(data: Mapping[str, Any], on_outbox: Callable[[], None], on_more: Callable[[], None]) -> None:
+    """The rating screen. What it needs is in `data`; finished forms may come by its trigger `outbox`."""
+    _rate(key="rate", data=dict(data), on_outbox_change=on_outbox, on_more_change=on_more)
+
+
+def keep(key: str, on_answered: Callable[[], None]) -> None:
+    """Have the browser remember a seat. `st.session_state["keep"].answered` says `kept` or `failed`."""
+    _keep(key="keep", data={"id": key[:6], "url": "/api/seat", "key": key}, on_answered_change=on_answered)
+
+
+def leave(on_answered: Callable[[], None]) -> None:
+    """Have the browser forget its seat."""
+    _keep(key="leave", data={"id": "leave", "url": "/api/leave", "key": ""}, on_answered_change=on_answered)

@@ -1,0 +1,96 @@
+"""The way in for those who run the study: its secret, a seat with the role admin, or a single sign-on that names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from annotation_ui import sitting
+from annotation_ui.opened import opened
+from harness.errors import NotAllowed, StudyError
+from harness.study.admin import StudyAdmin
+
+_SECRET, _NAME = "admin_secret", "admin_name"
+ADMINS = "SEETELL_ADMINS"
+"""E-mail addresses that may run the study when they sign in by OpenID Connect, separated by commas."""
+
+
+def signed_in() -> bool:
+    """Whether this session has shown something that opens the study; each use of it is checked again by the study."""
+    sitter = sitting.seat()
+    return (
+        bool(st.session_state.get(_SECRET)) or _email() is not None or (sitter is not None and sitter.role == "admin")
+    )
+
+
+@contextmanager
+def admin() -> Iterator[StudyAdmin]:
+    """The study, opened with what this session has; where that is nothing, or no longer good, the way in is shown instead."""
+    found = _open()
+    if found is None:
+        _ask()
+        st.stop()
+    try:
+        yield found
+    except StudyError as error:
+        st.error(str(error))
+    finally:
+        found.close()
+
+
+def name() -> str:
+    """Who signs the decisions of this session."""
+    sitter = sitting.seat()
+    return str(st.session_state.get(_NAME) or _email() or (sitter.pseudonym if sitter else "") or "admin")
+
+
+def _open() -> StudyAdmin | None:
+    if _email() is not None:
+        return StudyAdmin.open(opened().where)
+    for secret in (st.session_state.get(_SECRET), st.context.cookies.get(opened().cookie)):
+        if secret:
+            try:
+                return StudyAdmin.open(opened().where, secret=str(secret))
+            except NotAllowed:
+                continue
+    st.session_state.pop(_SECRET, None)
+    return None
+
+
+def _ask() -> None:
+    st.title("Run the study")
+    st.write("Sign in with the admin secret that `seetell study create` printed.")
+    with st.form("admin", width=520):
+        secret = st.text_input("Admin secret", type="password", autocomplete="off")
+        who = st.text_input("Your name", help="It signs the decisions you make here.", max_chars=60)
+        if st.form_submit_button("Sign in", type="primary"):
+            try:
+                StudyAdmin.open(opened().where, secret=secret or "-").close()
+            except NotAllowed:
+                st.error("This secret does not open the study.")
+            else:
+                st.session_state[_SECRET], st.session_state[_NAME] = secret, who
+                st.rerun()
+    if _single_sign_on():
+        st.button("Sign in with your organisation", on_click=st.login)
+
+
+def _single_sign_on() -> bool:
+    """Whether OpenID Connect is configured: `[auth]` in Streamlit's secrets, and addresses that may come in."""
+    try:
+        return bool(os.environ.get(ADMINS)) and "auth" in st.secrets
+    except FileNotFoundError:
+        return False
+
+
+def _email() -> str | None:
+    """The address by which somebody is signed in, if it may run the study and its owner has proved to have it."""
+    if not _single_sign_on() or not st.user.is_logged_in:
+        return None
+    email = str(st.user.get("email") or "").casefold()
+    verified = st.user.get("email_verified", True)
+    allowed = {each.strip().casefold() for each in os.environ.get(ADMINS, "").split(",")} - {""}
+    return email if verified and email in allowed else None

@@ -1,0 +1,58 @@
+"""The leaderboard of the study: blind until its ratings are frozen, so that nobody stops when the favourite leads."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from annotation_ui.opened import opened
+from annotation_ui.screens.admin.access import admin, name
+from annotation_ui.screens.tables import table
+from harness.errors import SeeTellError
+from harness.store import Results
+from harness.study.admin import StudyAdmin
+from harness.study.findings import FROZEN, study_report
+from harness.study.reports import sheets
+
+DRAWS = 2000
+"""Of the bootstrap: a preview; `seetell study analyze` takes more."""
+
+
+def show() -> None:
+    """The screen."""
+    with admin() as study:
+        st.title("Leaderboard")
+        frozen = study.overview().status == FROZEN
+        if not frozen:
+            st.info("Systems have stand-in names until the ratings are frozen.")
+        if st.button("Compute from the ratings so far", type="primary") or st.session_state.get("results_shown"):
+            st.session_state["results_shown"] = True
+            _report(study)
+        if not frozen:
+            _freeze(study)
+
+
+def _report(study: StudyAdmin) -> None:
+    try:
+        with st.spinner("Resampling items and annotators"):
+            report = study_report(study, Results(opened().results), draws=DRAWS)
+    except SeeTellError as error:
+        st.warning(str(error))
+        return
+    for caution in report.cautions:
+        st.warning(caution)
+    for sheet in sheets(report):
+        st.subheader(sheet.title)
+        table(sheet.title, sheet.heads, sheet.rows, sheet.left)
+        st.caption(sheet.note.replace("*", "\\*"))
+
+
+def _freeze(study: StudyAdmin) -> None:
+    st.header("Freeze")
+    st.write("Closes the ratings for good and reveals the systems. What comes later is kept, but never counted.")
+    with st.form("freeze", width=520):
+        sure = st.checkbox("I want to close the ratings of this study for good")
+        if st.form_submit_button("Freeze"):
+            if sure:
+                study.freeze(name())
+                st.rerun()
+            st.error("Tick the box to freeze; it cannot be undone.")
