@@ -288,11 +288,12 @@ def test_flickr30k_and_stories(tmp_path: Path) -> None:
 def test_the_command_says_it_all_and_its_exit_code_says_whether(coco: Path) -> None:
     text = SUITE.format(images="val2014.zip", lm="toybox:plain", clip="toybox:clip")
     (coco / "small.toml").write_text(text)
-    wrong = seetell("data", "check", "small.toml", "--set", "data.expect=21", cwd=coco)
+    wrong = seetell("data", "check", "small.toml", "--set", "captions.expect=41", cwd=coco)
     assert wrong.returncode == 1, wrong.stderr
     assert "PROBLEM [data] images: there is no" in wrong.stdout
     assert "1. download the images of MS-COCO val2014" in wrong.stdout
-    assert "1 thing has to be put right" in wrong.stderr
+    assert "40 examples; the suite expects 41" in wrong.stdout
+    assert "2 things have to be put right; `seetell prefetch small.toml --set 'captions.expect=41'`" in wrong.stderr
     pack_zip(coco / "val2014")
     right = seetell("data", "check", "small.toml", "--deep", "--json", cwd=coco)
     assert right.returncode == 0, right.stdout + right.stderr
