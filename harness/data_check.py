@@ -313,7 +313,7 @@ def _check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Fin
 
     name = suite.models.image_text or "MODEL"
     source = "FOLDER" if what == "images" else "SUITE"
-    steps = (f"seetell index {what} {source} --out {shlex.quote(str(folder))} --model {name}",)
+    steps: tuple[str, ...] = (f"seetell index {what} {source} --out {shlex.quote(str(folder))} --model {name}",)
     if what == "images":
         steps = ("put the images that titles may find into a FOLDER (or name a .zip, a .tar or shards)", *steps)
     try:
