@@ -9,9 +9,11 @@ texts mean nothing.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from examples.miniature import IMAGE_TEXT
 from harness.fetch.lock import Lock, LockedFile, LockedModel, content_of, model_path
 from tests.checkpoints import write_bert, write_gpt2, write_open_clip
 from tests.miniature import (
@@ -23,8 +25,6 @@ from tests.miniature import (
     write_image,
 )
 
-IMAGE_TEXT = "miniature/clip"
-"""Stands in for OpenAI's CLIP, whose size open_clip's name for it fixes."""
 CONTEXT = 128
 """Positions of the language models: enough for a story."""
 FOUND = 30
@@ -86,3 +86,8 @@ def _locked_file(path: Path) -> LockedFile:
     content = content_of(path)
     files = sum(each.is_file() for each in path.rglob("*")) if path.is_dir() else 0
     return LockedFile(size=content.size, sha256=content.sha256, files=files)
+
+
+if __name__ == "__main__":
+    make_mirror(Path(sys.argv[1]) / "mirror")
+    make_images(Path(sys.argv[1]) / "pictures")
