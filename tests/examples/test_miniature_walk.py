@@ -63,7 +63,7 @@ def check_outcome(folder: Path) -> None:
     for (suite, label), row in rows.items():
         draws = 3 if label in SAMPLING and not suite.startswith("rocstories") else 1
         assert (row["complete"], row["failed"], row["decoded"]) == (True, 0, 20 * draws), (suite, label)
-        missing = {name: str(each["unavailable"]) for name, each in row["metrics"].items() if each["unavailable"]}
+        missing = {name: str(each["unavailable"]) for name, each in row["metrics"].items() if each.get("unavailable")}
         few, parser = "20 texts do not make one", "seetell prefetch spice"
         told = {"mauve": few, "mauve-sd": few} if suite.startswith("rocstories") else {"spice": parser}
         told |= {name: "Java" for name in ("meteor",) if shutil.which("java") is None}
