@@ -205,6 +205,8 @@ def main() -> int:
     except StepFailed as error:
         console.say(str(error))
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         steps.show()
     return 0
