@@ -130,22 +130,22 @@ class Walk:
         console.show_table("What it took", ("seetell", "exit code", "s", "peak MB"), self.taken, right=(1, 2, 3))
 
 
-def walk(folder: Path, suites: list[str]) -> Walk:
+def walk(steps: Walk, suites: list[str]) -> None:
     """Do all of it.
 
     Args:
-        folder: where to; must not be there yet.
+        steps: into whose folder, which must not be there yet.
         suites: names out of `LANGUAGE`.
 
     Raises:
         StepFailed: a command ended otherwise than it should.
     """
+    folder = steps.folder
     (folder / "no-network").mkdir(parents=True)
     (folder / "no-network" / "sitecustomize.py").write_text(NO_NETWORK)
     console.say(f"making a mirror in {folder / 'mirror'}")
     # In a process of its own: Linux counts what this one has held in memory into the peak of those that it starts.
     subprocess.run([sys.executable, "-m", "examples.miniature.mirror", str(folder)], cwd=ROOT, check=True)
-    steps = Walk(folder)
     mirror = ("--mirror", "mirror")
     there: set[str] = set()
     for name in suites:
@@ -174,7 +174,6 @@ def walk(folder: Path, suites: list[str]) -> Walk:
         steps.type("run", f"{name}.toml", "--offline", "--no-score")
         steps.type("score", f"{name}.toml")
     steps.type("leaderboard")
-    return steps
 
 
 def _write_suite(folder: Path, name: str) -> None:
@@ -200,12 +199,16 @@ def main() -> int:
     given = parser.parse_args()
     if given.folder.exists():
         parser.error(f"{given.folder} is there already; delete it, or name another with --folder")
+    steps = Walk(given.folder.resolve())
     try:
-        steps = walk(given.folder.resolve(), [name for name in LANGUAGE if name in given.only])
+        walk(steps, [name for name in LANGUAGE if name in given.only])
     except StepFailed as error:
         console.say(str(error))
         return 1
-    steps.show()
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        steps.show()
     return 0
 
 
