@@ -67,7 +67,9 @@ def picture(media: str | None, alt: str) -> None:
     """An image of the study, from our own address: its file, name and folder stay on the server."""
     if media:
         source = escape(f"/api/image/{media}", quote=True)
-        st.html(f'<img src="{source}" alt="{escape(alt, quote=True)}" style="width:100%;max-height:60vh;object-fit:contain">')
+        st.html(
+            f'<img src="{source}" alt="{escape(alt, quote=True)}" style="width:100%;max-height:60vh;object-fit:contain">'
+        )
 
 
 def plain(text: str) -> None:
