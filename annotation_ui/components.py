@@ -11,6 +11,9 @@ import streamlit as st
 
 URLS = {"outbox": "/api/outbox", "next": "/api/next", "image": "/api/image/", "done": "/done"}
 
+_SCRIPTS = ("dom", "outbox", "draft", "keys", "scales", "form", "dialogs", "rate")
+"""Parts of the rating screen's one module, in the order in which they need each other."""
+
 
 @cache
 def _file(name: str) -> str:
@@ -21,7 +24,7 @@ _rate = st.components.v2.component(
     "seetell_rate",
     html=_file("rate.html"),
     css=_file("rate.css"),
-    js="\n".join(map(_file, ("outbox.js", "draft.js", "rate.js"))),
+    js="\n".join(_file(f"{name}.js") for name in _SCRIPTS),
 )
 _keep = st.components.v2.component("seetell_keep", html="<span></span>", js=_file("keep.js"))
 

@@ -43,7 +43,8 @@ def test_every_message_that_is_asked_for_exists_and_none_is_idle() -> None:
     assert asked
     for key in asked:
         assert f".{key}" in known, key
-    screen = (Path(annotation_ui.__file__).parent / "component" / "rate.js").read_text()
+    parts = (Path(annotation_ui.__file__).parent / "component").glob("*.js")
+    screen = "\n".join(part.read_text() for part in parts)
     for word in set(re.findall(r"words\.([a-z_]+)", screen)) - {"lang", "keys"}:
         assert f".rate.{word}" in known, word
     for reason in SKIP_REASONS:

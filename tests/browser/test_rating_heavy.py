@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from harness.study.service import StudyService
 from tests.browser import leaks, rating
 from tests.browser.accessible import faults
 from tests.browser.crowd import Rater, busy_sessions
 from tests.browser.rating import ASPECTS, Served, as_values, join, number, saved, showing, sit, text, type_form
+from tests.studies import rate_all
 
 pytestmark = [rating.needs_chromium, pytest.mark.heavy, pytest.mark.timeout(3000)]
 GAPS_MS = (0, 30, 80, 200)
@@ -288,8 +290,12 @@ def test_no_page_leaks(browser: Browser, tmp_path: Path) -> None:
 def test_every_page_is_for_everybody(browser: Browser, tmp_path: Path) -> None:
     found: dict[str, list[str]] = {}
     with rating.serving(
-        tmp_path, rating.some_sources(30, 3), items=10, ratings_per_item=4, annotators=4, practice=True
+        tmp_path, rating.some_sources(30, 3), items=5, ratings_per_item=8, annotators=8, practice=True
     ) as served:
+        service = StudyService.open(served.folder)
+        for value, name in enumerate(("Uma", "Vic"), start=2):
+            rate_all(service, service.seat(rating.seat_key(served, name)), value)
+        service.close()
         for scheme in ("light", "dark"):
             for width in (1280, 390):
                 context = browser.new_context(
@@ -370,7 +376,6 @@ def _tour(page: Page, served: Served, who: str) -> Iterator[tuple[str, Page]]:
     page.get_by_text("Differences").first.wait_for()
     yield "admin, Leaderboard", page
     _menu(page, "Exports")
-    page.get_by_role("button", name="Prepare").click()
     page.get_by_role("button", name="Check").click()
     page.get_by_text("are as they were written").wait_for()
     yield "admin, Exports", page
