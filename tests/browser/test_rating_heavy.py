@@ -383,10 +383,13 @@ def _tour(page: Page, served: Served, who: str) -> Iterator[tuple[str, Page]]:
 
 def _menu(page: Page, title: str) -> None:
     """Go to a screen by the menu, which on a phone has to be opened first."""
-    link = page.get_by_role("link", name=title, exact=True)
-    if not link.first.is_visible():
-        page.get_by_test_id("stExpandSidebarButton").click()
-    link.first.click()
+    link = page.get_by_role("link", name=title, exact=True).first
+    page.wait_for_timeout(500)  # the menu of a phone slides
+    menu = page.get_by_test_id("stExpandSidebarButton")
+    if menu.is_visible():
+        menu.click()
+        page.wait_for_timeout(500)
+    link.click()
 
 
 def test_two_tabs_share_one_queue(browser: Browser, tmp_path: Path) -> None:
