@@ -15,14 +15,24 @@ def check(
     /,
     *,
     deep: Annotated[bool, Parameter(negative="")] = False,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            consume_multiple=True,
+            negative="",
+            help="Change a value of the suite, such as data.images=/data/coco; as for `run`.",
+        ),
+    ] = (),
     as_json: Annotated[
         bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of text.")
     ] = False,
 ) -> int:
     """Say what of a suite's data and models is there, what is missing, and the exact steps to get it. Downloads nothing.
 
-    Also checked: the number of examples against what the suite expects, ids that repeat, images that are missing, and what the
-    data shares with the captions that retrieval chooses from. Exit code 0: complete. 1: something has to be put right.
+    Also checked: the number of examples against what the suite expects, ids that repeat, images that are missing, what the data
+    shares with the captions that retrieval chooses from, and the index in which stories find their images. Exit code 0: complete.
+    1: something has to be put right.
 
     Args:
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
@@ -31,4 +41,4 @@ def check(
     """
     from harness.commands import data
 
-    return data.check(suite, deep, as_json)
+    return data.check(suite, deep, settings, as_json)

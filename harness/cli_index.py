@@ -128,7 +128,22 @@ def info(folder: Path, /, *, check: Annotated[bool, Parameter(negative="")] = Fa
 
 
 @index.command(name="retrieved")
-def retrieved(suite: str, /, *, top: int = 10, as_json: AsJson = False) -> int:
+def retrieved(
+    suite: str,
+    /,
+    *,
+    top: int = 10,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            consume_multiple=True,
+            negative="",
+            help="Change a value of the suite, such as images.index=FOLDER; as for `run`.",
+        ),
+    ] = (),
+    as_json: AsJson = False,
+) -> int:
     """Show which images a suite of stories finds for its titles, and how often the right ones, where that is known.
 
     Args:
@@ -137,4 +152,4 @@ def retrieved(suite: str, /, *, top: int = 10, as_json: AsJson = False) -> int:
     """
     from harness.commands import indexing
 
-    return indexing.retrieved(suite, top, as_json)
+    return indexing.retrieved(suite, top, settings, as_json)

@@ -1,11 +1,12 @@
 """Is a suite's data there, whole and what it should be? The work behind `seetell data check`.
 
-Nothing is downloaded. What is found comes as `Finding`s in the order of the suite: data, captions, models. `--deep` opens every
-image: broken ones are named, and equal ones found whatever they are called.
+Nothing is downloaded. What is found comes as `Finding`s in the order of the suite: data, captions, images for titles, models.
+`--deep` opens every image: broken ones are named, and equal ones found whatever they are called.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,9 +19,11 @@ from harness.datasets.counts import remark
 from harness.datasets.images import AbsentImage
 from harness.datasets.places import find_paths
 from harness.datasets.remedies import steps_for
-from harness.errors import DataError, RegistryError, SeeTellError, SuiteError, UnreadableImage
+from harness.errors import DataError, RegistryError, SeeTellError, StoreError, SuiteError, UnreadableImage
 from harness.examples import Example
-from harness.spec import DataRef, Suite
+from harness.index.manifest import What, read_manifest
+from harness.settings import as_flags
+from harness.spec import DataRef, ImagesRef, Suite
 
 Level = Literal["ok", "note", "problem"]
 SHOWN = 5
@@ -70,19 +73,22 @@ class Section:
     @property
     def without(self) -> Level:
         """What a missing image is here: retrieval and training read texts only, so they can do without."""
-        return "problem" if self.name == "[data]" else "note"
+        return "note" if self.name == "[captions]" else "problem"
 
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
-def check_suite(suite: Suite, *, deep: bool = False, progress: Progress = lambda what, done, total: None) -> Report:
+def check_suite(
+    suite: Suite, *, deep: bool = False, called: str = "", progress: Progress = lambda what, done, total: None
+) -> Report:
     """Look at everything that a suite names.
 
     Args:
         suite: the suite.
         deep: open every image.
+        called: what commands call the suite, for the steps: the path of its file; its name by default.
         progress: told about every image of a deep check.
     """
     sections = [
@@ -95,7 +101,9 @@ def check_suite(suite: Suite, *, deep: bool = False, progress: Progress = lambda
         findings += _check_section(section, suite, deep, progress)
     for other in sections[1:]:
         findings += _overlap(sections[0], other)
-    findings += _check_models(suite)
+    if suite.images is not None:
+        findings += _check_titles_images(suite, suite.images, deep, progress)
+    findings += _check_models(suite, called or suite.name)
     return Report(suite.name, tuple(findings))
 
 
@@ -107,6 +115,8 @@ def _check_section(section: Section, suite: Suite, deep: bool, progress: Progres
     except (SuiteError, RegistryError) as error:
         return [Finding(section.name, "problem", str(error), ("mend the suite",))]
     findings, lost = _check_inputs(section, dataset)
+    if dataset.index_folder() is not None and not lost:
+        return _check_index(section.name, suite, dataset.index_folder() or Path(), "captions")
     if any(key != "images" for key in lost):
         return findings
     try:
@@ -286,6 +296,44 @@ def _mode(image: ImageLike) -> str:
         return opened.mode
 
 
+# Images for titles, and indices
+
+
+def _check_titles_images(suite: Suite, ref: ImagesRef, deep: bool, progress: Progress) -> list[Finding]:
+    """Where the titles of stories find their images: an index that was built, or a data set that is indexed when it is run."""
+    if ref.index is not None:
+        return _check_index("[images]", suite, suite.folder / ref.index, "images")
+    return _check_section(Section("[images]", DataRef(dataset=ref.dataset, options=ref.options)), suite, deep, progress)
+
+
+def _check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Finding]:
+    """Whether an index is there, whole, of the right things, and made with the model that the suite asks with."""
+    from decoders.models.load import model_digest
+    from harness.run import resolve_model
+
+    name = suite.models.image_text or "MODEL"
+    source = "FOLDER" if what == "images" else "SUITE"
+    steps: tuple[str, ...] = (f"seetell index {what} {source} --out {shlex.quote(str(folder))} --model {name}",)
+    if what == "images":
+        steps = ("put the images that titles may find into a FOLDER (or name a .zip, a .tar or shards)", *steps)
+    try:
+        manifest = read_manifest(folder)
+    except StoreError as error:
+        return [Finding(where, "problem", str(error), steps)]
+    if manifest.what != what:
+        return [Finding(where, "problem", f"{folder} is an index of {manifest.what}; expected one of {what}", steps)]
+    said = f"index: {folder}, {manifest.rows:,} {what}, made with {manifest.model.name}"
+    if suite.models.image_text is not None:
+        try:
+            digest = model_digest(resolve_model(suite.models.image_text, suite.folder))
+        except SeeTellError:
+            return [Finding(where, "ok", f"{said}; whether that is {name} cannot be told without that model")]
+        if (digest, suite.run.dtype) != (manifest.model.digest, manifest.model.dtype):
+            asked = f"{name} ({suite.run.dtype}), and would be refused"
+            return [Finding(where, "problem", f"{said} ({manifest.model.dtype}); the suite asks with {asked}", steps)]
+    return [Finding(where, "ok", said)]
+
+
 # Two data sets of one suite
 
 
@@ -330,7 +378,7 @@ def _texts(examples: Iterable[Example]) -> Iterable[str]:
 # Models
 
 
-def _check_models(suite: Suite) -> list[Finding]:
+def _check_models(suite: Suite, called: str) -> list[Finding]:
     """The suite's models, and those that its metrics bring along, each once."""
     from harness import registry
     from harness.spec import checked
@@ -346,28 +394,24 @@ def _check_models(suite: Suite) -> list[Finding]:
             continue
         for name in config.own_models().values():
             named.setdefault(name, f"of [metrics.{label}]")
-    return findings + [_check_model(key, name, suite.folder) for name, key in named.items()]
+    return findings + [_check_model(key, name, suite, called) for name, key in named.items()]
 
 
-def _check_model(key: str, name: str, folder: Path) -> Finding:
+def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
     from decoders.models.load import model_digest
     from harness.run import resolve_model
 
     try:
-        digest = model_digest(resolve_model(name, folder))
+        digest = model_digest(resolve_model(name, suite.folder))
     except SeeTellError as error:
-        return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name))
+        return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
     return Finding("[models]", "ok", f"{key}: {name}, content {digest.rpartition('@')[2][:12]}")
 
 
-def _model_steps(name: str) -> tuple[str, ...]:
-    scheme, _, rest = name.partition(":")
-    repository, _, revision = rest.partition("@")
-    if scheme in {"hf", "hf-hub"}:
-        return (f"hf download {repository}" + (f" --revision {revision}" if revision else ""),)
-    if scheme == "open_clip":
-        return ("run the suite once on a machine with a network: open_clip's weights come from the Hugging Face hub",)
-    return ("save the model there, or change its name under [models]",)
+def _model_steps(name: str, suite: Suite, called: str) -> tuple[str, ...]:
+    if name.partition(":")[0] in {"hf", "hf-hub", "open_clip"}:
+        return (f"seetell prefetch {called}{as_flags(suite.settings)}",)
+    return ("save the model there, train one with `seetell train lm`, or change its name under [models]",)
 
 
 def _some(names: Sequence[str]) -> str:

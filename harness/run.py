@@ -342,12 +342,10 @@ class Digests:
     def model(self, name: str | None) -> ModelPin:
         """A model with the hash of its content."""
         from decoders.models.load import model_digest
-        from harness.fetch.lock import use_fetched_models
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
         resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
-            use_fetched_models()
             self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
         return self._models[resolved]
 
@@ -378,8 +376,12 @@ def _canonical(content: Any) -> bytes:
 
 
 def resolve_model(name: str, folder: Path) -> str:
-    """Relative folders in a suite start at the suite's file."""
+    """A model's name as the loaders take it: relative folders start at the suite's file, what was fetched is taken from there."""
+    from harness.fetch.lock import use_fetched_models
+
     scheme, colon, rest = name.partition(":")
+    if colon and scheme in {"hf", "hf-hub", "open_clip"}:
+        use_fetched_models()
     if colon and scheme in {"local", "local-dir"} and not Path(rest).is_absolute():
         return f"{scheme}:{(folder / rest).resolve()}"
     return name

@@ -85,9 +85,10 @@ def suite_table(content: bytes, where: str, folder: Path, settings: Sequence[str
     """
     table = _extended(_read(content, where), where, folder, [])
     found: Sequence[Setting] = parse_settings(settings, table, where) if settings else ()
+    over: Table = {}
     for setting in found:
-        setting.apply(table)
-    return SuiteTable(_located(table), where, folder, canonical(found))
+        setting.apply(over)
+    return SuiteTable(_located(merged(table, over)), where, folder, canonical(found))
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any], label: str = "") -> Table:

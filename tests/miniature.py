@@ -17,7 +17,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,14 @@ PER_SPLIT = 20
 MODES = ("RGB", "L", "CMYK", "P", "1")
 """Dealt out in turn; the last two are no JPEG and are kept as PNG, whatever their names say."""
 
+Told = Callable[[int, int], list[str]]
+"""So many captions of a drawing."""
+
 COCO_SPLITS = {"train": "train2014", "restval": "val2014", "val": "val2014", "test": "val2014"}
 """Karpathy's splits and the folder that each one's images are in."""
 
 
-def make_karpathy_coco(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
+def make_karpathy_coco(folder: Path, *, per_split: int = PER_SPLIT, told: Told = captions_of) -> Path:
     """Karpathy's MS-COCO: four splits, images by year; the second test image has six captions, as ten real ones do.
 
     Returns:
@@ -47,7 +50,7 @@ def make_karpathy_coco(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
             cocoid = 1000 + 7 * number
             name = f"COCO_{year}_{cocoid:012d}.jpg"
             write_image(folder / year / name, number)
-            said = captions_of(number, 6 if split == "test" and index == 1 else 5)
+            said = told(number, 6 if split == "test" and index == 1 else 5)
             images.append({"filepath": year, "filename": name, "cocoid": cocoid, **_karpathy(number, split, said)})
             annotations[year]["images"].append({"id": cocoid, "file_name": name, "height": 64, "width": 64})
             annotations[year]["annotations"] += [
@@ -60,7 +63,7 @@ def make_karpathy_coco(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
     return write_json(folder / "dataset_coco.json", {"dataset": "coco", "images": images})
 
 
-def make_flickr30k(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
+def make_flickr30k(folder: Path, *, per_split: int = PER_SPLIT, told: Told = captions_of) -> Path:
     """Karpathy's Flickr30k: three splits in one folder, none of whose drawings is in `make_karpathy_coco`.
 
     Returns:
@@ -72,7 +75,7 @@ def make_flickr30k(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
             number = 500 + place * per_split + index
             name = f"{36979 + 1013 * number}.jpg"
             write_image(folder / "flickr30k-images" / name, number)
-            images.append({"filename": name, **_karpathy(number, split, captions_of(number))})
+            images.append({"filename": name, **_karpathy(number, split, told(number, 5))})
     return write_json(folder / "dataset_flickr30k.json", {"dataset": "flickr30k", "images": images})
 
 
@@ -82,6 +85,11 @@ def _karpathy(number: int, split: str, said: Sequence[str]) -> dict[str, Any]:
         for place, text in enumerate(said)
     ]
     return {"imgid": number, "split": split, "sentids": [each["sentid"] for each in sentences], "sentences": sentences}
+
+
+def distinct_captions(number: int, count: int) -> list[str]:
+    """As `captions_of`, but no other drawing has any of them: models may be trained on one split and tested on another."""
+    return [f"{text.rstrip(' .')}, on sheet {number}." for text in captions_of(number, count)]
 
 
 _PEOPLE = ("Ana", "Ben", "Chloe", "Dev", "Emma", "Femi", "Gus", "Hana")

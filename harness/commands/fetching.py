@@ -8,6 +8,7 @@ from typing import Any
 from harness import console
 from harness.cli import DONE, USER_ERROR
 from harness.errors import SuiteError
+from harness.settings import as_flags
 from harness.spec import Suite
 
 SPICE = "spice"
@@ -38,13 +39,16 @@ def _prefetch(suite: Suite, mirror: str | None, update: bool) -> dict[str, Any]:
     from harness.metrics.java import CORENLP_JARS
     from harness.metrics.spice import spice_folder
 
+    flags = as_flags(suite.settings)
     found = prefetch_suite(suite, mirror=mirror, update=update, say=console.say, progress_bar=console.progress_bar)
     for missing in found.missing:
         console.say(f"{suite.name}: {missing.path} cannot be fetched by a program:")
-        for number, step in enumerate((*missing.steps, f"run `seetell prefetch {suite.name}` again, which pins it"), 1):
+        for number, step in enumerate(
+            (*missing.steps, f"run `seetell prefetch {suite.name}{flags}` again, which pins it"), 1
+        ):
             console.say(f"  {number}. {step}")
     said = f"{suite.name}: {len(found.models)} models and {len(found.files)} data files are pinned in {found.folder / LOCK}"
-    console.say(said + ("" if found.missing else f"; `seetell run {suite.name} --offline` needs no network"))
+    console.say(said + ("" if found.missing else f"; `seetell run {suite.name} --offline{flags}` needs no network"))
     spice = any((ref.metric or label) == SPICE for label, ref in suite.metrics.items())
     if spice and not all((spice_folder() / jar).is_file() for jar in CORENLP_JARS):
         console.say(f"{suite.name} asks for SPICE, whose parser is not here; `seetell prefetch spice` brings it")

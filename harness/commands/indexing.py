@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -87,10 +87,10 @@ def info(folder: Path, check: bool, as_json: bool) -> int:
     return DONE
 
 
-def retrieved(name: str, top: int, as_json: bool) -> int:
+def retrieved(name: str, top: int, settings: Sequence[str], as_json: bool) -> int:
     """`seetell index retrieved`."""
     check_positive({"--top": top})
-    suite = Suite.load(name)
+    suite = Suite.load(name, settings)
     if suite.images is None:
         raise SuiteError(f"suite {suite.name!r} has no [images] section, so it finds no images by title")
     from harness.image_index import quality, retrieve

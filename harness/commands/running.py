@@ -102,6 +102,7 @@ def _run_one(
     entry: dict[str, Any] = {
         "suite": suite.name,
         "decoder": planned.spec.label,
+        "settings": list(suite.settings_of(planned.spec.label)),
         "identity": outcome.identity,
         "folder": str(outcome.folder.path),
         "total": outcome.total,

@@ -46,6 +46,14 @@ class RocStories(Dataset):
             Example(f"{index:06d}", prompt=title, references=(story,)) for index, (title, story) in enumerate(stories)
         ]
 
+    def part(self, name: str) -> DatasetOptions | None:
+        """See `Dataset.part`. SimCTG's files of the splits lie beside the test file: rocstories_train.txt, rocstories_dev.txt."""
+        file = self.options.file
+        if "test" not in file.name:
+            return None
+        other = {"train": "train", "val": "dev"}[name].join(file.name.rsplit("test", 1))
+        return self.options.model_copy(update={"file": file.with_name(other)})
+
 
 def _is_header(line: str) -> bool:
     """Whether a file is CSV: stories have tabs or end tokens between their parts, never both commas and neither."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from decoders.errors import UnreadableImage
+from harness.datasets.images import Container, TarImage, ZipImage
 from harness.errors import DataError
 from harness.examples import Example, read_image
 
@@ -108,15 +109,17 @@ class ZipImages(ImageSource):
     """The images in a .zip file."""
 
     def __init__(self, path: Path) -> None:
-        self.name, self._path = str(path), path
+        self.name = str(path)
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._container = Container.of(path)
+            with zipfile.ZipFile(path) as archive:
+                self._members = archive.infolist()
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} cannot be read as a zip file ({error}); expected images in a .zip") from error
 
     def items(self) -> list[Item]:
         """Names are those of the archive."""
-        members = [member for member in self._zip.infolist() if not member.is_dir() and _is_image(member.filename)]
+        members = [member for member in self._members if not member.is_dir() and _is_image(member.filename)]
         found = [
             Item(each.filename, f"{each.file_size} {each.CRC}", refused=_strays(each.filename)) for each in members
         ]
@@ -124,10 +127,7 @@ class ZipImages(ImageSource):
 
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
-        try:
-            return self._zip.read(name)
-        except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-            raise UnreadableImage(f"{name} in {self._path} cannot be read ({error})") from error
+        return ZipImage(self._container, name).read()
 
 
 class TarImages(ImageSource):
@@ -136,13 +136,14 @@ class TarImages(ImageSource):
     def __init__(self, name: Path, shards: Sequence[Path]) -> None:
         self.name = str(name)
         self._shards = {shard.name: shard for shard in sorted(shards)}
-        self._places: dict[str, tuple[Path, int, int]] = {}
+        self._places: dict[str, TarImage] = {}
 
     def items(self) -> list[Item]:
         """Shards in the order of their names, members too."""
         found = []
         for shard in self._shards.values():
             try:
+                container = Container.of(shard)
                 with tarfile.open(shard, "r:") as tar:
                     members = [member for member in tar if member.isfile() and _is_image(member.name)]
             except (OSError, tarfile.TarError) as error:
@@ -152,7 +153,7 @@ class TarImages(ImageSource):
                 ) from error
             for member in members:
                 name = f"{shard.name}/{member.name}"
-                self._places[name] = shard, member.offset_data, member.size
+                self._places[name] = TarImage(container, member.name, member.offset_data, member.size)
                 found.append(Item(name, f"{member.size} {int(member.mtime)}", refused=_strays(member.name)))
         return sorted(found, key=lambda item: item.name)
 
@@ -162,16 +163,7 @@ class TarImages(ImageSource):
             self.items()
         if name not in self._places:
             raise UnreadableImage(f"{name} is not in {self.name}")
-        shard, offset, size = self._places[name]
-        try:
-            with shard.open("rb") as file:
-                file.seek(offset)
-                content = file.read(size)
-        except OSError as error:
-            raise UnreadableImage(f"{name} in {self.name} cannot be read ({error.strerror})") from error
-        if len(content) < size:
-            raise UnreadableImage(f"{name} in {self.name} is cut off ({len(content)} of {size} bytes)")
-        return content
+        return self._places[name].read()
 
 
 class ExampleImages(ImageSource):

@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from decoders.models.load import load_for_training
 from harness.errors import Interrupted, NeedMissing, OutOfMemory, StoreError, TrainingFailed
 from harness.executor import is_memory_error, pick_device
+from harness.fetch.lock import use_fetched_models
 from harness.provenance import environment, seetell_version
 from harness.store import RunFolder, sync_folder, write_bytes, write_json
 from harness.training.card import card
@@ -79,6 +80,7 @@ def train_lm(
         raise NeedMissing("the picture of the losses needs matplotlib; install it: pip install 'seetell[train]'")
     _check_folder(out)
     where = pick_device(device)
+    use_fetched_models()
     model, tokenizer, digest = load_for_training(recipe.model, device=where)
     document = {
         "recipe": recipe.model_dump(mode="json"),

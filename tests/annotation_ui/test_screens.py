@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from tests.studies import SYSTEMS, Clock, a_study, form, rate_all, sit, some_sou
 SCRIPT = "from annotation_ui.main import main\nmain()\n"
 SCREENS = ("join", "consent", "guidelines", "practice", "rate", "work", "done")
 ADMIN_SCREENS = ("admin", "admin-plan", "admin-quality", "admin-items", "admin-results", "admin-exports")
+
+
+@pytest.fixture(autouse=True)
+def _main() -> Iterator[None]:
+    """AppTest puts its script in the place of `__main__` and leaves it there; a process that is spawned later would run it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 class Visit:

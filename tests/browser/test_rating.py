@@ -180,9 +180,9 @@ def test_forms_take_the_other_way_when_http_is_blocked_and_texts_are_never_marku
     saved(page)
     assert [row["values"] for row in served.rows() if row["pseudonym"] == "Web"] == [as_values([1, 2, 3, 4])]
     page.get_by_role("link", name="My work").click()
-    page.get_by_text(shown).wait_for()
+    page.get_by_text(shown).first.wait_for()
     page.get_by_role("button", name="Change").click()
     page.get_by_role("button", name="Save and go on").wait_for()
-    page.get_by_text(shown).wait_for()
+    page.get_by_text(shown).first.wait_for()
     assert page.evaluate("window.hit") is None
     context.close()

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from decoders.models.load import load_image_text
 from harness.data_check import Finding, Report, check_suite
 from harness.datasets.remedies import steps_for
+from harness.index.build import build_index, caption_corpus, image_corpus
+from harness.index.sources import image_source
 from harness.run import Digests, load_examples, plan
-from harness.spec import Suite
+from harness.spec import DataRef, Suite
+from tests.checkpoints import write_images, write_jsonl
 from tests.harness.test_cli import seetell
 from tests.miniature import (
     image_bytes,
@@ -193,9 +197,60 @@ def test_models_that_are_not_there_are_problems_with_a_way_out(coco: Path) -> No
     report = check_suite(given.model_copy(update={"models": given.models.model_copy(update=names)}))
     steps = [finding.steps for finding in problems(report)]
     assert steps == [
-        ("hf download nobody/nothing --revision abc123",),
-        ("save the model there, or change its name under [models]",),
+        ("seetell prefetch small-coco",),
+        ("save the model there, train one with `seetell train lm`, or change its name under [models]",),
     ]
+
+
+TITLES = """
+extends = "toybox-stories"
+name = "titles"
+[data]
+size = 3
+[images]
+index = "found"
+"""
+
+
+def test_the_index_of_a_story_suite_is_looked_at(tmp_path: Path, clip_folder: Path) -> None:
+    (tmp_path / "titles.toml").write_text(TITLES)
+    suite = Suite.load(str(tmp_path / "titles.toml"))
+    [gone] = problems(check_suite(suite))
+    assert (gone.section, gone.detail.startswith(f"there is no index in {tmp_path / 'found'}")) == ("[images]", True)
+    assert gone.steps[-1] == f"seetell index images FOLDER --out {tmp_path / 'found'} --model toybox:clip"
+    write_images(tmp_path / "pictures", 4)
+    build_index(
+        image_corpus(image_source(tmp_path / "pictures"), load_image_text("toybox:clip"), 4), tmp_path / "found"
+    )
+    report = check_suite(suite)
+    assert report.complete, said(report)
+    assert f"ok index: {tmp_path / 'found'}, 4 images, made with toybox:clip" in said(report, "[images]")
+    other = Suite.load(str(tmp_path / "titles.toml"), [f"models.image_text=local-dir:{clip_folder}"])
+    [wrong] = problems(check_suite(other))
+    assert "and would be refused" in wrong.detail
+    assert wrong.steps[-1].endswith(f"--model local-dir:{clip_folder}")
+    captions = {"dataset": "index", "options": {"folder": "found"}}
+    retrieval = suite.model_copy(update={"captions": DataRef.model_validate(captions)})
+    assert problems(check_suite(retrieval))[0].detail.endswith("is an index of images; expected one of captions")
+
+
+def test_images_for_titles_out_of_a_data_set_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "titles.toml").write_text(TITLES.replace('index = "found"', 'dataset = "jsonl"\nfile = "pool.jsonl"'))
+    suite = Suite.load(str(tmp_path / "titles.toml"))
+    assert f"there is no {tmp_path / 'pool.jsonl'}" in problems(check_suite(suite))[0].detail
+    write_jsonl(tmp_path, 4).rename(tmp_path / "pool.jsonl")
+    assert check_suite(suite).complete
+    next((tmp_path / "images").iterdir()).unlink()
+    assert [finding.section for finding in problems(check_suite(suite))] == ["[images]"]
+
+
+def test_a_caption_index_is_no_problem(tmp_path: Path) -> None:
+    corpus = caption_corpus("said", ["A red boat.", "Two dogs."], load_image_text("toybox:clip"))
+    build_index(corpus, tmp_path / "said")
+    given = {"captions.dataset": "index", "captions.folder": str(tmp_path / "said"), "data.size": "2"}
+    report = check_suite(Suite.load("toybox-plain", [f"{key}={value}" for key, value in given.items()]))
+    assert report.complete, said(report)
+    assert "2 captions, made with toybox:clip" in said(report, "[captions]")
 
 
 def test_options_that_do_not_fit_are_problems_and_the_rest_is_still_looked_at(coco: Path) -> None:
@@ -233,11 +288,12 @@ def test_flickr30k_and_stories(tmp_path: Path) -> None:
 def test_the_command_says_it_all_and_its_exit_code_says_whether(coco: Path) -> None:
     text = SUITE.format(images="val2014.zip", lm="toybox:plain", clip="toybox:clip")
     (coco / "small.toml").write_text(text)
-    wrong = seetell("data", "check", "small.toml", cwd=coco)
+    wrong = seetell("data", "check", "small.toml", "--set", "captions.expect=41", cwd=coco)
     assert wrong.returncode == 1, wrong.stderr
     assert "PROBLEM [data] images: there is no" in wrong.stdout
     assert "1. download the images of MS-COCO val2014" in wrong.stdout
-    assert "1 thing has to be put right" in wrong.stderr
+    assert "40 examples; the suite expects 41" in wrong.stdout
+    assert "2 things have to be put right; `seetell prefetch small.toml --set 'captions.expect=41'`" in wrong.stderr
     pack_zip(coco / "val2014")
     right = seetell("data", "check", "small.toml", "--deep", "--json", cwd=coco)
     assert right.returncode == 0, right.stdout + right.stderr

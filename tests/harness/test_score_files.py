@@ -123,7 +123,7 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message:
     [
         (
             ("toybox-plain", "--set", "cider.tokenizer=python"),
-            "--set is for files of outputs; a suite has its metrics in",
+            "--set cider.tokenizer=python: metrics are no part of a run",
         ),
         (("toybox-plain", "--metrics", "cider"), "--metrics is for files of outputs; a suite has its metrics in"),
         (("toybox-plain", "--common"), "--common is for files of outputs; a suite has its examples"),

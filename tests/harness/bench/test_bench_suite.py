@@ -104,7 +104,7 @@ def test_figures_are_kept_with_their_signature_and_the_largest_batch_first(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results"
-    assert bench_decoders(str(suite), ("greedy",), 2, ("1,2",), 1, False, True, "cpu", results, True) == 0
+    assert bench_decoders(str(suite), ("greedy",), 2, ("1,2",), 1, False, True, "cpu", (), results, True) == 0
     shown = json.loads(capsys.readouterr().out)
     kept = read_speed(Results(results), "quick")
     assert [each.batch_size for each in kept] == [2, 1]
@@ -112,10 +112,10 @@ def test_figures_are_kept_with_their_signature_and_the_largest_batch_first(
     fields = dict(Signature.parse(kept[0].signature).fields)
     assert (fields["batch"], fields["dt"], fields["device"]) == ("2", "float32", shown["machine"]["name"])
     assert kept[0].relative is None  # nobody to be relative to
-    assert bench_decoders(str(suite), ("greedy",), 2, (), 1, False, False, "cpu", tmp_path / "none", False) == 0
+    assert bench_decoders(str(suite), ("greedy",), 2, (), 1, False, False, "cpu", (), tmp_path / "none", False) == 0
     assert not (tmp_path / "none").exists()
 
 
 def test_nonsense_is_refused(suite: Path, tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="--batch-sizes is 0"):
-        bench_decoders(str(suite), (), 2, ("0",), 1, False, False, "cpu", tmp_path, False)
+        bench_decoders(str(suite), (), 2, ("0",), 1, False, False, "cpu", (), tmp_path, False)

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from decoders.models.files import forget_fetched
+from harness.data_check import check_suite
 from harness.errors import DataError
 from harness.fetch import download
 from harness.fetch.lock import LOCK, Lock, LockedFile, LockedModel, content_of
@@ -141,6 +142,7 @@ def test_a_damaged_file_is_found_offline_and_brought_again(home: Path, copy: Pat
     fetch(home, mirror.address)
     suite = Suite.load(str(home.parent / "mine.toml"))
     assert "2 models and 2 data files" in check_fetched(suite)
+    assert check_suite(suite).complete  # models are seen where they were fetched to
     for name in ("toy/images.zip", f"models/toy/captions/{COMMIT['toy/captions']}/model.safetensors"):
         damaged = bytearray((home / name).read_bytes())
         damaged[-1] ^= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,25 @@ def test_shards_are_one_source_in_order(tmp_path: Path) -> None:
         source.read("b.tar/9.jpg")
     whole = (tmp_path / "shards" / "b.tar").read_bytes()
     (tmp_path / "shards" / "b.tar").write_bytes(whole[:513])
-    with pytest.raises(UnreadableImage, match="cut off"):
+    with pytest.raises(UnreadableImage, match="has changed since it was looked at"):
         source.read("b.tar/1.jpg")
+
+
+def test_a_damaged_member_of_a_zip_is_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.jpg", bytes(range(256)) * 40)
+        archive.writestr("2.jpg", b"two")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    start = content.index(b"1.jpg") + 5
+    content[start : start + 20] = b"\xff" * 20
+    (tmp_path / "a.zip").write_bytes(content)
+    source = image_source(tmp_path / "a.zip")
+    assert [item.name for item in source.items()] == ["1.jpg", "2.jpg"]
+    assert source.read("2.jpg") == b"two"
+    with pytest.raises(UnreadableImage, match="1.jpg in .*a.zip cannot be read"):
+        source.read("1.jpg")
+    with pytest.raises(UnreadableImage, match="9.jpg"):
+        source.read("9.jpg")
 
 
 def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -127,7 +127,14 @@ def test_stories_as_published_are_measured_as_they_were() -> None:
     impl = {each.name: each.metrics["repetition"].options.get("impl", "exact") for each in (suite, published)}
     assert impl == {"rocstories": "exact", "rocstories-as-published": "simctg"}
     assert set(suite.decoders) - set(published.decoders) == {"sample-rerank"}
-    assert (published.text, published.data, published.models) == (suite.text, suite.data, suite.models)
+    assert (published.data, published.models) == (suite.data, suite.models)
+    assert (suite.text.sentences, published.text.sentences) == (5, 5)
+    assert (suite.text.sentences_by, published.text.sentences_by) == ("splitter", "as-published")
+    assert published.text.model_copy(update={"sentences_by": "splitter"}) == suite.text
+    assert suite.images is not None
+    assert published.images is not None
+    assert (suite.images.top, published.images.top) == (1, 3)
+    assert (suite.images.cleaner, published.images.cleaner) == ("proper", "as-published")
 
 
 def test_sweeps_are_on_other_splits_than_the_suites() -> None:

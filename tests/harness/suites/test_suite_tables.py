@@ -176,3 +176,14 @@ def test_toml_that_is_written_is_read_back() -> None:
         "e": {},
     }
     assert tomllib.loads(to_toml(table)) == table
+
+
+def test_setting_another_plug_in_leaves_the_old_ones_options_behind() -> None:
+    suite = Suite.load("mscoco", ["captions.folder=said", "captions.dataset=index", "magic.decoder=greedy"])
+    assert suite.captions is not None
+    assert (suite.captions.dataset, dict(suite.captions.options)) == ("index", {"folder": "said"})
+    assert (suite.decoders["magic"].decoder, dict(suite.decoders["magic"].options)) == ("greedy", {})
+    same = Suite.load("mscoco", ["captions.dataset=karpathy", "captions.split=val"]).captions
+    assert same is not None
+    assert same.options["split"] == "val"
+    assert "file" in same.options

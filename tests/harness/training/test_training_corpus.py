@@ -13,6 +13,7 @@ from harness.errors import DataError, SuiteError
 from harness.spec import Suite
 from harness.training.corpus import read_corpus
 from tests.checkpoints import captions_of, write_jsonl, write_karpathy
+from tests.miniature import make_rocstories, story_of
 
 SPLITS = ("train", "restval", "val", "test")
 
@@ -145,3 +146,17 @@ def test_what_cannot_be_read_is_said_with_the_remedy(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="line 1 of .*no tab"):
         read_corpus(None, some, some, "story")
+
+
+def test_stories_learn_from_the_files_beside_the_test_file(tmp_path: Path) -> None:
+    make_rocstories(tmp_path)
+    data = 'dataset = "rocstories"\nfile = "{}"'
+    suite = suite_of(tmp_path, data.format("rocstories_test.txt"))
+    corpus = read_corpus(suite, None, None, "story")
+    assert corpus.train == tuple((title, " ".join(story)) for title, story in map(story_of, range(20)))
+    assert corpus.val[0] == (story_of(20)[0], " ".join(story_of(20)[1]))
+    (tmp_path / "rocstories_dev.txt").unlink()
+    with pytest.raises(DataError, match="rocstories_dev.txt"):
+        read_corpus(suite, None, None, "story")
+    with pytest.raises(SuiteError, match="has no train split; give the texts with --train FILE"):
+        read_corpus(suite_of(tmp_path, data.format("ROCStories_winter2017.csv")), None, None, "story")
