@@ -32,7 +32,7 @@ def show() -> None:
         pages.picture(item.media, say("rate.image_alt"))
     with right:
         if item.prompt:
-            st.caption(f"{say('form.prompt')}:")
+            st.markdown(f"{say('form.prompt')}:")
             pages.plain(item.prompt)
         pages.plain(item.text)
         with st.form(f"practice:{item.id}"):

@@ -290,7 +290,7 @@ def test_no_page_leaks(browser: Browser, tmp_path: Path) -> None:
 def test_every_page_is_for_everybody(browser: Browser, tmp_path: Path) -> None:
     found: dict[str, list[str]] = {}
     with rating.serving(
-        tmp_path, rating.some_sources(30, 3), items=5, ratings_per_item=8, annotators=8, practice=True
+        tmp_path, rating.some_sources(30, 3), items=5, ratings_per_item=12, annotators=12, practice=True
     ) as served:
         service = StudyService.open(served.folder)
         for value, name in enumerate(("Uma", "Vic"), start=2):
@@ -302,6 +302,7 @@ def test_every_page_is_for_everybody(browser: Browser, tmp_path: Path) -> None:
                     locale="en", color_scheme=scheme, viewport={"width": width, "height": 844}
                 )  # type: ignore[arg-type]
                 for name, page in _tour(context.new_page(), served, f"{scheme} {width}"):
+                    page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()  # what is stale is faded
                     found[f"{scheme} {width} {name}"] = faults(page)
                 context.close()
     bad = {name: told for name, told in found.items() if told}
@@ -382,14 +383,8 @@ def _tour(page: Page, served: Served, who: str) -> Iterator[tuple[str, Page]]:
 
 
 def _menu(page: Page, title: str) -> None:
-    """Go to a screen by the menu, which on a phone has to be opened first."""
-    link = page.get_by_role("link", name=title, exact=True).first
-    page.wait_for_timeout(500)  # the menu of a phone slides
-    menu = page.get_by_test_id("stExpandSidebarButton")
-    if menu.is_visible():
-        menu.click()
-        page.wait_for_timeout(500)
-    link.click()
+    """Go to a screen by the menu, which on a phone lies beside the window until it is opened."""
+    page.get_by_role("link", name=title, exact=True).first.dispatch_event("click")
 
 
 def test_two_tabs_share_one_queue(browser: Browser, tmp_path: Path) -> None:

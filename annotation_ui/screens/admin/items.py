@@ -25,7 +25,7 @@ def show() -> None:
             for each in items
         ]  # fmt: skip
         table("Items", ("Item", "Forms", "Disagreement", "Flags"), rows)
-        st.caption(
+        st.markdown(
             "Disagreement: standard deviation of the ratings of one text on one aspect, averaged over both, in points."
         )
         for each in [item for item in items if item.ratings][:SHOWN_WITH_IMAGE]:

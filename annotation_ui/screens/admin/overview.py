@@ -71,7 +71,7 @@ def _agreement(study: StudyAdmin) -> None:
         rows.append((aspect, shown(alpha), int(panel.rated.sum()), alpha.reason))
     heads = ("Aspect", "Ordinal alpha, 95 % interval", "Ratings", "Why there is none")
     table("Agreement", heads, rows, left=(0, 1, 3))
-    st.caption("Krippendorff's alpha on ordinal distances; the interval is from a bootstrap over items.")
+    st.markdown("Krippendorff's alpha on ordinal distances; the interval is from a bootstrap over items.")
 
 
 def shown(estimate: Estimate) -> str:

@@ -38,7 +38,7 @@ def show() -> None:
         more = sorted({max(1, plan.ratings_per_item - 2), plan.ratings_per_item, plan.ratings_per_item + 2})
         forecasts = compare_plans(around, more, plan, parts, seconds=seconds)
         table("Plans", _HEADS, [_row(each) for each in forecasts])
-        st.caption(
+        st.markdown(
             "Power: the chance that the paired test finds a true difference of so many points, at the hardest step of Holm's "
             "correction over all pairs and aspects. Detectable: the smallest difference found with 80 % power."
         )
@@ -81,7 +81,7 @@ def _components(study: StudyAdmin) -> dict[str, Components]:
             try:
                 choices[f"this study, {aspect}"] = variance_components(panel)
             except DataError as error:
-                st.caption(f"{aspect}: no variances yet ({error})")
+                st.markdown(f"{aspect}: no variances yet ({error})")
     return choices
 
 

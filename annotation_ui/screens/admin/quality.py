@@ -94,7 +94,7 @@ def _exclusions(study: StudyAdmin) -> None:
             if st.form_submit_button("Take back") and chosen is not None:
                 study.revert(chosen, name())
                 st.rerun()
-    st.caption("What the exclusions do to the ranking is among the results.")
+    st.markdown("What the exclusions do to the ranking is among the results.")
 
 
 def _signed(reason: str) -> bool:

@@ -43,7 +43,7 @@ def _report(study: StudyAdmin) -> None:
     for sheet in sheets(report):
         st.subheader(sheet.title)
         table(sheet.title, sheet.heads, sheet.rows, sheet.left)
-        st.caption(sheet.note.replace("*", "\\*"))
+        st.markdown(sheet.note.replace("*", "\\*"))
 
 
 def _freeze(study: StudyAdmin) -> None:
