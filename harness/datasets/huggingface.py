@@ -120,8 +120,8 @@ class HuggingFace(Dataset):
             raise DataError(
                 "data sets of the Hugging Face hub need the datasets library; pip install 'seetell[data]'"
             ) from error
-        import httpx
         import pyarrow as pa
+        from huggingface_hub import errors as hub
 
         name = self.options.name
         broken = (
@@ -129,7 +129,7 @@ class HuggingFace(Dataset):
             ValueError,
             KeyError,
             RuntimeError,
-            httpx.HTTPError,
+            hub.HTTPError,  # type: ignore[attr-defined]  # of whichever client this version of the hub library uses
             datasets.exceptions.DatasetsError,
             pa.ArrowException,
         )
