@@ -388,7 +388,7 @@ def bench_decoders(
 
     Args:
         suite: A packaged suite or the path of a TOML file.
-        only: Decoders to measure, by their label; all of them by default.
+        only: Decoders to measure, by their label; all but the constant sentence by default.
         examples: How many examples each decodes in a pass, or as many as the largest batch.
         batch_sizes: Examples decoded together, as in 1,8,32; the suite's own by default. Tables show the largest.
         repeats: How often; the median counts. One more is run first, to warm up and to count operations.

@@ -43,13 +43,15 @@ def bench_decoders(
     from harness.bench.machine import describe
     from harness.bench.suite import measure
     from harness.executor import pick_device
-    from harness.run import Digests, load_examples, plan
+    from harness.run import CONSTANT, Digests, load_examples, plan
     from harness.speed import write_speed
 
     suite = Suite.load(name, settings)
     data = load_examples(suite)
     digests = Digests(suite, data)
-    plans = [plan(suite, label, data, digests=digests) for label in chosen_labels(suite, only)]
+    # A sentence that is found once and then repeated has no speed worth a row, unless somebody asks for it.
+    labels = [label for label in chosen_labels(suite, only) if only or label != CONSTANT]
+    plans = [plan(suite, label, data, digests=digests) for label in labels]
     where = pick_device(device)
     chosen = list(dict.fromkeys(sizes or [min(suite.run.batch_size, len(data))]))
     with console.progress_bar(f"{suite.name}: measuring") as progress:

@@ -58,7 +58,9 @@ def scenes(domain: str, size: int) -> list[Prompt]:
     return [Prompt(example.id, example.prompt + ending, example.image) for example in examples]
 
 
-@pytest.mark.parametrize(("domain", "k"), [("plain", 12), ("plain", 25), ("ornate", 12)])
+@pytest.mark.parametrize(
+    ("domain", "k"), [("plain", 12), pytest.param("plain", 25, marks=pytest.mark.heavy), ("ornate", 12)]
+)
 def test_magic_on_captions(domain: str, k: int) -> None:
     lm, batch = pair(domain), scenes(domain, 8)
     answers = magic_answers(lm, clip(), batch, new_tokens=24, k=k, alpha=0.1, beta=1.0)

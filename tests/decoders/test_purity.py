@@ -38,7 +38,7 @@ def toybox(part: str) -> str:
     return f"toybox:{part}"
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama", "qwen", "toybox"])
+@pytest.fixture(scope="module", params=["gpt2", "llama", pytest.param("qwen", marks=pytest.mark.heavy), "toybox"])
 def models(request: pytest.FixtureRequest, clip_folder: Path) -> Models:
     lm: LanguageModel
     clip: ImageTextModel

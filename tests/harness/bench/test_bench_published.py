@@ -52,6 +52,7 @@ def test_from_the_command_line(gpt2_folder: Path, clip_folder: Path) -> None:
     assert set(found["rates"]) >= {"float32 2880x512x2048 plain", "float32 45x768x3072 plain"}
 
 
+@pytest.mark.heavy
 def test_memory_and_markdown(gpt2_folder: Path, clip_folder: Path) -> None:
     setup = Setup(
         images=1, published_images=1, repeats=1, batch_sizes=(1,), language_model=f"local:{gpt2_folder}",
