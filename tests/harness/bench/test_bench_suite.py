@@ -116,6 +116,14 @@ def test_figures_are_kept_with_their_signature_and_the_largest_batch_first(
     assert not (tmp_path / "none").exists()
 
 
+def test_the_constant_sentence_has_no_speed_unless_asked_for(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for only, expected in (((), {"greedy", "steered"}), (("constant",), {"constant"})):
+        assert bench_decoders(str(suite), only, 1, ("1",), 1, False, False, "cpu", (), tmp_path, True) == 0
+        assert {each["decoder"] for each in json.loads(capsys.readouterr().out)["speeds"]} == expected
+
+
 def test_nonsense_is_refused(suite: Path, tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="--batch-sizes is 0"):
         bench_decoders(str(suite), (), 2, ("0",), 1, False, False, "cpu", (), tmp_path, False)
