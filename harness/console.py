@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,19 +21,26 @@ from rich.table import Table
 _PIPED_WIDTH = 160
 """Columns of a table that goes into a file or a pipe, where nobody's window is known."""
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
 out = Console(soft_wrap=True, highlight=False, width=_width)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def shown(text: str) -> str:
+    """A text of others as a terminal may show it: no markup, nothing that commands the terminal, no half of a surrogate pair."""
+    return escape(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text))
+
+
 def say(text: str) -> None:
     """A line for the user, on standard error; nothing in it is read as markup."""
-    err.print(escape(text))
+    err.print(shown(text))
 
 
 def complain(text: str) -> None:
     """An error: what is wrong, what was expected, what mends it."""
-    err.print(f"[bold red]error:[/] {escape(text)}")
+    err.print(f"[bold red]error:[/] {shown(text)}")
 
 
 def emit(content: Any) -> None:
@@ -42,16 +50,17 @@ def emit(content: Any) -> None:
 
 def to_json(content: Any) -> str:
     """A JSON document, readable and with NaN refused."""
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "replace").decode()
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
     """A table on standard output; `right` are the columns to align right."""
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(escape(column), justify="right" if index in right else "left", overflow="fold")
+        table.add_column(shown(column), justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(shown(cell) for cell in row))
     out.print(table)
 
 
