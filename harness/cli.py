@@ -109,6 +109,7 @@ def score(
     common: Annotated[bool, Parameter(negative="")] = False,
     fresh: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
+    offline: Annotated[bool, Parameter(negative="")] = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -127,6 +128,7 @@ def score(
         common: For files: score all systems on the examples that every one of them answered.
         fresh: Compute every metric again, even if nothing has changed since the last time.
         device: auto, cpu, cuda, cuda:1, ...
+        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import running
 
@@ -135,13 +137,15 @@ def score(
 
         if only:
             raise SuiteError("--only is for suites; of files, name those that are to be scored")
-        return score_files.score_files(targets, metrics, settings, references, common, fresh, device, results, as_json)
+        return score_files.score_files(
+            targets, metrics, settings, references, common, fresh, device, offline, results, as_json
+        )
     if metrics:
         raise SuiteError("--metrics is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
     if references is not None or common:
         flag = "--references" if references is not None else "--common"
         raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
-    return running.score(targets, only, fresh, device, settings, results, as_json)
+    return running.score(targets, only, fresh, device, settings, offline, results, as_json)
 
 
 @app.command

@@ -15,6 +15,7 @@ def check(
     /,
     *,
     deep: Annotated[bool, Parameter(negative="")] = False,
+    offline: Annotated[bool, Parameter(negative="")] = False,
     settings: Annotated[
         tuple[str, ...],
         Parameter(
@@ -38,7 +39,8 @@ def check(
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
         deep: Open every image: names those that are broken, and finds equal ones under different names. Takes minutes for
             thousands of images.
+        offline: Also check what `seetell prefetch` brought against its lock file, as `run --offline` will.
     """
     from harness.commands import data
 
-    return data.check(suite, deep, settings, as_json)
+    return data.check(suite, deep, offline, settings, as_json)

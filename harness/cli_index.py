@@ -15,6 +15,13 @@ index = App(
     """,
 )
 
+Offline = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Never touch the network, and check what `seetell prefetch` brought against its lock file first.",
+    ),
+]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
 Model = Annotated[
     str | None,
@@ -42,6 +49,7 @@ def images(
     batch_size: int = 32,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Index images, for stories to find by their titles (`[images] index = "FOLDER"` in a suite).
@@ -57,7 +65,7 @@ def images(
     """
     from harness.commands import indexing
 
-    return indexing.images(source, out, model, kind, batch_size, dtype, device, as_json)
+    return indexing.images(source, out, model, kind, batch_size, dtype, device, offline, as_json)
 
 
 @index.command(name="captions")
@@ -70,6 +78,7 @@ def captions(
     kind: Kind = "auto",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Index captions, for CLIPRe to choose from (`[captions] dataset = "index"`, `folder = "FOLDER"` in a suite).
@@ -84,7 +93,7 @@ def captions(
     """
     from harness.commands import indexing
 
-    return indexing.captions(source, out, model, kind, dtype, device, as_json)
+    return indexing.captions(source, out, model, kind, dtype, device, offline, as_json)
 
 
 @index.command(name="query")
@@ -97,6 +106,7 @@ def query(
     exact: Annotated[bool, Parameter(negative="")] = False,
     model: Model = None,
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Show what lies nearest to a text or an image.
@@ -111,7 +121,7 @@ def query(
     """
     from harness.commands import indexing
 
-    return indexing.query(folder, what, top, exact, model, device, as_json)
+    return indexing.query(folder, what, top, exact, model, device, offline, as_json)
 
 
 @index.command(name="info")
@@ -142,6 +152,7 @@ def retrieved(
             help="Change a value of the suite, such as images.index=FOLDER; as for `run`.",
         ),
     ] = (),
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Show which images a suite of stories finds for its titles, and how often the right ones, where that is known.
@@ -152,4 +163,4 @@ def retrieved(
     """
     from harness.commands import indexing
 
-    return indexing.retrieved(suite, top, settings, as_json)
+    return indexing.retrieved(suite, top, settings, offline, as_json)

@@ -39,6 +39,7 @@ def lm(
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int | None = None,
     device: str = "auto",
+    offline: Annotated[bool, Parameter(negative="")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Adapt a language model to captions or stories: maximum likelihood and SimCTG's contrastive loss, as MAGIC's models were.
@@ -72,6 +73,7 @@ def lm(
         precision: Of matrix products; auto is bfloat16 where the device has it, else float32.
         seed: Everything random follows from it.
         device: auto, cpu, cuda, cuda:1, ...
+        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import training
 
@@ -80,7 +82,9 @@ def lm(
         "micro_batch_size": micro_batch_size, "learning_rate": learning_rate, "margin": margin, "warm_up": warm_up,
         "max_tokens": max_tokens, "end_token": end_token, "eval_every": eval_every, "patience": patience, "seed": seed,
     }  # fmt: skip
-    return training.train_lm(suite, out, train_file, val_file, preset, task, precision, changes, device, as_json)
+    return training.train_lm(
+        suite, out, train_file, val_file, preset, task, precision, changes, device, offline, as_json
+    )
 
 
 @train.command(name="compare")

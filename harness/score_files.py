@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import console
 from harness.cli import DONE, SOME_FAILED
+from harness.commands.flags import check_models_offline, cut_off_if
 from harness.errors import SuiteError
 from harness.imported import score_imported, store_outputs
 from harness.outputs import Outputs, common_subset, differing_sets, read_outputs
@@ -29,10 +30,12 @@ def score_files(
     common: bool,
     fresh: bool,
     device: str,
+    offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
     """Read, store and score files; exit code 2 if a metric was not to be had."""
+    cut_off_if(offline)
     names = _named(wanted)
     needed = not names or any(metrics().load(name).needs_references for name in names)
     systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
@@ -42,6 +45,7 @@ def score_files(
             console.say(f"{path}: {note}")
     systems = _same_examples(systems, common)
     chosen = _metrics(names, settings, systems)
+    check_models_offline(offline, "the metrics", _models(chosen))
     imported = store_outputs(systems, Results(results), chosen)
     if any(metrics().load(name).needs for name in chosen):
         from harness.executor import pick_device
@@ -108,6 +112,12 @@ def _metrics(names: Sequence[str], settings: Sequence[str], systems: Sequence[Ou
             )
         options[name][option] = _value(value)
     return {name: MetricRef.model_validate(_checked(name, each)) for name, each in options.items()}
+
+
+def _models(chosen: Mapping[str, MetricRef]) -> list[str]:
+    """The models that metrics bring along."""
+    configs = [checked(metrics().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()]
+    return [model for config in configs for model in config.own_models().values()]
 
 
 def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
