@@ -205,7 +205,12 @@ def _check_ids(section: Section) -> list[Finding]:
 def _check_texts(section: Section, suite: Suite) -> list[Finding]:
     findings = []
     bare = [each.id for each in section.examples if not each.references]
+    torn = [each.id for each in section.examples if not is_text(each.prompt)]
     empty = [each.id for each in section.examples if any(not text.strip() for text in each.references)]
+    if torn:
+        steps = ("mend these prompts: each holds half of a surrogate pair",)
+        detail = f"{_count(torn, 'prompt')} that UTF-8 cannot write: {_some(torn)}"
+        findings.append(Finding(section.name, "problem", detail, steps))
     if len(bare) == len(section.examples):
         findings.append(Finding(section.name, "note", "no references: metrics that need them stay empty"))
     elif bare:

@@ -124,13 +124,13 @@ def load_examples(suite: Suite) -> list[Example]:
             f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
             "[data]; `seetell data check SUITE` says how to get them"
         )
-    _check_ids(suite, examples)
+    _check_examples(suite, examples)
     if suite.images is None:
         return examples
     from harness.image_index import with_images
 
     found = with_images(suite, examples)
-    _check_ids(suite, found)
+    _check_examples(suite, found)
     return found
 
 
@@ -159,12 +159,17 @@ def captions_to_choose_from(suite: Suite, tested: Sequence[Example]) -> tuple[st
     return found
 
 
-def _check_ids(suite: Suite, examples: Sequence[Example]) -> None:
+def _check_examples(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
         if not example.id or not is_text(example.id):
             raise SuiteError(
                 f"the data of suite {suite.name!r} has the id {example.id!r}; expected a text that UTF-8 can write"
+            )
+        if not is_text(example.prompt):
+            raise SuiteError(
+                f"the prompt of {example.id!r} in the data of suite {suite.name!r} holds half of a surrogate pair "
+                f"({example.prompt[:60]!r}); expected a text that UTF-8 can write"
             )
         if example.id in seen:
             raise SuiteError(

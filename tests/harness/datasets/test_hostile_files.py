@@ -89,6 +89,14 @@ def test_ids_that_cannot_be_kept_are_refused_and_told(tmp_path: Path, name: str)
     assert any("1 id that cannot be used" in finding.detail for finding in check_suite(suite).findings)
 
 
+def test_a_prompt_with_half_a_surrogate_pair_is_told_by_its_example(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "prompt": "The \\ud800 Beach", "references": ["x"]}')
+    suite = suite_of(tmp_path, "jsonl", file="a.jsonl")
+    with pytest.raises(SuiteError, match="the prompt of 'a' .* holds half of a surrogate pair"):
+        load_examples(suite)
+    assert any("1 prompt that UTF-8 cannot write: a" in finding.detail for finding in check_suite(suite).findings)
+
+
 def test_a_name_too_long_for_any_file_is_an_image_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"image": "%s.jpg"}' % ("a" * 5000))
     suite = suite_of(tmp_path, "jsonl", file="a.jsonl")
