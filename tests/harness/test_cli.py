@@ -54,7 +54,6 @@ VERBS = (
     "annotate",
     "study",
     "index",
-    "study",
 )
 
 
