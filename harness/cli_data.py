@@ -1,4 +1,4 @@
-"""The verbs of `seetell data`: signatures and help only."""
+"""`seetell data ...`: what is there of a suite's data."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-app = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.")
+from harness.cli_flags import Switch
+
+data = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.")
 
 
-@app.command
+@data.command
 def check(
     suite: str,
     /,
     *,
-    deep: Annotated[bool, Parameter(negative="")] = False,
+    deep: Switch = False,
     settings: Annotated[
         tuple[str, ...],
         Parameter(
@@ -39,6 +41,6 @@ def check(
         deep: Open every image: names those that are broken, and finds equal ones under different names. Takes minutes for
             thousands of images.
     """
-    from harness.commands import data
+    from harness.commands import data as commands
 
-    return data.check(suite, deep, settings, as_json)
+    return commands.check(suite, deep, settings, as_json)

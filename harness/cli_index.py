@@ -1,4 +1,4 @@
-"""`seetell index ...`: verbs only, as in cli.py."""
+"""`seetell index ...`: features on disk, made and asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
+
+from harness.cli_flags import AsJson, Switch
 
 index = App(
     name="index",
@@ -15,7 +17,6 @@ index = App(
     """,
 )
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
 Model = Annotated[
     str | None,
     Parameter(
@@ -94,7 +95,7 @@ def query(
     /,
     *,
     top: int = 5,
-    exact: Annotated[bool, Parameter(negative="")] = False,
+    exact: Switch = False,
     model: Model = None,
     device: str = "auto",
     as_json: AsJson = False,
@@ -115,7 +116,7 @@ def query(
 
 
 @index.command(name="info")
-def info(folder: Path, /, *, check: Annotated[bool, Parameter(negative="")] = False, as_json: AsJson = False) -> int:
+def info(folder: Path, /, *, check: Switch = False, as_json: AsJson = False) -> int:
     """Show what an index is: rows, kind, model, source, what was left out.
 
     Args:

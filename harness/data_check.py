@@ -402,7 +402,8 @@ def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
     from harness.run import resolve_model
 
     try:
-        digest = model_digest(resolve_model(name, suite.folder))
+        role = key if key in ("language_model", "image_text") else None
+        digest = model_digest(resolve_model(name, suite.folder), role)
     except SeeTellError as error:
         return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
     return Finding("[models]", "ok", f"{key}: {name}, content {digest.rpartition('@')[2][:12]}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED
 from harness.errors import SuiteError
+from harness.exits import DONE, SOME_FAILED
 from harness.imported import score_imported, store_outputs
 from harness.outputs import Outputs, common_subset, differing_sets, read_outputs
 from harness.registry import did_you_mean, metrics
@@ -83,13 +83,12 @@ def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
 
 
 def _named(wanted: Sequence[str]) -> list[str]:
-    """What `--metrics a,b` or `--metrics a b` names."""
-    names = [name for each in wanted for name in each.split(",") if name]
+    """What --metrics names, each a metric."""
     known = metrics().entries
-    for name in names:
+    for name in wanted:
         if name not in known:
             raise SuiteError(f"--metrics {name}: there is no such metric{did_you_mean(name, known)}")
-    return names
+    return list(wanted)
 
 
 def _metrics(names: Sequence[str], settings: Sequence[str], systems: Sequence[Outputs]) -> dict[str, MetricRef]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,7 +24,8 @@ from harness.suite_tables import find_suite, suite_table
 from harness.suite_tables import packaged_suites as packaged_suites
 from harness.titles import Cleaner
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 """Becomes a folder name, hence the rule."""
 
 Task = Literal["caption", "story"]
@@ -136,9 +138,14 @@ class TextRules(Section):
     """What a sentence is: by a real splitter, or by dots alone as the published stories were cut."""
 
     @model_validator(mode="after")
-    def _some_limit(self) -> TextRules:
+    def _usable(self) -> TextRules:
         if self.max_new_tokens is None and self.max_length is None:
             raise ValueError("[text] needs max_new_tokens or max_length, or a text might never end")
+        wrong = [each for each in re.findall(r"\{\w*\}", self.prompt) if each != "{prompt}"]
+        if wrong:  # the language model would be given it letter by letter
+            raise ValueError(
+                f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} stands for something"
+            )
         return self
 
 
@@ -295,6 +302,8 @@ def _complaint(model: type[BaseModel], error: Any) -> str:
     shown = repr(error["input"])
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == SLUG:
+        text = "expected up to 64 small letters, digits, '.', '_' and '-', a letter or digit first"
     return f"{dotted} = {shown}: {text}" if dotted else text
 
 

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 from harness.spec import Suite
-from tests.harness.test_cli import VERBS, seetell
+from tests.harness.test_cli import seetell
 from tests.plugins import install
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -75,14 +75,3 @@ def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
 def test_the_suite_of_the_readme_is_valid() -> None:
     suite = Suite.parse(block("toml", "my-images").encode(), "README", Path())
     assert set(suite.decoders) == {"magic", "clipre", "mild"}
-
-
-def test_every_command_of_the_readme_exists() -> None:
-    named = set(re.findall(r"\bseetell ([a-z]+)", README))
-    assert named <= {*VERBS, "score", "compare", "gate"}
-
-
-def test_the_files_of_the_readme_exist() -> None:
-    root = Path(__file__).resolve().parents[1]
-    for path in re.findall(r"`((?:decoders|harness|annotation_ui|tests|docs)/[\w./-]*)`", README):
-        assert (root / path).exists(), path

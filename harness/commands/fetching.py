@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import console
-from harness.cli import DONE, USER_ERROR
 from harness.errors import SuiteError
+from harness.exits import DONE, USER_ERROR
 from harness.settings import as_flags
 from harness.spec import Suite
 

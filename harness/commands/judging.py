@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import console
-from harness.cli import DONE
 from harness.commands.flags import check_positive, deliver
 from harness.errors import SeeTellError, SuiteError
+from harness.exits import DONE
 from harness.spec import Suite
 from harness.store import Results
 
@@ -99,17 +99,16 @@ def _gate(
     from harness.scored import current_runs
     from harness.store import write_bytes
 
-    chosen = [label for each in only for label in each.split(",") if label]
     _check_seed(seed)
     given = parse_margins(margins)
     suite = name if not Path(name).is_file() else Suite.load(name).name
     path = path or store.baseline(suite)
-    runs = current_runs(store, name, chosen, settings)
+    runs = current_runs(store, name, only, settings)
     if accept:
-        accepted = Baseline.accept(path, runs, given, keep_others=bool(chosen))
+        accepted = Baseline.accept(path, runs, given, keep_others=bool(only))
         console.say(f"accepted {', '.join(accepted.runs)} of {suite} in {path}")
         return DONE
-    report = judge(runs, Baseline.read(path).limited_to(chosen), given, seed=seed)
+    report = judge(runs, Baseline.read(path).limited_to(only), given, seed=seed)
     if junit is not None:
         write_bytes(junit, reports.to_junit(report).encode("utf-8", "replace"))
     if format == "json":

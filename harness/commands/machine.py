@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from harness import console, registry
-from harness.cli import DONE, USER_ERROR
+from harness.exits import DONE, USER_ERROR
 from harness.registry import Registry
 from harness.spec import Suite, packaged_suites
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED, USER_ERROR
 from harness.commands.engines import Engine, working
 from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
+from harness.exits import DONE, SOME_FAILED, USER_ERROR
 from harness.settings import as_flags
 from harness.spec import Suite
 from harness.store import Results
@@ -189,8 +189,7 @@ def matrix(suites: Sequence[str], metrics: Sequence[str], out: Path | None, resu
     from harness.leaderboard.collect import boards
     from harness.leaderboard.matrix import to_matrix
 
-    names = [name for each in metrics for name in each.split(",") if name]
-    deliver(to_matrix(boards(Results(results), suites), names), out)
+    deliver(to_matrix(boards(Results(results), suites), metrics), out)
     return DONE
 
 

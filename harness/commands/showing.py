@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from harness import console
-from harness.cli import DONE
 from harness.errors import SuiteError
+from harness.exits import DONE
 from harness.registry import did_you_mean
 from harness.store import Results
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED
 from harness.errors import StudyError
+from harness.exits import DONE, SOME_FAILED
 from harness.store import Results
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
@@ -55,7 +55,7 @@ def create(
     known = protocol.preset(preset) if preset else None
     design = Design(
         name=name,
-        aspects=tuple(_split(aspects)) or (known.aspects if known else protocol.DEFAULT_ASPECTS),
+        aspects=tuple(aspects) or (known.aspects if known else protocol.DEFAULT_ASPECTS),
         items=items,
         ratings_per_item=ratings_per_item if ratings_per_item is not None else known.ratings_per_item if known else 3,
         annotators=annotators
@@ -74,7 +74,7 @@ def create(
         consent=consent,
         images=images,
     )
-    sources = read_sources(Results(results), suite, _split(runs))
+    sources = read_sources(Results(results), suite, runs)
     with console.progress_bar("images") as progress:
         made = make(design, sources, results / "studies" / name, database=database, progress=progress)
     plan = _plan(made, design, sources)
@@ -522,11 +522,6 @@ def _needs_sqlalchemy() -> None:
         raise StudyError(
             f"studies are kept in a database, and {error.name} is not installed; pip install 'seetell[ui]'"
         ) from error
-
-
-def _split(given: Sequence[str]) -> list[str]:
-    """`--runs a,b` and `--runs a b` both work."""
-    return [each.strip() for one in given for each in one.split(",") if each.strip()]
 
 
 def _link(url: str, token: str) -> str:
