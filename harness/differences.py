@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -162,14 +162,18 @@ def _measure_metric(
         return [
             replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks
         ]
-    aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
-    measured = _tested(metric, aligned, blanks, level, permutations, seed)
     was = {score.output: score for score in before.scores}
+    objections = [
+        _objection(was.get(score.output), score, metric, pair, place) for place, score in enumerate(after.scores)
+    ]
+    if all(objections):  # rows that a metric which changed cannot even read are among these
+        return [replace(blank, reason=reason) for blank, reason in zip(blanks, objections, strict=True)]
+    aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
+    open_places = [place for place, objection in enumerate(objections) if not objection]
+    measured = iter(_tested(metric, aligned, {place: blanks[place] for place in open_places}, level, permutations, seed))
     return [
-        replace(blank, reason=reason)
-        if (reason := _objection(was.get(score.output), score, metric, pair, place))
-        else each
-        for place, (blank, score, each) in enumerate(zip(blanks, after.scores, measured, strict=True))
+        replace(blank, reason=reason) if reason else next(measured)
+        for blank, reason in zip(blanks, objections, strict=True)
     ]
 
 
@@ -209,12 +213,12 @@ def _same_value(score: Score, scored: ScoredMetric, metric: Metric, place: int) 
 
 
 def _tested(
-    metric: Metric, aligned: Aligned, blanks: Sequence[Difference], level: float, permutations: int, seed: int
+    metric: Metric, aligned: Aligned, blanks: Mapping[int, Difference], level: float, permutations: int, seed: int
 ) -> list[Difference]:
-    """The numbers of `blanks`, in the order of the metric's outputs."""
+    """The numbers of `blanks`, which are by their place among the metric's outputs."""
     if not aligned.n:
         reason = "no example has a score in both runs"
-        return [replace(blank, left_out=aligned.left_out, reason=reason) for blank in blanks]
+        return [replace(blank, left_out=aligned.left_out, reason=reason) for blank in blanks.values()]
     values = metric.finalise(aligned.rows.sum(axis=1))
     rows, difference = differences(aligned.rows, metric.finalise)
     nothing = np.full(values.shape[1], np.nan)
@@ -226,7 +230,7 @@ def _tested(
         found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
         columns |= {"low": found.low, "high": found.high, "error": standard_error(rows, difference)}
     measured = []
-    for place, blank in enumerate(blanks):
+    for place, blank in blanks.items():
         low, high, error, p = (float(columns[name][place]) for name in ("low", "high", "error", "p"))
         measured.append(
             replace(
