@@ -170,7 +170,9 @@ def _measure_metric(
         return [replace(blank, reason=reason) for blank, reason in zip(blanks, objections, strict=True)]
     aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
     open_places = [place for place, objection in enumerate(objections) if not objection]
-    measured = iter(_tested(metric, aligned, {place: blanks[place] for place in open_places}, level, permutations, seed))
+    measured = iter(
+        _tested(metric, aligned, {place: blanks[place] for place in open_places}, level, permutations, seed)
+    )
     return [
         replace(blank, reason=reason) if reason else next(measured)
         for blank, reason in zip(blanks, objections, strict=True)
