@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.errors import SeeTellError, SuiteError
 from harness.evaluate import due_metrics
+from harness.imported import IMPORTED
 from harness.metrics.base import Metric
 from harness.paired import (
     PERMUTATIONS,
@@ -23,7 +24,7 @@ from harness.paired import (
 )
 from harness.provenance import Signature
 from harness.score import Score
-from harness.scored import ScoredMetric, ScoredRun
+from harness.scored import ScoredMetric, ScoredRun, command
 from harness.spec import Suite
 from harness.stats import interval
 
@@ -91,12 +92,18 @@ def measure(
         before, after = first.metrics.get(label), second.metrics.get(label)
         if before is None or after is None:
             known = after or before
-            lacking = first.name if before is None else second.name
-            reason = f"{lacking} has no such score; add [metrics.{label}] to its suite and run `seetell score`"
+            lacking = first if before is None else second
+            ask = (
+                "add --metrics to"
+                if lacking.spec.decoder == IMPORTED
+                else f"add [metrics.{label}] to its suite and run"
+            )
+            reason = f"{lacking.name} has no such score; {ask} `{command('score', lacking.spec, lacking.suite)}`"
             found += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
             continue
         pair = (first.clusters, before), (second.clusters, after)
-        found += _measure_metric(label, second.suite, pair, level, permutations, seed)
+        again = command("score", second.spec, second.suite)
+        found += _measure_metric(label, second.suite, pair, again, level, permutations, seed)
     return found
 
 
@@ -136,7 +143,7 @@ Half = tuple[Sequence[str], ScoredMetric]
 
 
 def _measure_metric(
-    label: str, suite: Suite, pair: tuple[Half, Half], level: float, permutations: int, seed: int
+    label: str, suite: Suite, pair: tuple[Half, Half], again: str, level: float, permutations: int, seed: int
 ) -> list[Difference]:
     (first_ids, before), (second_ids, after) = pair
     blanks = [_blank(label, score) for score in after.scores]
@@ -164,7 +171,7 @@ def _measure_metric(
         ]
     was = {score.output: score for score in before.scores}
     objections = [
-        _objection(was.get(score.output), score, metric, pair, place) for place, score in enumerate(after.scores)
+        _objection(was.get(score.output), score, metric, pair, place, again) for place, score in enumerate(after.scores)
     ]
     if all(objections):  # rows that a metric which changed cannot even read are among these
         return [replace(blank, reason=reason) for blank, reason in zip(blanks, objections, strict=True)]
@@ -183,7 +190,9 @@ def _blank(label: str, score: Score) -> Difference:
     return Difference(label, score.output, score.higher_is_better, score.percent, signature=score.signature)
 
 
-def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[Half, Half], place: int) -> str:
+def _objection(
+    before: Score | None, after: Score, metric: Metric, pair: tuple[Half, Half], place: int, again: str
+) -> str:
     """Why two values of an output must not be subtracted; empty if they may."""
     if before is None:
         return "only one of the runs has it"
@@ -193,7 +202,8 @@ def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[H
         return f"made differently: {', '.join(changes)}"
     for score, (_, scored) in zip((before, after), pair, strict=True):
         if not _same_value(score, scored, metric, place):
-            return "the stored rows do not give the stored value (another version, or other options); `seetell score --fresh`"
+            reason = "the stored rows do not give the stored value (another version, or other options)"
+            return f"{reason}; `{again} --fresh` scores anew"
     return ""
 
 

@@ -178,7 +178,7 @@ class Evaluator:
         """
         if not folder.complete:
             raise RunIncomplete(
-                f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run`"
+                f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run {self.suite.name}`"
             )
         content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
         stored = (folder.scores() or {}).get("metrics", {})

@@ -131,8 +131,16 @@ def gate(
     changed = [each for run, differences in prepared if run.outcome != "pass" for each in differences]
     tests = sum(margin_of(each, margins) is not None for each in changed)
     runs = tuple(_judge_run(run, differences, margins, max(tests, 1)) for run, differences in prepared)
-    added = "it is not in the baseline; `seetell gate --accept --only` adds it"
-    new = tuple(RunVerdict(label, "not gated", added, "") for label in candidates if label not in baseline.runs)
+    new = tuple(
+        RunVerdict(
+            label,
+            "not gated",
+            f"it is not in the baseline; `seetell gate {baseline.suite} --accept --only {label}` adds it",
+            "",
+        )
+        for label in candidates
+        if label not in baseline.runs
+    )
     return GateReport(baseline.suite, runs + new, baseline.created, seed)
 
 

@@ -60,7 +60,7 @@ class Clusters:
         if rows.ndim != 2 or len(rows) != len(example_ids):
             raise MetricError(
                 f"{len(example_ids)} example ids came with rows of shape {rows.shape}; expected one row an id. The stored "
-                "scores do not belong to these samples; run `seetell score --fresh`"
+                "scores do not belong to these samples; score the run again, with --fresh"
             )
         scored = ~np.isnan(rows).any(axis=1)
         ids = np.asarray(example_ids, np.str_)[scored]
