@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from harness.suggested import runnable
+
 _PIPED_WIDTH = 160
 """Columns of a table that goes into a file or a pipe, where nobody's window is known."""
 
@@ -26,13 +28,18 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def say(text: str) -> None:
-    """A line for the user, on standard error; nothing in it is read as markup."""
-    err.print(escape(text))
+    """A line for the user, on standard error; nothing in it is read as markup, and commands between backticks can be copied."""
+    err.print(escape(runnable(text)))
+
+
+def note(text: str) -> None:
+    """As `say`, on standard output: what belongs to a table there."""
+    out.print(escape(runnable(text)))
 
 
 def complain(text: str) -> None:
     """An error: what is wrong, what was expected, what mends it."""
-    err.print(f"[bold red]error:[/] {escape(text)}")
+    err.print(f"[bold red]error:[/] {escape(runnable(text))}")
 
 
 def emit(content: Any) -> None:

@@ -131,8 +131,16 @@ def gate(
     changed = [each for run, differences in prepared if run.outcome != "pass" for each in differences]
     tests = sum(margin_of(each, margins) is not None for each in changed)
     runs = tuple(_judge_run(run, differences, margins, max(tests, 1)) for run, differences in prepared)
-    added = "it is not in the baseline; `seetell gate --accept --only` adds it"
-    new = tuple(RunVerdict(label, "not gated", added, "") for label in candidates if label not in baseline.runs)
+    new = tuple(
+        RunVerdict(
+            label,
+            "not gated",
+            f"it is not in the baseline; `seetell gate {baseline.suite} --accept --only {label}` adds it",
+            "",
+        )
+        for label in candidates
+        if label not in baseline.runs
+    )
     return GateReport(baseline.suite, runs + new, baseline.created, seed)
 
 
@@ -217,6 +225,9 @@ def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdi
         rule = "one example is too few for an interval" if difference.n < 2 else "there is no valid interval for it"
         reason = difference.reason or f"{rule}; leave it out with --margin {name}=off"
         return Verdict(name, "undecided", reason, margin, difference=difference)
+    if math.isnan(difference.error):
+        reason = f"the score hangs on a single example: without it there is none; leave it out with --margin {name}=off"
+        return Verdict(name, "undecided", reason, margin, difference=difference)
     loss, most = _loss(difference)
     if most <= margin:
         bound = (
@@ -250,7 +261,7 @@ def _loss(difference: Difference) -> tuple[float, float]:
 def _needed(difference: Difference, margin: float, strict: float) -> int:
     """Examples at which a candidate as good as the baseline passes with probability 1 - ERROR_RATE / tests."""
     reach = (float(ndtri(1 - ERROR_RATE)) + strict) * difference.error
-    return max(2, math.ceil(difference.n * (reach / margin) ** 2)) if math.isfinite(reach) else 2
+    return max(2, math.ceil(difference.n * (reach / margin) ** 2))
 
 
 def _show(value: float) -> str:

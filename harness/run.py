@@ -352,21 +352,21 @@ class Digests:
         return self._models[resolved]
 
 
-def data_digest(examples: Sequence[Example]) -> str:
-    """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
-    digest = hashlib.sha256()
-    for example in examples:
-        image = None if example.image is None else image_digest(example.image) or "missing"
-        digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
-    return digest.hexdigest()
-
-
 def image_digest(image: ImageLike) -> str:
     """SHA-256 of an image's bytes, the same however it is packed; empty if it cannot be read."""
     try:
         return hashlib.sha256(read_image(image)).hexdigest()
     except UnreadableImage:
         return ""
+
+
+def data_digest(examples: Sequence[Example], of_image: Callable[[ImageLike], str] = image_digest) -> str:
+    """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
+    digest = hashlib.sha256()
+    for example in examples:
+        image = None if example.image is None else of_image(example.image) or "missing"
+        digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
+    return digest.hexdigest()
 
 
 def _hash(content: Any) -> str:

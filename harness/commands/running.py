@@ -69,7 +69,7 @@ def run(
     if as_json:
         console.emit({"runs": report})
     else:
-        _next_step(suite, report, results)
+        _next_step(suite, report)
     return SOME_FAILED if any(entry["failed"] for entry in report) else DONE
 
 
@@ -198,7 +198,6 @@ def _say_cautions(run: str, scores: Sequence[Score]) -> None:
         console.say(f"{run}: {caution}")
 
 
-def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
+def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]]) -> None:
     if any("scores" in entry for entry in report):
-        where = "" if results == Path("results") else f" --results {results}"
-        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{where}`")
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}`")

@@ -13,6 +13,7 @@ from harness.errors import SuiteError
 from harness.exits import DONE
 from harness.registry import did_you_mean
 from harness.store import Results
+from harness.suggested import runnable
 
 if TYPE_CHECKING:  # what they import would make `seetell list` slow
     from harness.leaderboard.collect import Material, RunMaterial
@@ -114,14 +115,14 @@ def _show_run(made: RunMaterial, material: Material, content: dict[str, Any]) ->
         cell = row.cells.get(column.name)
         if cell is not None:
             interval = f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}" if cell.interval else "–"
-            said = cell.signature or cell.unavailable
+            said = cell.signature or runnable(cell.unavailable)
             label = f"{column.label} {column.arrow}".strip()
             scores.append((label, column.show(cell.value), interval, str(cell.n), str(cell.unscored), said))
     if scores:
         header = ("metric", "value", "interval", "scored", "unscored", "signature")
         console.show_table("Scores", header, scores, right=range(1, 5))
     else:
-        console.out.print(f"not scored yet: seetell score {escape(row.suite)}")
+        console.note(f"not scored yet; `seetell score {row.suite}` does it")
 
 
 def _example(item: Item, found: Gallery) -> dict[str, Any]:

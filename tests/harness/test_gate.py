@@ -202,7 +202,7 @@ def test_a_loss_beyond_the_margin_passes_at_most_one_time_in_twenty(results: Res
 
 
 def difference(value: float, error: float, n: int = 100, better: bool | None = True) -> Difference:
-    reach = 1.6449 * error
+    reach = 0.0 if math.isnan(error) else 1.6449 * error
     return Difference("m", "m", better, True, 0.5, 0.5 + value, value, value - reach, value + reach, error, n=n)
 
 
@@ -222,6 +222,7 @@ def difference(value: float, error: float, n: int = 100, better: bool | None = T
         (0.0, 0.02, True, "undecided"),
         (-0.05, 0.02, True, "worse"),  # too few for the margin, but surely beyond it
         (math.nan, math.nan, True, "undecided"),
+        (-0.05, math.nan, True, "undecided"),  # no standard error: without one of the examples there is no score
     ],
 )
 def test_verdicts_by_hand(value: float, error: float, better: bool | None, outcome: str) -> None:
