@@ -296,6 +296,20 @@ def test_damaged_baselines_are_refused(results: Results, tmp_path: Path) -> None
         Baseline.read(path)
 
 
+def test_a_baseline_of_another_suite_is_not_written_over(results: Results, tmp_path: Path) -> None:
+    texts = noisy(np.random.default_rng(13), 10)
+    path = tmp_path / "made.json"
+    Baseline.accept(path, {"echo": run_of(results, texts)}, {"quality": 0.02}, keep_others=False)
+    whole = path.read_bytes()
+    other = run_of(results, texts, suite_name="other")
+    for keep_others in (True, False):
+        with pytest.raises(
+            StoreError, match=r"made\.json is the baseline of suite 'made', not of other; name another file"
+        ):
+            Baseline.accept(path, {"echo": other}, {}, keep_others=keep_others)
+    assert path.read_bytes() == whole
+
+
 def test_packed_rows_keep_every_bit() -> None:
     rows = np.array([[1 / 3, math.nan, -0.0], [math.inf, 1e-308, 5e300]])
     assert PackedRows.pack(rows).unpack().tobytes() == rows.tobytes()
