@@ -31,6 +31,13 @@ Named = Annotated[tuple[str, ...], Parameter(negative="")]
 """Names or files without a flag."""
 Switch = Annotated[bool, Parameter(negative="")]
 """A flag without a value and without a --no-."""
+Offline = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Never touch the network, and check what `seetell prefetch` brought against its lock file first.",
+    ),
+]
 OutFile = Annotated[Path | None, Parameter(name=["--out", "-o"])]
 Settings = Annotated[
     tuple[str, ...],

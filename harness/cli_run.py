@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from harness.cli_flags import RESULTS, AsJson, Named, OwnSettings, Places, ResultsFolder, Settings, Several, Switch
+from harness.cli_flags import (
+    RESULTS,
+    AsJson,
+    Named,
+    Offline,
+    OwnSettings,
+    Places,
+    ResultsFolder,
+    Settings,
+    Several,
+    Switch,
+)
 from harness.errors import SuiteError
 
 
@@ -22,7 +33,7 @@ def run(
     workers: int | None = None,
     score: bool = True,
     settings: Settings = (),
-    offline: Switch = False,
+    offline: Offline = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -42,7 +53,6 @@ def run(
         address: For ray: of a running cluster, such as auto or host:6379; one is started on this machine by default.
         workers: For ray: how many; by default one a GPU, or one a processor where there is no GPU.
         score: Score each run that is complete.
-        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import running
     from harness.commands.engines import Engine
@@ -64,6 +74,7 @@ def score(
     common: Switch = False,
     fresh: Switch = False,
     device: str = "auto",
+    offline: Offline = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -95,7 +106,7 @@ def score(
         if only:
             raise SuiteError("--only is for suites; of files, name those that are to be scored")
         return score_files.score_files(
-            targets, metrics, settings, references, images, image_text, common, fresh, device, results, as_json
+            targets, metrics, settings, references, images, image_text, common, fresh, device, offline, results, as_json
         )
     if metrics:
         raise SuiteError("--metrics is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
@@ -104,7 +115,7 @@ def score(
             raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
     if image_text is not None:
         raise SuiteError("--image-text is for files of outputs; a suite has its models from its TOML, under [models]")
-    return running.score(targets, only, fresh, device, settings, results, as_json)
+    return running.score(targets, only, fresh, device, settings, offline, results, as_json)
 
 
 def sweep(

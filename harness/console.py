@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -35,24 +36,31 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
 out = _Terminal(soft_wrap=True, highlight=False, width=_width)
 err = _Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
+def shown(text: str) -> str:
+    """A text of others as a terminal may show it: no markup, nothing that commands the terminal, no half of a surrogate pair."""
+    return escape(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text))
+
+
 def say(text: str) -> None:
     """A line for the user, on standard error; nothing in it is read as markup, and commands between backticks can be copied."""
-    err.print(escape(runnable(text)))
+    err.print(shown(runnable(text)))
 
 
 def note(text: str) -> None:
     """As `say`, on standard output: what belongs to a table there."""
-    out.print(escape(runnable(text)))
+    out.print(shown(runnable(text)))
 
 
 def complain(text: str) -> None:
     """An error: what is wrong, what was expected, what mends it."""
-    err.print(f"[bold red]error:[/] {escape(runnable(text))}")
+    err.print(f"[bold red]error:[/] {shown(runnable(text))}")
 
 
 def emit(content: Any) -> None:
@@ -62,7 +70,8 @@ def emit(content: Any) -> None:
 
 def to_json(content: Any) -> str:
     """A JSON document, readable and with NaN refused."""
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "replace").decode()
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
@@ -75,9 +84,9 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         table = Table(title=title if title and not number else None, title_justify="left", header_style="bold")
         for index in part:
             side: Literal["left", "right"] = "right" if index in right else "left"
-            table.add_column(escape(columns[index]), justify=side, overflow="fold", min_width=widths[index])
+            table.add_column(shown(columns[index]), justify=side, overflow="fold", min_width=widths[index])
         for row in rows:
-            table.add_row(*(escape(row[index]) for index in part))
+            table.add_row(*(shown(row[index]) for index in part))
         out.print(table)
 
 

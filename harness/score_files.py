@@ -9,6 +9,7 @@ from typing import Any
 
 from decoders.base import Need
 from harness import console
+from harness.commands.flags import check_models_offline, cut_off_if
 from harness.errors import SuiteError
 from harness.exits import DONE, SOME_FAILED
 from harness.imported import score_imported, store_outputs
@@ -35,10 +36,12 @@ def score_files(
     common: bool,
     fresh: bool,
     device: str,
+    offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
     """Read, store and score files; exit code 2 if a metric was not to be had."""
+    cut_off_if(offline)
     names = _named(wanted)
     needed = not names or any(metrics().load(name).needs_references for name in names)
     systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
@@ -49,9 +52,11 @@ def score_files(
     systems = _same_examples(systems, common)
     chosen = _metrics(names, settings, systems, image_text)
     _check_sight(chosen, images, image_text)
+    model = image_text and resolve_model(image_text, Path())
+    check_models_offline(offline, "the metrics", [*_models(chosen), *([model] if model else [])])
     if images:
         systems = _with_images(systems, images)
-    imported = store_outputs(systems, Results(results), chosen, image_text and resolve_model(image_text, Path()))
+    imported = store_outputs(systems, Results(results), chosen, model)
     if any(metrics().load(name).needs for name in chosen):
         from harness.executor import pick_device
 
@@ -128,6 +133,12 @@ def _metrics(
             )
         options[name][option] = _value(value)
     return {name: MetricRef.model_validate(_checked(name, each)) for name, each in options.items()}
+
+
+def _models(chosen: Mapping[str, MetricRef]) -> list[str]:
+    """The models that metrics bring along."""
+    configs = [checked(metrics().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()]
+    return [model for config in configs for model in config.own_models().values()]
 
 
 def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:

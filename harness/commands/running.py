@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import console
 from harness.commands.engines import Engine, working
-from harness.commands.flags import check_positive, chosen_labels, deliver
+from harness.commands.flags import check_positive, check_suite_offline, chosen_labels, cut_off_if, deliver
 from harness.errors import SuiteError
 from harness.exits import DONE, SOME_FAILED, USER_ERROR
 from harness.settings import as_flags
@@ -38,21 +38,13 @@ def run(
     """`seetell run`."""
     check_positive({"--limit": limit, "--batch-size": batch_size})
     engine.check()
-    if offline:  # before anything is imported that might look for a network
-        from harness.fetch.offline import cut_off
-
-        cut_off()
+    cut_off_if(offline)
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
 
     suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
-    if offline:
-        from harness.fetch.offline import check_fetched
-
-        with console.progress_bar(f"checking what {suite.name} was given (MB)") as progress:
-            said = check_fetched(suite, progress=progress)
-        console.say(said)
+    check_suite_offline(offline, suite)
     with console.progress_bar(f"reading {suite.name}"):
         examples = load_examples(suite)
         digests = Digests(suite, examples)
@@ -124,10 +116,12 @@ def score(
     fresh: bool,
     device: str,
     settings: Sequence[str],
+    offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
     """`seetell score`."""
+    cut_off_if(offline)
     from harness.evaluate import Evaluator
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
@@ -139,6 +133,7 @@ def score(
     name = names[0]
     suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
+    check_suite_offline(offline, suite)
     examples = load_examples(suite)
     digests = Digests(suite, examples)
     evaluator = Evaluator(suite, examples, digests, pick_device(device))

@@ -80,14 +80,16 @@ def _read_annotations(path: Path, names: dict[int, str], said: dict[int, list[st
     try:
         images, annotations = content["images"], content["annotations"]
         for image in images:
-            number, name = int(image["id"]), str(image["file_name"])
+            number, name = _number(image["id"]), image["file_name"]
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"file_name of the image {number} is {name!r}")
             if number in names:
                 raise DataError(
                     f"{path} has the image id {number} twice ({names[number]} and {name}); expected each once. Fetch it again"
                 )
             names[number] = name
         for annotation in annotations:
-            number, caption = int(annotation["image_id"]), annotation["caption"]
+            number, caption = _number(annotation["image_id"]), annotation["caption"]
             if number not in names or not isinstance(caption, str):
                 raise DataError(
                     f"{path} has a caption {str(caption)[:60]!r} of the image {number}; expected a text about an image that is "
@@ -96,6 +98,13 @@ def _read_annotations(path: Path, names: dict[int, str], said: dict[int, list[st
             said.setdefault(number, []).append(caption)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not in COCO's caption format ({error!r}); expected {SHAPE}") from error
+
+
+def _number(value: Any) -> int:
+    """An image's id, which some tools write as a text."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"an image's id is {value!r}")
+    return int(value)
 
 
 def _wanted(path: Path, split: str) -> list[str]:

@@ -1,14 +1,13 @@
-"""Two parts of a corpus that must not share data: the best checkpoint is not to be chosen by what is tested on.
+"""Two parts of a corpus that must not share data: what is tested must not have been seen, nor be there to be chosen.
 
 Single captions may be equal by chance ("A man riding a wave on a surfboard.") and are counted, not refused. What is no
-chance: the same image, the same set of captions, the same long text, or most of the texts.
+chance: the same example, the same image, the same set of captions, the same long text, or most of the texts.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from decoders.base import ImageLike
@@ -23,30 +22,42 @@ _MOST = 0.5
 """Share of different texts above which two parts are taken for the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a part of a corpus holds."""
+def same_examples(one: Iterable[Example], other: Iterable[Example]) -> list[str]:
+    """Ids of examples that are in both: the same id and a text in common.
 
-    pairs: Sequence[tuple[str, str]]
-    images: Sequence[ImageLike]
-    groups: Sequence[tuple[str, ...]]
-    """The texts of each image; they are known as one only where the examples were looked at."""
-
-
-def held(examples: Iterable[Example]) -> Held:
-    """Of examples, what is compared."""
-    pairs: list[tuple[str, str]] = []
-    images: list[ImageLike] = []
-    groups: list[tuple[str, ...]] = []
-    for example in examples:
-        pairs += [(example.prompt, text) for text in example.references]
-        groups.append(example.references)
-        if example.image is not None:
-            images.append(example.image)
-    return Held(pairs, images, groups)
+    The name alone proves little: train/1.jpg and test/1.jpg are two images. A number proves nothing, as it may be a place in a
+    list; there all texts must be the same, and several. Where one of the two has no texts, a name has to do.
+    """
+    known = {example.id: example for example in other}
+    return [example.id for example in one if example.id in known and _same(example, known[example.id])]
 
 
-def check_apart(one: Held, other: Held, name: str, other_name: str) -> list[str]:
+def _same(one: Example, other: Example) -> bool:
+    ours, theirs = folded(one.references), folded(other.references)
+    if one.id.isdigit():
+        return len(ours) >= _SEVERAL and ours == theirs
+    return not ours.isdisjoint(theirs) if ours and theirs else True
+
+
+def refuse_shared(tested: Sequence[Example], offered: Sequence[Example], suite: str) -> None:
+    """Refuse captions to choose from that hold what a suite tests on.
+
+    Args:
+        tested: the suite's own examples.
+        offered: those whose captions retrieval chooses from.
+        suite: its name, for the message.
+
+    Raises:
+        DataError: naming some of what is in both.
+    """
+    if shared := same_examples(tested, offered):
+        raise DataError(
+            f"{len(shared)} of the {len(tested)} examples that suite {suite!r} tests are in its [captions] too, such as "
+            f"{shared[0]!r}: the right answer would be there to choose. Take another split in one of them"
+        )
+
+
+def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, other_name: str) -> list[str]:
     """Refuse two parts that share data.
 
     Args:
@@ -62,11 +73,13 @@ def check_apart(one: Held, other: Held, name: str, other_name: str) -> list[str]
         DataError: naming what is in both.
     """
     remedy = f"take the {name} data from another split than the {other_name} data"
-    if twice := _shared_images(one.images, other.images):
+    if shared := same_examples(one, other):
+        raise DataError(f"{len(shared)} {name} examples are {other_name} examples too, such as {shared[0]!r}; {remedy}")
+    if twice := _shared_images(_images(one), _images(other)):
         raise DataError(f"{len(twice)} {name} images are {other_name} images too, such as {twice[0]}; {remedy}")
-    sets = {_fold(group) for group in other.groups}
-    same = [group for group in one.groups if len(set(group)) >= _SEVERAL and _fold(group) in sets]
-    mine, theirs = ({_words(text): text for _, text in part.pairs} for part in (one, other))
+    sets = {folded(each.references) for each in other}
+    same = [each for each in one if len(set(each.references)) >= _SEVERAL and folded(each.references) in sets]
+    mine, theirs = ({_words(text): text for each in part for text in each.references} for part in (one, other))
     both = [words for words in mine if words in theirs]
     long = [mine[words] for words in both if len(words.split()) >= _LONG]
     if both and len(both) > _MOST * min(len(mine), len(theirs)):
@@ -78,13 +91,19 @@ def check_apart(one: Held, other: Held, name: str, other_name: str) -> list[str]
         raise DataError(f"{len(long)} long {name} texts are {other_name} texts too, such as {long[0][:80]!r}; {remedy}")
     if same:
         raise DataError(
-            f"{len(same)} {name} examples have the very texts of {other_name} examples, such as {same[0][0][:80]!r}; {remedy}"
+            f"{len(same)} {name} examples have the very texts of {other_name} examples, such as "
+            f"{same[0].references[0][:80]!r}; {remedy}"
         )
     return [f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too"] if both else []
 
 
-def _fold(group: Sequence[str]) -> frozenset[str]:
-    return frozenset(_words(text) for text in group)
+def folded(texts: Iterable[str]) -> frozenset[str]:
+    """Texts as they are compared: without case, and with single spaces."""
+    return frozenset(_words(text) for text in texts)
+
+
+def _images(examples: Iterable[Example]) -> list[ImageLike]:
+    return [example.image for example in examples if example.image is not None]
 
 
 def _words(text: str) -> str:
