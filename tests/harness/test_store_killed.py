@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import UserDict
+from collections.abc import KeysView
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from harness import store
 from harness.errors import RunLocked, StoreError
@@ -124,30 +125,25 @@ def test_a_reader_that_meets_the_end_of_a_run_sees_all_of_it(tmp_path: Path, mon
             (written / name).write_bytes(content)
 
 
-class Slow(dict[str, NDArray[np.float64]]):
-    """Rows of a writer that, before it drops old rows, gives another one the time to write its own."""
+class Slow(UserDict[str, str]):
+    """Scores of a writer that, once its rows are there, gives another one the time to write everything."""
 
-    def __init__(self, other: threading.Event) -> None:
-        super().__init__({"cider-a": np.ones((2, 1))})
-        self._other = other
+    other = threading.Event()
 
-    def __contains__(self, name: object) -> bool:
-        self._other.wait(0.5)
-        return super().__contains__(name)
+    def keys(self) -> KeysView[str]:
+        self.other.wait(1)
+        return super().keys()
 
 
 def test_two_that_score_one_run_leave_the_scores_and_rows_of_one(tmp_path: Path) -> None:
-    folder, written = open_run(tmp_path), threading.Event()
-
-    def other() -> None:
-        RunFolder(folder.path).write_scores({"rows": "cider-b"}, {"cider-b": np.ones((2, 1))})
-        written.set()
-
-    slow = threading.Thread(target=folder.write_scores, args=({"rows": "cider-a"}, Slow(written)))
+    folder, rows = open_run(tmp_path), np.ones((2, 1))
+    content = Slow({"rows": "cider-a"})
+    slow = threading.Thread(target=folder.write_scores, args=(content, {"cider-a": rows}))
     slow.start()
-    while folder.scores() is None:
+    while not (folder.path / "rows" / "cider-a.parquet").exists():
         time.sleep(0.001)
-    other()
+    RunFolder(folder.path).write_scores({"rows": "cider-b"}, {"cider-b": rows})
+    content.other.set()
     slow.join()
     scores = folder.scores()
     assert scores is not None
