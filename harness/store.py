@@ -252,11 +252,23 @@ class RunFolder:
                     file.unlink()
 
     def rows(self, name: str) -> NDArray[np.float64]:
-        """The rows stored under a name, `[n, k]`, in the order of `records`."""
+        """The rows stored under a name, `[n, k]`, in the order of `records`.
+
+        Raises:
+            StoreError: their file is missing or damaged.
+        """
         import numpy as np
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self.path / "rows" / f"{name}.parquet")
+        file = self.path / "rows" / f"{name}.parquet"
+        try:
+            table = pq.read_table(file)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                f"{file} cannot be read ({error}); delete {self.path / 'scores.json'} and run `seetell score`, which makes both "
+                "anew"
+            ) from error
         columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
         return np.stack(columns, axis=1).astype(np.float64)
 

@@ -224,12 +224,14 @@ def test_clipre(request: pytest.FixtureRequest, checkpoint: str, image_files: li
     clips: tuple[ImageText, ImageTextModel] = request.getfixturevalue(checkpoint)
     captions = [*CORPUS, *(text for number in range(30) for text in captions_of(number))]
     index = CaptionIndex(captions, clips[1].text_features(captions).numpy())
-    models = Models(image_text=clips[1], caption_index=index)
+    models, features = Models(image_text=clips[1], caption_index=index), clips[0].encode_texts(captions)
     for first128 in (False, True):
         decoder = ClipRe(ClipRe.Config.model_validate({"first128": first128}), models, Limits())
         said = decoder.decode(prompts([""] * len(image_files), image_files), [0] * len(image_files))
         for generation, image in zip(said, image_files, strict=True):
-            best, lead = retrieve(clips[0], clips[0].encode_image(image), captions, first128=first128)
+            best, lead = retrieve(
+                clips[0], clips[0].encode_image(image), captions, first128=first128, features=features
+            )
             assert lead > NOISE
             assert (generation.text, generation.tokens, generation.finish) == (best, (), "retrieved")
 

@@ -174,6 +174,17 @@ def test_a_damaged_description_is_told_with_what_mends_it(tmp_path: Path, conten
     assert folder.records() == before
 
 
+def test_damaged_or_lost_rows_are_told_with_what_mends_them(tmp_path: Path) -> None:
+    folder = open_run(tmp_path)
+    folder.write_scores({"metrics": {}}, {"cider-1": np.ones((2, 1))})
+    file = folder.path / "rows" / "cider-1.parquet"
+    file.write_bytes(file.read_bytes()[:-5])
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"cider-1\.parquet cannot be read .*; delete .*scores\.json"):
+            folder.rows("cider-1")
+        file.unlink(missing_ok=True)
+
+
 def test_a_run_that_is_asked_for_again_keeps_the_time_when_it_ended(tmp_path: Path) -> None:
     folder = open_run(tmp_path)
     with folder.part() as part:
