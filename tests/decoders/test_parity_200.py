@@ -254,7 +254,8 @@ def test_200_ragged_prompts(world: World, name: str) -> None:
 @pytest.mark.parametrize("n", [12, pytest.param(200, marks=pytest.mark.heavy)])
 def test_clipre(world: World, n: int) -> None:
     prompts = [Prompt(str(number), "", image) for number, image in enumerate(world.images[:n])]
-    answers = [retrieve(world.clip, world.image(prompt), world.captions) for prompt in prompts]
+    features = world.clip.encode_texts(world.captions)
+    answers = [retrieve(world.clip, world.image(prompt), world.captions, features=features) for prompt in prompts]
     for size in BATCHES if n == 200 else (7,):
         said = in_batches(ClipRe(ClipRe.Config(), world.models, Limits()), prompts, size)
         for generation, (best, lead) in zip(said, answers, strict=True):

@@ -213,6 +213,19 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+def test_workers_that_ray_kills_for_memory_are_told_and_a_cluster_of_ones_own_is_its_own(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray takes any use of memory for too much here. Without an address none of this reaches the cluster that is there."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    spread = Spread(tmp_path, size=8)
+    with RayExecutor(workers=1) as executor, pytest.raises((WorkerLost, ClusterError), match="workers"):
+        spread.decode("magic", tmp_path / "there", executor)
+
+
+@pytest.mark.heavy
 def test_the_driver_is_killed_and_the_same_command_goes_on(tmp_path: Path, cluster: Cluster) -> None:
     suite = tmp_path / "spread.toml"
     suite.write_text(SUITE.format(size=96))
