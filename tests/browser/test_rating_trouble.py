@@ -163,6 +163,7 @@ def test_on_a_phone_the_next_text_begins_at_its_image_and_a_second_tap_sets_noth
 ) -> None:
     context = browser.new_context(locale="en", viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
     page = sit(context, served, "Pho")
+    page.wait_for_timeout(400)  # nobody answers earlier
     for row in range(4):
         page.locator(".cells").nth(row).locator("button").nth(row).tap()
     page.locator(".save").tap()
