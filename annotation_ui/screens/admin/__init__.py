@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from annotation_ui.screens.admin import exports, items, overview, plan, quality, results
-from annotation_ui.screens.admin.access import entered, signed_in
+from annotation_ui.screens.admin.access import entered, signed_in, signed_on
 
-__all__ = ["SCREENS", "signed_in"]
+__all__ = ["SCREENS", "signed_in", "signed_on"]
 
 SCREENS: dict[str, Callable[[], None]] = {
     "admin": entered(overview.show),

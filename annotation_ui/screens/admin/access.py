@@ -27,6 +27,11 @@ def signed_in() -> bool:
     )
 
 
+def signed_on() -> bool:
+    """Whether somebody, whoever it is, is signed in by OpenID Connect."""
+    return _single_sign_on() and bool(st.user.is_logged_in)
+
+
 def entered(screen: Callable[[StudyAdmin], None]) -> Callable[[], None]:
     """A screen, given the study opened with what this session has; where that is nothing, or no longer good, the way in."""
 
@@ -79,12 +84,10 @@ def _ask() -> None:
             else:
                 st.session_state[_SECRET], st.session_state[_NAME] = secret, who
                 st.rerun()
-    if not _single_sign_on():
-        return
-    if st.user.is_logged_in:
+    if signed_on():
         st.warning(say("admin.not_named", st.user.get("email") or "\N{EN DASH}", ADMINS))
         st.button(say("admin.sign_out"), on_click=st.logout)
-    else:
+    elif _single_sign_on():
         st.button(say("admin.organisation"), on_click=st.login)
 
 
@@ -101,7 +104,7 @@ def _email() -> str | None:
 
     A provider that does not say so lets its users write any address into their profile.
     """
-    if not _single_sign_on() or not st.user.is_logged_in:
+    if not signed_on():
         return None
     email = str(st.user.get("email") or "").casefold()
     verified = st.user.get("email_verified") in (True, "true")  # some providers write it as text
