@@ -38,12 +38,10 @@ def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(tmp_path: Path) 
         e for e in listed if e["name"] == "lukewarm"
     ).items()
 
-    suite = (Path(__file__).resolve().parents[1] / "harness/suites/toybox-plain.toml").read_text(encoding="utf-8")
-    suite = suite.replace('name = "toybox-plain"', 'name = "mine"').replace("size = 96", "size = 6")
-    (tmp_path / "mine.toml").write_text(suite + "\n[decoders.lukewarm]\nthreshold = 0.4\n", encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(block("toml", 'name = "mine"') + "\n[data]\nsize = 6\n", encoding="utf-8")
     done = seetell("run", "mine.toml", "--only", "lukewarm,greedy", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
+    rows = json.loads(seetell("leaderboard", "mine", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
     assert {row["decoder"] for row in rows} == {"lukewarm", "greedy"}
     assert all(row["metrics"]["cider"]["value"] is not None for row in rows)
 

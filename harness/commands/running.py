@@ -184,12 +184,14 @@ def leaderboard(
     return DONE
 
 
-def matrix(suites: Sequence[str], metrics: Sequence[str], out: Path | None, results: Path) -> int:
+def matrix(
+    suites: Sequence[str], metrics: Sequence[str], out: Path | None, settings: Sequence[str], results: Path
+) -> int:
     """`seetell leaderboard --matrix`."""
     from harness.leaderboard.collect import boards
     from harness.leaderboard.matrix import to_matrix
 
-    deliver(to_matrix(boards(Results(results), suites), metrics), out)
+    deliver(to_matrix(boards(Results(results), suites, settings), metrics), out)
     return DONE
 
 
