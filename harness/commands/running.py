@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,7 @@ def score(
     for label, folder in folders.items():
         if not folder.complete:
             console.say(
-                f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}{as_flags(suite.settings)}` does it"
+                f"{suite.name}/{label}: not decoded to the end yet; `seetell run {shlex.quote(name)}{as_flags(suite.settings)}` does it"
             )
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
@@ -202,5 +203,5 @@ def _say_cautions(run: str, scores: Sequence[Score]) -> None:
 
 def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
     if any("scores" in entry for entry in report):
-        where = "" if results == Path("results") else f" --results {results}"
+        where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
         console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{where}`")
