@@ -149,9 +149,8 @@ def score(
     evaluator.expect(list(folders.values()), fresh=fresh)
     for label, folder in folders.items():
         if not folder.complete:
-            console.say(
-                f"{suite.name}/{label}: not decoded to the end yet; `seetell run {shlex.quote(name)}{as_flags(suite.settings)}` does it"
-            )
+            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}"
+            console.say(f"{suite.name}/{label}: not decoded to the end yet; `{again}` does it")
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
             scores = evaluator.score(folder, fresh=fresh, progress=progress)
