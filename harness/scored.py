@@ -15,7 +15,7 @@ from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError
 from harness.examples import title_of
 from harness.registry import did_you_mean
 from harness.score import Score
-from harness.settings import as_flags
+from harness.settings import as_flags, results_flag
 from harness.spec import RunSpec, Suite, packaged_suites
 from harness.store import Record, Results, RunFolder
 
@@ -130,10 +130,8 @@ def current_runs(
         try:
             folder = results.run(plan(suite, label, examples, digests=digests).spec)
             if not folder.path.exists():
-                raise StoreError(
-                    f"{suite.name}/{label} was not run with these settings; `seetell run {name}"
-                    f"{as_flags(suite.settings)}` does it"
-                )
+                again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}{results_flag(results.root)}"
+                raise StoreError(f"{suite.name}/{label} was not run with these settings; `{again}` does it")
             found[label] = ScoredRun.load(folder)
         except SeeTellError as error:
             found[label] = error

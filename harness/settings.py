@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.errors import SuiteError
@@ -80,6 +82,11 @@ def settings_of(settings: Iterable[str], label: str) -> tuple[str, ...]:
 def as_flags(settings: Iterable[str]) -> str:
     """Settings as they would be typed, with a space before; nothing for none."""
     return "".join(f" --set '{each.removeprefix('decoders.')}'" for each in settings)
+
+
+def results_flag(results: Path) -> str:
+    """The flag for a folder of results as it would be typed, with a space before; nothing for the usual one."""
+    return "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
 
 
 def toml_value(text: str) -> Any:

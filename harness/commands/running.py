@@ -12,7 +12,7 @@ from harness.commands.engines import Engine, working
 from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
 from harness.exits import DONE, SOME_FAILED, USER_ERROR
-from harness.settings import as_flags
+from harness.settings import as_flags, results_flag
 from harness.spec import Suite
 from harness.store import Results
 
@@ -149,7 +149,7 @@ def score(
     evaluator.expect(list(folders.values()), fresh=fresh)
     for label, folder in folders.items():
         if not folder.complete:
-            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}"
+            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}{results_flag(results)}"
             console.say(f"{suite.name}/{label}: not decoded to the end yet; `{again}` does it")
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
@@ -202,5 +202,4 @@ def _say_cautions(run: str, scores: Sequence[Score]) -> None:
 
 def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
     if any("scores" in entry for entry in report):
-        where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
-        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{where}`")
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{results_flag(results)}`")
