@@ -176,9 +176,8 @@ def _text(path: Path) -> str:
             content = gzip.decompress(content)
         return content.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read: {getattr(error, 'strerror', '') or error}; expected UTF-8 text, plain or gzipped"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read: {reason}; expected UTF-8 text, plain or gzipped") from error
 
 
 def _numbered(noun: str, records: Sequence[Any], path: Path) -> Rows:
