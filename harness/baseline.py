@@ -27,8 +27,6 @@ from harness.scored import ScoredMetric, ScoredRun
 from harness.spec import RunSpec, Suite
 from harness.store import write_bytes
 
-REMEDY = "write it anew with `seetell gate SUITE --accept`"
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -147,18 +145,19 @@ class Baseline(_Section):
         Raises:
             StoreError: no such file, or not a baseline.
         """
+        remedy = f"write it anew with `seetell gate SUITE --accept --baseline '{path}'`"
         try:
             baseline = cls.model_validate(json.loads(path.read_bytes()))
             for run in baseline.runs.values():
                 run.scored()
         except FileNotFoundError:
-            raise StoreError(f"there is no baseline {path}; {REMEDY}") from None
+            raise StoreError(f"there is no baseline {path}; {remedy}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise StoreError(f"{path} is no baseline: {where}: {first['msg']}; {REMEDY}") from error
+            raise StoreError(f"{path} is no baseline: {where}: {first['msg']}; {remedy}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"the baseline {path} cannot be read ({error}); {REMEDY}") from error
+            raise StoreError(f"the baseline {path} cannot be read ({error}); {remedy}") from error
         return baseline
 
     @classmethod

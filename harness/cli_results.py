@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from harness.cli_flags import RESULTS, AsJson, Named, OutFile, OwnSettings, ResultsFolder, Settings, Several, Switch
+from harness.errors import SuiteError
 
 
 def leaderboard(
@@ -42,9 +43,11 @@ def leaderboard(
     """
     from harness.commands import running, sites
 
-    if matrix:
-        return running.matrix(suites, matrix, out, results)
     format = "json" if as_json else format
+    if matrix:
+        if format not in (None, "md") or reproducible or check:
+            raise SuiteError("--matrix writes Markdown; leave out --format, --json, --reproducible and --check")
+        return running.matrix(suites, matrix, out, settings, results)
     if sites.is_site(format, out, reproducible, check):
         return sites.site(suites, out, reproducible, check, settings, results)
     return running.leaderboard(suites, format, out, settings, results)

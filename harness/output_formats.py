@@ -67,7 +67,8 @@ def read_text(path: Path) -> str:
             content = gzip.decompress(content)
         return content.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}; expected UTF-8 text, plain or gzipped") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read: {reason}; expected UTF-8 text, plain or gzipped") from error
 
 
 def numbered(noun: str, records: Sequence[Any], path: Path) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ def current_runs(
     examples = load_examples(suite)
     digests = Digests(suite, examples)
     found: dict[str, ScoredRun | SeeTellError] = {}
-    called = f"{name}{as_flags(suite.settings)}"
+    called = f"{shlex.quote(name)}{as_flags(suite.settings)}"
     for label in only or labels(suite):
         try:
             folder = results.run(plan(suite, label, examples, digests=digests).spec)

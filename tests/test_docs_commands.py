@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from cyclopts import CycloptsError, MissingArgumentError
 
 from harness.cli import app
 from harness.spec import Suite, packaged_suites
+from tests.pages import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])}
 
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,9 +144,8 @@ def score(
     evaluator.expect(list(folders.values()), fresh=fresh)
     for label, folder in folders.items():
         if not folder.complete:
-            console.say(
-                f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}{as_flags(suite.settings)}` does it"
-            )
+            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}"
+            console.say(f"{suite.name}/{label}: not decoded to the end yet; `{again}` does it")
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
             scores = evaluator.score(folder, fresh=fresh, progress=progress)
@@ -179,12 +179,14 @@ def leaderboard(
     return DONE
 
 
-def matrix(suites: Sequence[str], metrics: Sequence[str], out: Path | None, results: Path) -> int:
+def matrix(
+    suites: Sequence[str], metrics: Sequence[str], out: Path | None, settings: Sequence[str], results: Path
+) -> int:
     """`seetell leaderboard --matrix`."""
     from harness.leaderboard.collect import boards
     from harness.leaderboard.matrix import to_matrix
 
-    deliver(to_matrix(boards(Results(results), suites), metrics), out)
+    deliver(to_matrix(boards(Results(results), suites, settings), metrics), out)
     return DONE
 
 
