@@ -99,7 +99,7 @@ def _store(
 ) -> Imported:
     examples = sorted(system.examples, key=lambda example: example.id)
     digest = data_digest(examples, of_image)
-    title = f"imported: {len(examples)} examples"
+    title = f"imported: {len(examples)} examples{' with their images' if system.images else ''}"
     suite_name = f"imported-{digest[:8]}"
     folder = results.root / "runs" / suite_name
     names = system.images.names if system.images else {}

@@ -129,6 +129,19 @@ def test_a_decoder_that_the_baseline_lacks_is_named_and_judges_nothing(results: 
     assert "not in the baseline" in to_markdown(report)
 
 
+def test_a_metric_that_the_baseline_lacks_is_named_and_judges_nothing(results: Results) -> None:
+    generator = np.random.default_rng(14)
+    texts = noisy(generator, 60)
+    accepted = run_of(results, texts)
+    both = ["quality", "unresampled"]
+    for given, outcome in ((texts, "pass"), (noisy(generator, 60, -0.2), "worse"), (noisy(generator, 60, 0.2), "pass")):
+        candidate = run_of(results, given, metrics=both, config={"made": outcome + given["ex0001"]})
+        report = judged(accepted, candidate, **{"un-quality": 0.5})
+        assert report.outcome == outcome
+        assert outcomes(report)["un-quality"] == "not gated"
+        assert "the baseline has no such score" in to_markdown(report)
+
+
 def test_a_metric_that_changed_under_its_signature_is_noticed(results: Results) -> None:
     accepted = run_of(results, noisy(np.random.default_rng(6), 10))
     quality = accepted.metrics["quality"]
