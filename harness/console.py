@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -25,14 +26,22 @@ out = Console(soft_wrap=True, highlight=False, width=_width)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    """Text from anywhere for `out.print`: nothing in it is read as markup, moves the cursor, colours or turns the line round."""
+    return escape(_CONTROLS.sub("\ufffd", text))
+
+
 def say(text: str) -> None:
     """A line for the user, on standard error; nothing in it is read as markup."""
-    err.print(escape(text))
+    err.print(shown(text))
 
 
 def complain(text: str) -> None:
     """An error: what is wrong, what was expected, what mends it."""
-    err.print(f"[bold red]error:[/] {escape(text)}")
+    err.print(f"[bold red]error:[/] {shown(text)}")
 
 
 def emit(content: Any) -> None:
@@ -47,11 +56,11 @@ def to_json(content: Any) -> str:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
     """A table on standard output; `right` are the columns to align right."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=shown(title) or None, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(escape(column), justify="right" if index in right else "left", overflow="fold")
+        table.add_column(shown(column), justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(shown(cell) for cell in row))
     out.print(table)
 
 
