@@ -27,6 +27,8 @@ _BROKEN_WORD = 20
 """Longer words than this, such as hashes and signatures, may be broken."""
 _RULES = 3
 """A rule and two spaces a column; one more rule closes the table."""
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What commands a terminal, turns a line round, or is half of a surrogate pair."""
 
 
 class _Terminal(Console):
@@ -36,15 +38,13 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
 _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
 out = _Terminal(soft_wrap=True, highlight=False, width=_width)
 err = _Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
 def shown(text: str) -> str:
-    """A text of others as a terminal may show it: no markup, nothing that commands the terminal, no half of a surrogate pair."""
+    """Text from anywhere as a terminal may show it: nothing in it is markup, and what must not be printed is written out."""
     return escape(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text))
 
 
@@ -81,7 +81,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     """
     widths = [max(map(_longest_word, cells)) for cells in zip(columns, *rows, strict=True)]
     for number, part in enumerate(_parts(widths, out.width)):
-        table = Table(title=title if title and not number else None, title_justify="left", header_style="bold")
+        table = Table(title=shown(title) if title and not number else None, title_justify="left", header_style="bold")
         for index in part:
             side: Literal["left", "right"] = "right" if index in right else "left"
             table.add_column(shown(columns[index]), justify=side, overflow="fold", min_width=widths[index])
