@@ -216,9 +216,8 @@ class RayExecutor:
                 answer = self._ray.get(ref)
             except errors.RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, SeeTellError) else error) from None
-            except (
-                errors.RayError
-            ) as error:  # an actor has many ways to go: crashed, killed for memory, its node with it
+            except errors.RayError as error:
+                # An actor has many ways to go: crashed, killed for memory, its node with it.
                 self._bury(member, waiting, error)
             else:
                 if ref is member.hello:
