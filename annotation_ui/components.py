@@ -11,7 +11,7 @@ import streamlit as st
 
 URLS = {"outbox": "/api/outbox", "next": "/api/next", "image": "/api/image/", "done": "/done"}
 
-_SCRIPTS = ("dom", "outbox", "draft", "keys", "scales", "form", "dialogs", "rate")
+_SCRIPTS = ("dom", "outbox", "draft", "keys", "scales", "form", "picture", "dialogs", "rate")
 """Parts of the rating screen's one module, in the order in which they need each other."""
 
 

@@ -27,8 +27,6 @@ from harness.scored import ScoredMetric, ScoredRun
 from harness.spec import RunSpec, Suite
 from harness.store import write_bytes
 
-REMEDY = "write it anew with `seetell gate SUITE --accept`"
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -147,18 +145,19 @@ class Baseline(_Section):
         Raises:
             StoreError: no such file, or not a baseline.
         """
+        remedy = f"write it anew with `seetell gate SUITE --accept --baseline '{path}'`"
         try:
             baseline = cls.model_validate(json.loads(path.read_bytes()))
             for run in baseline.runs.values():
                 run.scored()
         except FileNotFoundError:
-            raise StoreError(f"there is no baseline {path}; {REMEDY}") from None
+            raise StoreError(f"there is no baseline {path}; {remedy}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise StoreError(f"{path} is no baseline: {where}: {first['msg']}; {REMEDY}") from error
+            raise StoreError(f"{path} is no baseline: {where}: {first['msg']}; {remedy}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"the baseline {path} cannot be read ({error}); {REMEDY}") from error
+            raise StoreError(f"the baseline {path} cannot be read ({error}); {remedy}") from error
         return baseline
 
     @classmethod
@@ -179,7 +178,7 @@ class Baseline(_Section):
             keep_others: whether runs of the old file that are not among `runs` stay in it.
 
         Raises:
-            SeeTellError: a run that cannot be had; nothing is written then.
+            SeeTellError: a run that cannot be had, or the file is another suite's; nothing is written then.
         """
         ready = []
         for run in runs.values():
@@ -187,6 +186,12 @@ class Baseline(_Section):
                 raise run
             ready.append(run)
         before = cls.read(path) if path.exists() else None
+        suites = {run.spec.suite for run in ready}
+        if before and before.suite not in suites:
+            raise StoreError(
+                f"{path} is the baseline of suite {before.suite!r}, not of {', '.join(sorted(suites))}; name another file with "
+                "--baseline, or delete that one first"
+            )
         baseline = cls.of(ready, {**(before.margins if before else {}), **margins})
         if before and keep_others:
             baseline = baseline.model_copy(update={"runs": {**before.runs, **baseline.runs}})

@@ -1,4 +1,4 @@
-"""The verbs of `seetell data`: signatures and help only."""
+"""`seetell data ...`: what is there of a suite's data."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-app = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.")
+from harness.cli_flags import Switch
+
+data = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.")
 
 
-@app.command
+@data.command
 def check(
     suite: str,
     /,
     *,
-    deep: Annotated[bool, Parameter(negative="")] = False,
-    offline: Annotated[bool, Parameter(negative="")] = False,
+    deep: Switch = False,
+    offline: Switch = False,
     settings: Annotated[
         tuple[str, ...],
         Parameter(
@@ -41,6 +43,6 @@ def check(
             thousands of images.
         offline: Also check what `seetell prefetch` brought against its lock file, as `run --offline` will.
     """
-    from harness.commands import data
+    from harness.commands import data as commands
 
-    return data.check(suite, deep, offline, settings, as_json)
+    return commands.check(suite, deep, offline, settings, as_json)

@@ -1,4 +1,4 @@
-"""`seetell index ...`: verbs only, as in cli.py."""
+"""`seetell index ...`: features on disk, made and asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
+
+from harness.cli_flags import AsJson, Offline, Switch
 
 index = App(
     name="index",
@@ -15,14 +17,6 @@ index = App(
     """,
 )
 
-Offline = Annotated[
-    bool,
-    Parameter(
-        negative="",
-        help="Never touch the network, and check what `seetell prefetch` brought against its lock file first.",
-    ),
-]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
 Model = Annotated[
     str | None,
     Parameter(
@@ -103,7 +97,7 @@ def query(
     /,
     *,
     top: int = 5,
-    exact: Annotated[bool, Parameter(negative="")] = False,
+    exact: Switch = False,
     model: Model = None,
     device: str = "auto",
     offline: Offline = False,
@@ -125,7 +119,7 @@ def query(
 
 
 @index.command(name="info")
-def info(folder: Path, /, *, check: Annotated[bool, Parameter(negative="")] = False, as_json: AsJson = False) -> int:
+def info(folder: Path, /, *, check: Switch = False, as_json: AsJson = False) -> int:
     """Show what an index is: rows, kind, model, source, what was left out.
 
     Args:

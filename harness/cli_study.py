@@ -1,4 +1,4 @@
-"""`seetell study`: verbs only. Each imports its module inside, so that `--help` is instant."""
+"""`seetell study ...`: people rate; and `seetell annotate`, which lets them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
+
+from harness.cli_flags import RESULTS, SEVERAL, AsJson, OutFile, ResultsFolder, Several, Switch
 
 study = App(
     name="study",
@@ -19,11 +21,33 @@ study = App(
     """,
 )
 
-ResultsFolder = Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
-Listed = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
 By = Annotated[str, Parameter(help="Who does it, for the audit chain; your user name by default.")]
-RESULTS = Path("results")
+
+
+def annotate(
+    study: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    browse: Annotated[bool, Parameter(name="--open", negative="--no-open")] = False,
+    results: ResultsFolder = RESULTS,
+) -> int:
+    """Serve a study, so that people can rate: pages, rating screen and database access in one process, until Ctrl-C.
+
+    Annotators open an invitation link (`seetell study create` and `study invite` print them; while nobody has joined, this prints
+    one too). Those who run the study open `/admin` with the secret that `study create` printed.
+    To let other machines in, put a proxy with HTTPS in front, or listen on them all: `--host 0.0.0.0`.
+
+    Args:
+        study: A name under results/studies, a study's folder or file, or a postgresql:// URL.
+        host: The address to listen on.
+        port: The port to listen on.
+        browse: Open a browser.
+    """
+    from harness.commands import annotating
+
+    annotating.serve(study, host, port, browse, results)
 
 
 @study.command
@@ -32,8 +56,8 @@ def create(
     /,
     *,
     suite: str,
-    runs: Listed = (),
-    aspects: Listed = (),
+    runs: Several = (),
+    aspects: Several = (),
     items: int = 200,
     ratings_per_item: int | None = None,
     annotators: int | None = None,
@@ -196,7 +220,7 @@ def analyze(
     /,
     *,
     format: Annotated[Literal["table", "md", "json", "tex"], Parameter(name=["--format", "-f"])] = "table",
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    out: OutFile = None,
     excluded: Literal["exclude", "include"] = "exclude",
     seed: int = 0,
     results: ResultsFolder = RESULTS,
@@ -227,14 +251,14 @@ def power(
     name: str | None = None,
     /,
     *,
-    items: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (100, 200, 400),
-    ratings_per_item: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (3, 5),
+    items: Annotated[tuple[int, ...], SEVERAL] = (100, 200, 400),
+    ratings_per_item: Annotated[tuple[int, ...], SEVERAL] = (3, 5),
     annotators: int = 12,
     systems: int | None = None,
     aspects: int = 4,
-    differences: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] = (0.1, 0.2, 0.3, 0.5),
+    differences: Annotated[tuple[float, ...], SEVERAL] = (0.1, 0.2, 0.3, 0.5),
     seconds: float | None = None,
-    stories: Annotated[bool, Parameter(negative="")] = False,
+    stories: Switch = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -270,7 +294,7 @@ def export(
     format: Annotated[Literal["csv", "jsonl", "parquet", "all"], Parameter(negative="")] = "all",
     /,
     *,
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    out: OutFile = None,
     by: By = "",
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
@@ -319,7 +343,7 @@ def backup(
     name: str,
     /,
     *,
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    out: OutFile = None,
     restore: Path | None = None,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""`seetell train`: the verbs that make models."""
+"""`seetell train ...`: models, made."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from harness.cli_flags import RESULTS, SEVERAL, AsJson, Offline, OutFile, ResultsFolder, Several
+
 train = App(
     name="train", help="Train models: adapt a language model to captions or stories; the embedded Toybox world's own."
 )
-
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output instead of tables.")]
 
 
 @train.command(name="lm")
@@ -19,7 +19,7 @@ def lm(
     suite: str | None = None,
     /,
     *,
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    out: OutFile = None,
     train_file: Annotated[Path | None, Parameter(name="--train")] = None,
     val_file: Annotated[Path | None, Parameter(name="--val")] = None,
     preset: str | None = None,
@@ -39,7 +39,7 @@ def lm(
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int | None = None,
     device: str = "auto",
-    offline: Annotated[bool, Parameter(negative="")] = False,
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Adapt a language model to captions or stories: maximum likelihood and SimCTG's contrastive loss, as MAGIC's models were.
@@ -73,7 +73,6 @@ def lm(
         precision: Of matrix products; auto is bfloat16 where the device has it, else float32.
         seed: Everything random follows from it.
         device: auto, cpu, cuda, cuda:1, ...
-        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import training
 
@@ -94,11 +93,9 @@ def compare(
     *,
     suite: str = "toybox-plain",
     size: int | None = None,
-    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ("magic", "contrastive"),
+    only: Several = ("magic", "contrastive"),
     device: str = "auto",
-    results: Annotated[Path, Parameter(name="--results", help="Folder of results.", env_var="SEETELL_RESULTS")] = Path(
-        "results"
-    ),
+    results: ResultsFolder = RESULTS,
     format: Annotated[Literal["table", "md", "json"], Parameter(name=["--format", "-f"])] = "table",
     as_json: AsJson = False,
 ) -> int:
@@ -124,9 +121,7 @@ def compare(
 def train_toybox(
     *,
     out: Path = Path("toybox-models"),
-    parts: Annotated[
-        tuple[Literal["clip", "plain", "ornate", "stories"], ...], Parameter(consume_multiple=True, negative="")
-    ] = (
+    parts: Annotated[tuple[Literal["clip", "plain", "ornate", "stories"], ...], SEVERAL] = (
         "clip",
         "plain",
         "ornate",

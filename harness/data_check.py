@@ -28,6 +28,9 @@ from harness.settings import as_flags
 from harness.spec import DataRef, ImagesRef, Suite
 
 Level = Literal["ok", "note", "problem"]
+Role = Literal["language_model", "image_text"]
+ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "image_text"}
+"""What a model has to be, by its key in [models]; a metric's own model may be either."""
 SHOWN = 5
 """Names that a message gives; how many there are in all is always said."""
 
@@ -420,7 +423,8 @@ def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
     from harness.run import resolve_model
 
     try:
-        digest = model_digest(resolve_model(name, suite.folder))
+        role = ROLES.get(key)
+        digest = model_digest(resolve_model(name, suite.folder), role)
     except SeeTellError as error:
         return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
     return Finding("[models]", "ok", f"{key}: {name}, content {digest.rpartition('@')[2][:12]}")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from decoders.base import ImageLike, Need, Prompt
 from harness import registry
@@ -226,8 +226,10 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         decoder=name,
         decoder_version=plugin.version,
         config=config.model_dump(mode="json"),
-        language_model=digests.model(suite.models.language_model) if Need.LM in plugin.needs else None,
-        image_text=digests.model(suite.models.image_text) if needs_clip else None,
+        language_model=digests.model(suite.models.language_model, "language_model")
+        if Need.LM in plugin.needs
+        else None,
+        image_text=digests.model(suite.models.image_text, "image_text") if needs_clip else None,
         data_digest=digests.data,
         captions_digest=digests.captions_digest if Need.INDEX in plugin.needs else None,
         prompt=suite.text.prompt,
@@ -372,24 +374,15 @@ class Digests:
         """Hash of `captions`."""
         return _hash(self.captions)
 
-    def model(self, name: str | None) -> ModelPin:
-        """A model with the hash of its content."""
+    def model(self, name: str | None, role: Literal["language_model", "image_text"] | None = None) -> ModelPin:
+        """A model with the hash of its content; `role` is what it has to be."""
         from decoders.models.load import model_digest
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
         resolved = resolve_model(name, self._suite.folder)
         if resolved not in self._models:
-            self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved))
+            self._models[resolved] = ModelPin(name=resolved, digest=model_digest(resolved, role))
         return self._models[resolved]
-
-
-def data_digest(examples: Sequence[Example]) -> str:
-    """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
-    digest = hashlib.sha256()
-    for example in examples:
-        image = None if example.image is None else image_digest(example.image) or "missing"
-        digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
-    return digest.hexdigest()
 
 
 def image_digest(image: ImageLike) -> str:
@@ -398,6 +391,15 @@ def image_digest(image: ImageLike) -> str:
         return hashlib.sha256(read_image(image)).hexdigest()
     except UnreadableImage:
         return ""
+
+
+def data_digest(examples: Sequence[Example], of_image: Callable[[ImageLike], str] = image_digest) -> str:
+    """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
+    digest = hashlib.sha256()
+    for example in examples:
+        image = None if example.image is None else of_image(example.image) or "missing"
+        digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
+    return digest.hexdigest()
 
 
 def _hash(content: Any) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -23,7 +24,8 @@ from harness.suite_tables import find_suite, suite_table
 from harness.suite_tables import packaged_suites as packaged_suites
 from harness.titles import Cleaner
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 """Becomes a folder name, hence the rule."""
 
 Task = Literal["caption", "story"]
@@ -136,9 +138,14 @@ class TextRules(Section):
     """What a sentence is: by a real splitter, or by dots alone as the published stories were cut."""
 
     @model_validator(mode="after")
-    def _some_limit(self) -> TextRules:
+    def _usable(self) -> TextRules:
         if self.max_new_tokens is None and self.max_length is None:
             raise ValueError("[text] needs max_new_tokens or max_length, or a text might never end")
+        wrong = [each for each in re.findall(r"\{\w*\}", self.prompt) if each != "{prompt}"]
+        if wrong:  # the language model would be given it letter by letter
+            raise ValueError(
+                f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} stands for something"
+            )
         return self
 
 
@@ -289,12 +296,15 @@ def _complaint(model: type[BaseModel], error: Any) -> str:
     place = [str(part) for part in error["loc"]]
     dotted = ".".join(place)
     if error["type"] == "extra_forbidden":
-        return f"unknown key {dotted!r}{did_you_mean(place[-1], _keys_at(model, place[:-1]))}"
+        known = _keys_at(model, place[:-1])
+        return f"unknown key {dotted!r}{did_you_mean(place[-1], known) if known else ''}"
     if error["type"] == "missing":
         return f"{dotted!r} is missing"
     shown = repr(error["input"])
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == SLUG:
+        text = "expected up to 64 small letters, digits, '.', '_' and '-', a letter or digit first"
     return f"{dotted} = {shown}: {text}" if dotted else text
 
 
@@ -302,8 +312,11 @@ def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
     """The keys a section knows, walking down from the top; the top's own where the way is lost."""
     here: Any = model
     for part in place:
-        field = here.model_fields.get(part) if isinstance(here, type) and issubclass(here, BaseModel) else None
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        field = here.model_fields.get(part)
+        said = (
+            () if field is None else (field.annotation, *get_args(field.annotation))
+        )  # `Sweep | None` is a section too
+        here = next((each for each in said if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if here is None:
             return []
-        here = field.annotation
     return [name for name in here.model_fields if name not in {"folder", "options", "settings"}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from pathlib import Path
 
@@ -11,34 +10,28 @@ from harness import registry
 from harness.evaluate import due_metrics
 from harness.spec import Suite
 from tests.harness.test_cli import seetell
+from tests.pages import ROOT, block
 from tests.plugins import install
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
-
-
-def block(language: str, containing: str) -> str:
-    """The one code block of a language that contains a text."""
-    found = [each for each in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if containing in each]
-    assert len(found) == 1
-    return found[0]
+PAGE = "docs/metrics.md"
 
 
 def test_every_metric_is_described() -> None:
     own = {name for name, claims in registry.metrics().entries.items() if claims[0].distribution == "seetell"}
     assert "mauve" in own
-    assert {name for name in own if f"`{name}`" not in PAGE and f"`{name} " not in PAGE} == set()
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert {name for name in own if f"`{name}`" not in text and f"`{name} " not in text} == set()
 
 
 def test_the_options_it_shows_exist(tmp_path: Path) -> None:
     suite = 'name = "s"\n[data]\ndataset = "jsonl"\nfile = "a.jsonl"\n[text]\nmax_new_tokens = 8\n[decoders.greedy]\n'
-    due = due_metrics(Suite.parse((suite + block("toml", "[metrics.chair]")).encode(), "docs", tmp_path))
+    due = due_metrics(Suite.parse((suite + block(PAGE, "toml", "[metrics.chair]")).encode(), "docs", tmp_path))
     assert len(due) == 8
 
 
 def test_the_metric_it_shows_is_listed_scored_and_ranked(tmp_path: Path) -> None:
-    project = tomllib.loads(block("toml", 'name = "my-metric"'))["project"]
-    source = block("python", "class Words(")
+    project = tomllib.loads(block(PAGE, "toml", 'name = "my-metric"'))["project"]
+    source = block(PAGE, "python", "class Words(")
     site = install(tmp_path / "site", project["name"], "my_metric", source, project["entry-points"])
     environment = {"SEETELL_CACHE": str(tmp_path / "cache"), "PYTHONPATH": f"{site}:{ROOT}"}
     listed = json.loads(seetell("list", "--json", **environment).stdout)["metrics"]

@@ -10,26 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.harness.test_cli import seetell
+from tests.pages import ROOT, block
 from tests.plugins import install
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "variant.md").read_text(encoding="utf-8")
-
-
-def block(language: str, containing: str) -> str:
-    """The one code block of a language that contains a text."""
-    found = [each for each in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if containing in each]
-    assert len(found) == 1
-    return found[0]
+PAGE = "docs/variant.md"
 
 
 @pytest.mark.heavy
 def test_the_variant_is_run_compared_gated_published_and_rated(tmp_path: Path) -> None:
-    project = tomllib.loads(block("toml", 'name = "magic-adaptive"'))["project"]
-    source = block("python", "class Adaptive(")
+    project = tomllib.loads(block(PAGE, "toml", 'name = "magic-adaptive"'))["project"]
+    source = block(PAGE, "python", "class Adaptive(")
     site = install(tmp_path / "site", project["name"], "magic_adaptive", source, project["entry-points"])
     for name in ("adaptive", "candidate"):
-        text = block("toml", f'name = "{name}"') + "\n[data]\nsize = 8\n"
+        text = block(PAGE, "toml", f'name = "{name}"') + "\n[data]\nsize = 8\n"
         (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
     environment = {"SEETELL_CACHE": str(tmp_path / "cache"), "PYTHONPATH": f"{site}:{ROOT}"}
 

@@ -11,46 +11,42 @@ import tomllib
 from pathlib import Path
 
 from harness.spec import Suite
-from tests.harness.test_cli import VERBS, seetell
+from tests.harness.test_cli import seetell
+from tests.pages import ROOT, block
 from tests.plugins import install
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-
-
-def block(language: str, containing: str) -> str:
-    """The one code block of a language that contains a text."""
-    found = [each for each in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in each]
-    assert len(found) == 1
-    return found[0]
+PAGE = "README.md"
 
 
 def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(tmp_path: Path) -> None:
-    project = tomllib.loads(block("toml", 'name = "my-decoder"'))["project"]
+    project = tomllib.loads(block(PAGE, "toml", 'name = "my-decoder"'))["project"]
     site = install(
-        tmp_path / "site", project["name"], "my_decoder", block("python", "class Lukewarm"), project["entry-points"]
+        tmp_path / "site",
+        project["name"],
+        "my_decoder",
+        block(PAGE, "python", "class Lukewarm"),
+        project["entry-points"],
     )
     environment = {
         "SEETELL_CACHE": str(tmp_path / "cache"),
-        "PYTHONPATH": f"{site}:{Path(__file__).resolve().parents[1]}",
+        "PYTHONPATH": f"{site}:{ROOT}",
     }
     listed = json.loads(seetell("list", "--json", **environment).stdout)["decoders"]
     assert {"name": "lukewarm", "from": "my-decoder 1.0"}.items() <= next(
         e for e in listed if e["name"] == "lukewarm"
     ).items()
 
-    suite = (Path(__file__).resolve().parents[1] / "harness/suites/toybox-plain.toml").read_text(encoding="utf-8")
-    suite = suite.replace('name = "toybox-plain"', 'name = "mine"').replace("size = 96", "size = 6")
-    (tmp_path / "mine.toml").write_text(suite + "\n[decoders.lukewarm]\nthreshold = 0.4\n", encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(block(PAGE, "toml", 'name = "mine"') + "\n[data]\nsize = 6\n", encoding="utf-8")
     done = seetell("run", "mine.toml", "--only", "lukewarm,greedy", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
+    rows = json.loads(seetell("leaderboard", "mine", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
     assert {row["decoder"] for row in rows} == {"lukewarm", "greedy"}
     assert all(row["metrics"]["cider"]["value"] is not None for row in rows)
 
 
 def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
     """As a user would run it: a project of its own, which knows SeeTell only as something installed."""
-    decoder, test = block("python", "class Lukewarm"), block("python", "check_decoder")
+    decoder, test = block(PAGE, "python", "class Lukewarm"), block(PAGE, "python", "check_decoder")
     broken = decoder.replace("step.candidates(2)", "step.candidates(2 + (len(step.prompts) == 3))")
     broken = broken.replace("two.ids[:, 1])", "two.ids[:, -1])")
     for number, source in enumerate((decoder, broken)):
@@ -60,7 +56,7 @@ def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -73,16 +69,5 @@ def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
 
 
 def test_the_suite_of_the_readme_is_valid() -> None:
-    suite = Suite.parse(block("toml", "my-images").encode(), "README", Path())
+    suite = Suite.parse(block(PAGE, "toml", "my-images").encode(), "README", Path())
     assert set(suite.decoders) == {"magic", "clipre", "mild"}
-
-
-def test_every_command_of_the_readme_exists() -> None:
-    named = set(re.findall(r"\bseetell ([a-z]+)", README))
-    assert named <= {*VERBS, "score", "compare", "gate"}
-
-
-def test_the_files_of_the_readme_exist() -> None:
-    root = Path(__file__).resolve().parents[1]
-    for path in re.findall(r"`((?:decoders|harness|annotation_ui|tests|docs)/[\w./-]*)`", README):
-        assert (root / path).exists(), path

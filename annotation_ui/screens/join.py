@@ -6,7 +6,7 @@ import streamlit as st
 
 from annotation_ui import components, sitting
 from annotation_ui.opened import opened
-from annotation_ui.screens import pages
+from annotation_ui.screens import admin, pages
 from annotation_ui.sitting import say
 from harness.errors import InviteRefused, TooManyTries
 
@@ -17,8 +17,10 @@ def show() -> None:
     if sitter is not None:
         _keep(pages.place(sitter))
         return
-    st.title(say("join.title"))
     invite = str(st.query_params.get("invite", ""))
+    if not invite and admin.signed_on():  # an organisation's sign-in always leads back to the first page
+        pages.go("admin")
+    st.title(say("join.title"))
     st.write(say("join.about") if invite else say("join.no_seat"))
     with st.form("join", width=520):
         token = invite or st.text_input(say("join.invite"), help=say("join.invite_help"), autocomplete="off")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -123,18 +123,26 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
     return _sentence_encoders[key]
 
 
-def model_digest(name: str) -> str:
+def model_digest(name: str, role: Literal["language_model", "image_text"] | None = None) -> str:
     """What identifies a model's content: the commit of a hub model, else a SHA-256 over its files.
 
     Nothing is loaded. A hub model without a revision is resolved to the commit that the cache or the hub holds now.
+
+    Args:
+        name: see the module's docstring.
+        role: what it has to be; whatever the name says by default.
 
     Raises:
         ModelNotFound: as the loaders.
         ModelMismatch: as the loaders, as far as it can be told without loading.
     """
-    scheme, _, part = name.partition(":")
-    is_language_model = scheme in ("hf", "local") or (scheme == "toybox" and part != "clip")
-    return (_find_language_model(name) if is_language_model else _find_image_text(name)).digest
+    known = tuple(dict.fromkeys((*LANGUAGE_SCHEMES, *IMAGE_TEXT_SCHEMES)))
+    scheme, part = _split(name, known, "model", "hf:gpt2@607a30d783df or open_clip:ViT-B-32-quickgelu@openai")
+    if role is None:
+        role = (
+            "language_model" if scheme in ("hf", "local") or (scheme == "toybox" and part != "clip") else "image_text"
+        )
+    return (_find_language_model(name) if role == "language_model" else _find_image_text(name)).digest
 
 
 def hub_source_of(name: str) -> HubSource | None:

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import console
-from harness.cli import DONE
 from harness.commands.flags import check_positive, chosen_labels, deliver
 from harness.errors import SuiteError
+from harness.exits import DONE
 from harness.registry import did_you_mean
 from harness.spec import Suite
 from harness.store import Results
 
-if TYPE_CHECKING:  # it would load torch
-    from harness.bench.suite import Timing
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they would load torch
     from harness.bench.index import Making
+    from harness.bench.suite import Timing
     from harness.index.manifest import Kind
 
 
@@ -178,7 +176,7 @@ def bench_published(
     from harness.bench.published import Setup, choose, measure
     from harness.executor import pick_device
 
-    scenarios = choose([each for name in names for each in name.split(",") if each], chosen_ks, chosen_lengths)
+    scenarios = choose(names, chosen_ks, chosen_lengths)
     setup = Setup(
         device=pick_device(device),
         dtype=dtype,
@@ -213,7 +211,7 @@ def bench_metrics(paths: Sequence[str], wanted: Sequence[str], references: Path 
     from harness.bench_metrics import METRICS, measure
     from harness.outputs import read_outputs
 
-    names = [name for each in wanted for name in each.split(",") if name] or list(METRICS)
+    names = wanted or list(METRICS)
     for name in names:
         if name not in METRICS:
             raise SuiteError(f"--metrics {name}: expected some of {', '.join(METRICS)}{did_you_mean(name, METRICS)}")
@@ -280,9 +278,9 @@ def bench_index(
 
 
 def _numbers(flag: str, given: Sequence[str]) -> list[int]:
-    """Positive numbers; `--k 5,45` and `--k 5 45` both work."""
+    """Positive numbers."""
     found = []
-    for text in (part for each in given for part in each.split(",") if part):
+    for text in given:
         if not text.isdigit() or int(text) < 1:
             raise SuiteError(f"{flag} is {text}; expected numbers from 1 up, as in {flag} 1,8,32")
         found.append(int(text))

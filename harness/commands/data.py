@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from harness import console
-from harness.cli import DONE, USER_ERROR
 from harness.commands.flags import cut_off_if
+from harness.exits import DONE, USER_ERROR
 from harness.settings import as_flags
 from harness.spec import Suite
 

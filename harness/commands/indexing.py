@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED
 from harness.commands.flags import check_models_offline, check_positive, check_suite_offline, cut_off_if
 from harness.errors import DataError, SuiteError
+from harness.exits import DONE, SOME_FAILED
 from harness.spec import Suite, packaged_suites
 
 if TYPE_CHECKING:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED, USER_ERROR
 from harness.commands.engines import Engine, working
 from harness.commands.flags import check_positive, check_suite_offline, chosen_labels, cut_off_if, deliver
 from harness.errors import SuiteError
+from harness.exits import DONE, SOME_FAILED, USER_ERROR
 from harness.settings import as_flags
 from harness.spec import Suite
 from harness.store import Results
@@ -61,7 +62,7 @@ def run(
     if as_json:
         console.emit({"runs": report})
     else:
-        _next_step(suite, report, results)
+        _next_step(suite, report)
     return SOME_FAILED if any(entry["failed"] for entry in report) else DONE
 
 
@@ -143,9 +144,8 @@ def score(
     evaluator.expect(list(folders.values()), fresh=fresh)
     for label, folder in folders.items():
         if not folder.complete:
-            console.say(
-                f"{suite.name}/{label}: not decoded to the end yet; `seetell run {name}{as_flags(suite.settings)}` does it"
-            )
+            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}"
+            console.say(f"{suite.name}/{label}: not decoded to the end yet; `{again}` does it")
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
             scores = evaluator.score(folder, fresh=fresh, progress=progress)
@@ -179,13 +179,14 @@ def leaderboard(
     return DONE
 
 
-def matrix(suites: Sequence[str], metrics: Sequence[str], out: Path | None, results: Path) -> int:
+def matrix(
+    suites: Sequence[str], metrics: Sequence[str], out: Path | None, settings: Sequence[str], results: Path
+) -> int:
     """`seetell leaderboard --matrix`."""
     from harness.leaderboard.collect import boards
     from harness.leaderboard.matrix import to_matrix
 
-    names = [name for each in metrics for name in each.split(",") if name]
-    deliver(to_matrix(boards(Results(results), suites), names), out)
+    deliver(to_matrix(boards(Results(results), suites, settings), metrics), out)
     return DONE
 
 
@@ -194,7 +195,6 @@ def _say_cautions(run: str, scores: Sequence[Score]) -> None:
         console.say(f"{run}: {caution}")
 
 
-def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
+def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]]) -> None:
     if any("scores" in entry for entry in report):
-        where = "" if results == Path("results") else f" --results {results}"
-        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{where}`")
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}`")

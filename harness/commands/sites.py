@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import console
-from harness.cli import DONE, USER_ERROR
 from harness.errors import SuiteError
+from harness.exits import DONE, USER_ERROR
 from harness.store import Results
 
 

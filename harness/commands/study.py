@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED
 from harness.errors import StudyError
+from harness.exits import DONE, SOME_FAILED
 from harness.store import Results
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
@@ -55,7 +55,7 @@ def create(
     known = protocol.preset(preset) if preset else None
     design = Design(
         name=name,
-        aspects=tuple(_split(aspects)) or (known.aspects if known else protocol.DEFAULT_ASPECTS),
+        aspects=tuple(aspects) or (known.aspects if known else protocol.DEFAULT_ASPECTS),
         items=items,
         ratings_per_item=ratings_per_item if ratings_per_item is not None else known.ratings_per_item if known else 3,
         annotators=annotators
@@ -74,7 +74,7 @@ def create(
         consent=consent,
         images=images,
     )
-    sources = read_sources(Results(results), suite, _split(runs))
+    sources = read_sources(Results(results), suite, runs)
     with console.progress_bar("images") as progress:
         made = make(design, sources, results / "studies" / name, database=database, progress=progress)
     plan = _plan(made, design, sources)
@@ -91,7 +91,7 @@ def create(
         console.say(f"protocol {known.name}: {known.about}")
     console.say(f"\nadmin secret (shown once): {made.admin_secret}")
     console.say(f"invitation for {max(made.plan.lanes, 2)} people, 30 days: {link}")
-    console.say(f"next: seetell annotate {name}    (starts the app; then open the invitation)")
+    console.say(f"next: `seetell annotate {name}` starts the app; then open the invitation")
     return DONE
 
 
@@ -191,7 +191,7 @@ def status(name: str | None, results: Path, as_json: bool) -> int:
         "Annotators", ("name", "id", "status", "forms", "s/form", "signals", "last seen"), rows, (3, 4, 5)
     )
     if overview.open_signals:
-        console.say(f"{overview.open_signals} signals wait for somebody to look: seetell study review {name}")
+        console.say(f"{overview.open_signals} signals wait for somebody to look: `seetell study review {name}`")
     return DONE
 
 
@@ -291,7 +291,7 @@ def import_(source: Path, name: str, database: str | None, results: Path, as_jso
         console.say(
             f"note: {left_out} skips and flags are about texts that nobody rated in that place; they were left out"
         )
-    console.say(f"next: seetell study analyze {name}")
+    console.say(f"next: `seetell study analyze {name}`")
     return DONE
 
 
@@ -304,7 +304,7 @@ def backup(name: str, out: Path | None, restored: Path | None, results: Path, as
         from harness.study.database import FILE
 
         path = restore(restored, _folder(name, results) / FILE)
-        console.say(f"{path} is a copy of {restored}; seetell study verify {name} checks it")
+        console.say(f"{path} is a copy of {restored}; `seetell study verify {name}` checks it")
         return DONE
     with opened(name, results) as study:
         path = study.backup(out or _folder(name, results) / "backups")
@@ -324,7 +324,7 @@ def freeze(name: str, by: str, results: Path, as_json: bool) -> int:
         console.emit({"ratings": len(table), "ratings_sha256": table.sha256})
     else:
         console.say(f"{name} is frozen with {len(table):,} ratings (sha256 {table.sha256})")
-        console.say(f"next: seetell study analyze {name}")
+        console.say(f"next: `seetell study analyze {name}`")
     return DONE
 
 
@@ -360,7 +360,7 @@ def move(name: str, to: str, results: Path, as_json: bool) -> int:
         console.emit({"sha256": digest, "rows": rows, "database": shown(locate(to))})
     else:
         console.say(f"moved {rows:,} rows to {shown(locate(to))}; both databases have sha256 {digest}")
-        console.say(f"{folder} stands for it from now on; restart the app: seetell annotate {name}")
+        console.say(f"{folder} stands for it from now on; restart the app: `seetell annotate {name}`")
     return DONE
 
 
@@ -522,11 +522,6 @@ def _needs_sqlalchemy() -> None:
         raise StudyError(
             f"studies are kept in a database, and {error.name} is not installed; pip install 'seetell[ui]'"
         ) from error
-
-
-def _split(given: Sequence[str]) -> list[str]:
-    """`--runs a,b` and `--runs a b` both work."""
-    return [each.strip() for one in given for each in one.split(",") if each.strip()]
 
 
 def _link(url: str, token: str) -> str:

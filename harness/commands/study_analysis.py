@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness import console
-from harness.cli import DONE
 from harness.commands.flags import deliver
 from harness.commands.study import opened
 from harness.errors import SuiteError
+from harness.exits import DONE
 from harness.store import Results
 
 if TYPE_CHECKING:

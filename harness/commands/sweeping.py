@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import console
-from harness.cli import DONE, SOME_FAILED
 from harness.commands.flags import check_positive
+from harness.exits import DONE, SOME_FAILED
 from harness.spec import Suite
 from harness.store import Results, write_bytes
 
@@ -35,9 +35,8 @@ def sweep(
 
     suite = Suite.load(name, settings)
     store = Results(results)
-    chosen = [label for each in only for label in each.split(",") if label]
     found = run_sweep(
-        suite, store, only=chosen, metric=metric, batch_size=batch_size, device=device, say=console.say,
+        suite, store, only=only, metric=metric, batch_size=batch_size, device=device, say=console.say,
         progress_bar=console.progress_bar,
     )  # fmt: skip
     pictures = {}

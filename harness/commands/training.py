@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import console
-from harness.cli import DONE
 from harness.commands.flags import check_models_offline, check_positive, cut_off_if
 from harness.errors import SuiteError
+from harness.exits import DONE
 from harness.spec import Suite, Task
 
 if TYPE_CHECKING:  # what it imports would make `--help` slow
@@ -80,9 +80,8 @@ def compare(
     from harness.training.compare import compare_models
 
     check_positive({"--size": size})
-    labels = [label for each in only for label in each.split(",") if label]
     lines = compare_models(
-        folders, Suite.load(name), labels, Results(results), size=size, device=device, progress=console.say
+        folders, Suite.load(name), only, Results(results), size=size, device=device, progress=console.say
     )
     header, rows = _table(lines)
     if format == "json":

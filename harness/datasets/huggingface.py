@@ -311,7 +311,7 @@ def _file(fields: Mapping[str, Any], homes: tuple[Path, ...], where: str) -> Ima
     name = fields["path"].as_py() if "path" in fields else None
     if not name:
         return AbsentImage(where, "the column of images, whose cell is empty")
-    path = homes[0] / name
+    path: Path = homes[0] / name
     if not any(Path(os.path.realpath(path)).is_relative_to(os.path.realpath(home)) for home in homes):
         raise DataError(
             f"{where} names the image {name!r}, which leads out of {homes[0]}; expected a file inside. Put the images there, or "

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from harness.cli import app
 
 HEAVY = ("torch", "streamlit", "transformers", "open_clip", "faiss", "pyarrow", "pydantic", "numpy")
 
@@ -98,7 +101,13 @@ def test_list_tells_everything_that_is_installed() -> None:
         (["compare", "a/b", "a/c", "--seed", "-1"], "--seed is -1; expected 0 or more"),
         (["run"], "requires an argument"),
         (["rum"], "rum"),
-        (["run", "toybox-plain", "--bathc-size", "3"], "--bathc-size"),
+        (
+            ["run", "toybox-plain", "--bathc-size", "3"],
+            "error: Unknown option: --bathc-size. Did you mean --batch-size?",
+        ),
+        (["run", "toybox-plain", "--only"], "--only requires at least 1"),
+        (["run", "toybox-plain", "--only", " ,"], "--only: expected at least one value"),
+        (["run", "toybox-plain", "again"], "'again' is more than there is a place for. `seetell run --help` shows"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -108,6 +117,31 @@ def test_what_a_user_can_mend_is_a_sentence_and_exit_code_1(tmp_path: Path, argu
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_values_of_a_list_may_have_commas_or_spaces_between_them() -> None:
+    for given in (["100,200"], ["100", "200"], ["100, 200,"]):
+        _, bound, *_ = app.parse_args(["study", "power", "--items", *given], exit_on_error=False, print_error=False)
+        assert bound.arguments["items"] == (100, 200)
+    _, bound, *_ = app.parse_args(["run", "a", "--set", "sweep.x=[1, 2]"], exit_on_error=False, print_error=False)
+    assert bound.arguments["settings"] == ("sweep.x=[1, 2]",)
+
+
+def test_help_shows_only_defaults_that_say_something() -> None:
+    shown = seetell("study", "power", "--help").stdout + seetell("run", "--help").stdout
+    assert "[default: 100,200,400]" in shown
+    assert not re.search(r"default: *(\(|\]|None|False)", shown)
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_reader_that_leaves_early_ends_it_quietly(flags: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "harness.cli", "list", *flags]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

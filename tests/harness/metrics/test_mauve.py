@@ -25,7 +25,7 @@ from tests.harness.metrics.bad_texts import BAD, SILENT
 from tests.reference.likelihood import last_vector, load
 from tests.reference.mauve import mauve as by_definition
 
-pytest.importorskip("sklearn", reason="needs scikit-learn, of the metrics extra")
+pytest.importorskip("sklearn", reason="needs scikit-learn, of the dev extra")
 SEEDS = range(25, 30)
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def test_is_vectorised_over_leading_axes_in_any_chunks(monkeypatch: pytest.Monke
     ("n_p", "n_q", "dtype"), [(120, 120, np.float32), (100, 160, np.float64), (130, 110, np.float32)]
 )
 def test_equals_mauve_text(n_p: int, n_q: int, dtype: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    compute_mauve = pytest.importorskip("mauve", reason="needs mauve-text, of the metrics extra").compute_mauve
+    compute_mauve = pytest.importorskip("mauve", reason="needs mauve-text, of the dev extra").compute_mauve
     p, q = features(n_p, 0, 1, dtype=dtype), features(n_q, 0.15, 2, dtype=dtype)
     buckets = max(2, round(min(n_p, n_q) / 10))
     capfd.readouterr()
@@ -167,7 +167,7 @@ def test_features_are_the_last_hidden_states(
 
 @pytest.mark.parametrize("cut", ["pair", "max"])
 def test_a_run_scores_what_mauve_text_gives_its_features(lm: LanguageModel, cut: str) -> None:
-    compute_mauve = pytest.importorskip("mauve", reason="needs mauve-text, of the metrics extra").compute_mauve
+    compute_mauve = pytest.importorskip("mauve", reason="needs mauve-text, of the dev extra").compute_mauve
     generator = np.random.default_rng(4)
     samples = run(texts(generator, 110, 0.1), texts(generator, 110))
     metric = scorer(lm, cut=cut, max_tokens=12)
