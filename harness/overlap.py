@@ -15,7 +15,8 @@ from harness.errors import DataError, UnreadableImage
 from harness.examples import Example, read_image
 
 _LONG = 20
-"""Words of a text that nobody writes twice."""
+"""Words of a text that nobody writes twice. Among several captions of an image it may be a phrase that somebody pasted, so all
+texts of its example have to be in both."""
 _SEVERAL = 3
 """Different captions of an image that are hardly all those of another."""
 _MOST = 0.5
@@ -81,7 +82,9 @@ def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, oth
     same = [each for each in one if len(set(each.references)) >= _SEVERAL and folded(each.references) in sets]
     mine, theirs = ({_words(text): text for each in part for text in each.references} for part in (one, other))
     both = [words for words in mine if words in theirs]
-    long = [mine[words] for words in both if len(words.split()) >= _LONG]
+    long = [
+        text for each in one if theirs.keys() >= folded(each.references) for text in each.references if _is_long(text)
+    ]
     if both and len(both) > _MOST * min(len(mine), len(theirs)):
         raise DataError(
             f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too, such as "
@@ -95,6 +98,10 @@ def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, oth
             f"{same[0].references[0][:80]!r}; {remedy}"
         )
     return [f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too"] if both else []
+
+
+def _is_long(text: str) -> bool:
+    return len(text.split()) >= _LONG
 
 
 def folded(texts: Iterable[str]) -> frozenset[str]:

@@ -63,11 +63,13 @@ def check_suite_offline(offline: bool, suite: Suite) -> None:
         console.say(said)
 
 
-def check_models_offline(offline: bool, what: str, models: Sequence[str], paths: Iterable[str] = ()) -> None:
-    """The same of some models and data files; `what` needs them, in words."""
+def check_models_offline(
+    offline: bool, what: str, models: Sequence[str], paths: Iterable[str] = (), suite: Suite | None = None
+) -> None:
+    """The same of some models and of data files of a suite; `what` needs them, in words."""
     if offline:
         from harness.fetch.offline import check_parts
 
         with console.progress_bar(f"checking what {what} was given (MB)") as progress:
-            said = check_parts(what, models, paths, progress=progress)
+            said = check_parts(what, models, paths, suite.name if suite else "SUITE", progress=progress)
         console.say(said)

@@ -38,7 +38,7 @@ def images(
 
     suite = _suite(source)
     named = _model_name(model, suite)
-    check_models_offline(offline, source, [named], _paths(suite))
+    check_models_offline(offline, source, [named], _paths(suite), suite)
     # By its whole path, so that the index knows where its images are wherever it is used from.
     found = open_source(source if source in packaged_suites() else str(Path(source).resolve()))
     with _bar(str(out)) as progress:
@@ -56,7 +56,7 @@ def captions(
 
     suite = _suite(source)
     named = _model_name(model, suite)
-    check_models_offline(offline, source, [named], _paths(suite))
+    check_models_offline(offline, source, [named], _paths(suite), suite)
     texts = _captions(source, suite)
     if not texts:
         raise DataError(f"{source} has no captions; expected at least one")

@@ -45,7 +45,7 @@ def train_lm(
         {**changes, "task": kind, "precision": _precision(precision, device)},
     )
     paths = list(text_paths(suite)) if suite else []
-    check_models_offline(offline, "this training", [chosen.model], paths)
+    check_models_offline(offline, "this training", [chosen.model], paths, suite)
     with console.progress_bar("reading the texts"):
         corpus = read_corpus(suite, train_file, val_file, kind)
     from harness.training.lm import train_lm as train  # torch with it

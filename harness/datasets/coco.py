@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
-from harness.datasets.karpathy import image_name
+from harness.datasets.karpathy import check_split, image_name
 from harness.datasets.reading import read_json, read_text
 from harness.errors import DataError
 from harness.examples import Example
@@ -129,8 +129,9 @@ def _by_split(records: list[Any], path: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for index, record in enumerate(records):
         where = f"image {index} of {path}"
-        if not isinstance(record, dict) or not isinstance(record.get("split"), str):
-            raise DataError(f"{where} has no split; expected test, val, train or restval")
+        if not isinstance(record, dict):
+            raise DataError(f"{where} is {str(record)[:60]!r}; expected an object with a split")
+        check_split(record, where)
         split = "train" if record["split"] == "restval" else record["split"]
         found.setdefault(split, []).append(image_name(record, where))
     return found

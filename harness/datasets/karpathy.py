@@ -50,7 +50,7 @@ class Karpathy(Dataset):
         records = read_records(path)
         if self.options.split != "all":
             for index, record in records:
-                _check_split(record, f"image {index} of {path}")
+                check_split(record, f"image {index} of {path}", 'mend it, or take all images with split = "all"')
         chosen = [(f"image {index} of {path}", record) for index, record in records if self._wanted(record)]
         if not chosen:
             splits = sorted({str(record.get("split")) for _, record in records})
@@ -73,15 +73,17 @@ class Karpathy(Dataset):
         return wanted in ("all", split) or (split == "restval" and wanted == "train" and self.options.restval)
 
 
-def _check_split(record: dict[str, Any], where: str) -> None:
-    """Refuse a record whose split is none: it would be left out of every one, unseen."""
+def check_split(record: dict[str, Any], where: str, remedy: str = "mend it") -> None:
+    """Refuse a record whose split is none: it would be left out of every one, unseen.
+
+    Raises:
+        DataError: with the value, the splits that there are, and the remedy.
+    """
     split = record.get("split")
     if not isinstance(split, str) or split not in SPLITS:
         near = did_you_mean(split, SPLITS) if isinstance(split, str) else ""
-        raise DataError(
-            f"{where} ({image_name(record, where)}) has the split {split!r}{near}; expected {', '.join(SPLITS)}. Mend it, or "
-            'take all images: split = "all"'
-        )
+        name = image_name(record, where)
+        raise DataError(f"{where} ({name}) has the split {split!r}{near}; expected {', '.join(SPLITS)}: {remedy}")
 
 
 def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import DataError
@@ -45,28 +45,38 @@ def check_fetched(suite: Suite, *, progress: Progress = lambda done, total: None
     """
     from harness.fetch.sources import data_paths, model_names
 
-    return check_parts(f"suite {suite.name}", model_names(suite), data_paths(suite), suite.name, progress=progress)
+    models = dict.fromkeys(model_names(suite), f"`seetell prefetch {suite.name}`")
+    return _check(f"suite {suite.name}", models, data_paths(suite), suite.name, progress)
 
 
 def check_parts(
     what: str,
     models: Iterable[str],
     paths: Iterable[str] = (),
-    suite: str = "",
+    suite: str = "SUITE",
     *,
     progress: Progress = lambda done, total: None,
 ) -> str:
-    """Check models and data files against the lock.
+    """Check some models and data files against the lock.
 
     Args:
         what: needs them, in words.
-        models: names of models; those in folders of the user's, or of SeeTell's own, are not looked at.
+        models: names of models, which need not be those of a suite.
         paths: files and folders in the data folder.
-        suite: which suite's prefetch brings them; empty for none.
+        suite: whose files they are.
         progress: called with megabytes checked and due.
 
     Returns, raises: as `check_fetched`.
     """
+    commands = {
+        name: f"`seetell prefetch {suite} --set models.{'language_model' if name.startswith('hf:') else 'image_text'}={name}`"
+        for name in models
+    }
+    return _check(what, commands, paths, suite, progress)
+
+
+def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
+    """As `check_parts`, with the command that brings each model; models of SeeTell's own, or in folders, are not looked at."""
     from decoders.models.load import hub_source_of
     from harness.fetch.download import MB
     from harness.fetch.lock import LOCK, Content, Lock, content_of, model_path
@@ -76,11 +86,10 @@ def check_parts(
     lock = Lock.read(folder)
     due: list[tuple[Path, Content, str]] = []
     checked_models = checked_files = 0
-    for name in models:
+    for name, command in models.items():
         source = hub_source_of(name)
         if source is None:
             continue
-        command = _prefetch(suite, name)
         locked = lock.models.get(lock_name(source))
         if locked is None:
             raise DataError(
@@ -90,7 +99,7 @@ def check_parts(
         home = folder / model_path(lock_name(source), locked.commit)
         due += [(home / path, content, command) for path, content in locked.files.items()]
         checked_models += 1
-    command = _prefetch(suite, "")
+    command = f"`seetell prefetch {suite}`"
     for path in paths:
         if path in lock.files:
             due.append((folder / path, lock.files[path], command))
@@ -112,11 +121,3 @@ def check_parts(
     if not due:
         return f"offline: {what} needs nothing from elsewhere"
     return f"offline: {checked_models} models and {checked_files} data files ({total / MB:.0f} MB) are what {folder / LOCK} says"
-
-
-def _prefetch(suite: str, model: str) -> str:
-    """The command that brings something: the suite's own, or any suite's that is told to use the model."""
-    if suite:
-        return f"`seetell prefetch {suite}`"
-    role = "language_model" if model.startswith("hf:") else "image_text"
-    return f"`seetell prefetch SUITE --set models.{role}={model}`"
