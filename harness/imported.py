@@ -6,7 +6,6 @@ never mix image sets.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +55,13 @@ def store_outputs(
         metrics: what the runs are to be scored with; kept with them.
         image_text: the image-text model that metrics are given, named as in a suite; the one of before if none is named.
     """
-    read_once = functools.cache(image_digest)  # systems share their images
+    known: dict[ImageLike, str] = {}
+
+    def read_once(image: ImageLike) -> str:  # systems share their images
+        if image not in known:
+            known[image] = image_digest(image)
+        return known[image]
+
     return [
         _store(name, system, results, metrics, image_text, read_once)
         for name, system in zip(_distinct_names(systems), systems, strict=True)

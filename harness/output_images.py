@@ -17,6 +17,7 @@ from harness.datasets.images import AbsentImage, FolderSource, Images, PackedSou
 from harness.datasets.places import find_paths
 from harness.errors import DataError
 from harness.examples import Example
+from harness.index.sources import IMAGE_ENDINGS
 from harness.outputs import SHOWN, FoundImages, Outputs
 
 _NUMBER = re.compile(r"(?:\w*_)?0*(\d+)")
@@ -71,7 +72,7 @@ def _what_is_missing(system: Outputs, missing: Sequence[str], shelf: _Shelf) -> 
     total = len(system.examples)
     asked = dict.fromkeys(name for each in missing[:1] for name in system.image_names.get(each, ()))
     holds = sorted(shelf.members)
-    said = f"it holds {len(holds)} files, such as {_some(holds[:2])}" if holds else "it holds no files"
+    said = f"there are {len(holds)} images, such as {_some(holds[:2])}" if holds else "no file there is called an image"
     if not asked:
         return f"{system.name}: its {system.format} name no images, so --images has nothing to look for; leave it out"
     return (
@@ -93,8 +94,9 @@ class _Shelf:
 
     @cached_property
     def members(self) -> frozenset[str]:
-        """Names of all files, as `Images` takes them."""
-        return frozenset(member for source in self._images.sources for member in _members(source))
+        """Names of all image files, as `Images` takes them; captions may lie beside them under the same stem."""
+        every = (member for source in self._images.sources for member in _members(source))
+        return frozenset(member for member in every if PurePosixPath(member).suffix.lower() in IMAGE_ENDINGS)
 
     @cached_property
     def _by_stem(self) -> Mapping[str, list[str]]:

@@ -165,6 +165,8 @@ def test_images_are_found_by_every_name_that_files_have_for_them(
     assert found_in(places, outputs(tmp_path, elsewhere)) == names
     karpathy = [{"filename": name, "filepath": "val2014", "caption": "x"} for name in names]
     assert found_in(places, outputs(tmp_path, {"images": karpathy})) == names
+    for path in pictures:  # as in WebDataset's folders
+        (places["folder"] / f"{path.stem}.txt").write_text("a caption")
     table = "id,text\n" + "".join(f"{path.stem},x\n" for path in pictures)
     assert found_in(places, outputs(tmp_path, table, name="a.csv")) == names
 
@@ -201,7 +203,8 @@ def test_coco_results_lead_to_images_by_number(pictures: list[Path], places: dic
 def test_what_is_missing_is_counted_and_named(pictures: list[Path], places: dict[str, Path], tmp_path: Path) -> None:
     system = outputs(tmp_path, [*records(pictures), {"image_name": "lost.jpg", "prediction": "x"}])
     with pytest.raises(
-        DataError, match=r"a: 1 of 7 examples have no image in .*folder: lost\.jpg; .*as lost\.jpg, and it "
+        DataError,
+        match=r"a: 1 of 7 examples have no image in .*folder: lost\.jpg; .*as lost\.jpg, and there are 6 images, ",
     ):
         with_images([system], [places["folder"]])
     half = tmp_path / "half"
@@ -231,7 +234,10 @@ def test_what_is_missing_is_counted_and_named(pictures: list[Path], places: dict
         (("--image-text", "toybox:clip"), "clipscore looks at the images"),
         (("--metrics", "length", "--image-text", "toybox:clip"), "metrics that look at images, and length do not"),
         (("--images", "nowhere"), "nowhere: there is no such folder"),
-        (("--metrics", "image-rank", "--images", ".", "--image-text", "toybox:clip"), "0 files|it holds"),
+        (
+            ("--metrics", "image-rank", "--images", ".", "--image-text", "toybox:clip"),
+            "no file there is called an image",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -241,5 +247,5 @@ def test_flags_that_do_not_go_together_are_told_before_anything_is_stored(
     write(tmp_path, "a.json", json.dumps([{"image_name": "1.jpg", "captions": ["x"], "prediction": "y"}]))
     done = seetell_here("score", "a.json", *arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert any(part in done.stderr for part in message.split("|")), done.stderr
+    assert message in " ".join(done.stderr.split())
     assert not (tmp_path / "results").exists()
