@@ -133,6 +133,22 @@ def test_help_shows_only_defaults_that_say_something() -> None:
     assert not re.search(r"default: *(\(|\]|None|False)", shown)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_character_gets_out_whatever_the_locale_knows(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "ä.jsonl").write_text('{"id": 1, "text": "drei Bäume → 木"}\n', encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": encoding}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "harness.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=300, check=True)
+        return done.stdout.decode()
+
+    run("score", "ä.jsonl", "--metrics", "length")
+    [folder] = (tmp_path / "results/runs").glob("*/system-*")
+    assert "drei Bäume → 木" in run("show", str(folder), "1")
+    assert json.loads(run("show", str(folder), "1", "--json"))["systems"][0]["answers"] == ["drei Bäume → 木"]
+
+
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_reader_that_leaves_early_ends_it_quietly(flags: list[str]) -> None:
     read, write = os.pipe()
