@@ -123,6 +123,9 @@ def test_values_of_a_list_may_have_commas_or_spaces_between_them() -> None:
     for given in (["100,200"], ["100", "200"], ["100, 200,"]):
         _, bound, *_ = app.parse_args(["study", "power", "--items", *given], exit_on_error=False, print_error=False)
         assert bound.arguments["items"] == (100, 200)
+    _, bound, *_ = app.parse_args(["bench", "cluster"], exit_on_error=False, print_error=False)
+    bound.apply_defaults()
+    assert bound.arguments["workers"] == ("1", "2")
     _, bound, *_ = app.parse_args(["run", "a", "--set", "sweep.x=[1, 2]"], exit_on_error=False, print_error=False)
     assert bound.arguments["settings"] == ("sweep.x=[1, 2]",)
 
