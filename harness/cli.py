@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import metadata
@@ -50,6 +51,7 @@ for group in (bench, data, index, study, train):
 
 def main() -> None:
     """Entry point of `seetell`. What a user can put right is one sentence, not a traceback."""
+    _take_any_character()
     try:
         code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -75,6 +77,12 @@ def main() -> None:
         _complain(_unusable(error))
         code = exits.COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else exits.USER_ERROR
     sys.exit(code or exits.DONE)
+
+
+def _take_any_character() -> None:
+    """Let texts of any language out: UTF-8 into pipes and files, `?` where a terminal's encoding lacks a character."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
 
 
 def _mistyped(error: CycloptsError) -> str:

@@ -56,7 +56,7 @@ def bench_cluster(
     /,
     *,
     only: str = "zerocap",
-    workers: Several = ("1,2",),
+    workers: Several = ("1", "2"),
     address: str | None = None,
     batch_size: int = 4,
     repeats: int = 3,

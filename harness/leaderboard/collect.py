@@ -11,7 +11,7 @@ from typing import Any
 from decoders.base import Need
 from harness import registry
 from harness.corrections import Correction
-from harness.errors import SeeTellError, StoreError
+from harness.errors import SeeTellError, StoreError, SuiteError
 from harness.evaluate import stored_scores
 from harness.examples import Example
 from harness.groups import Letters, enough_permutations, suite_groups
@@ -102,6 +102,10 @@ class Material:
     speeds: tuple[Speed, ...] = ()
 
 
+class NoneAsked(StoreError):
+    """A suite has runs, but none that was made with the settings asked for."""
+
+
 def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str] = ()) -> list[Board]:
     """One board a suite that has runs, with what was published about it.
 
@@ -111,8 +115,9 @@ def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str]
         settings: what `--set` changed; runs that it bears on are shown as changed by it, the others as the suite has them.
 
     Raises:
-        StoreError: there is nothing, or nothing of a suite that was asked for; or published numbers are not valid.
-        SuiteError: settings that a suite does not have.
+        StoreError: there is nothing, or nothing of a suite that was asked for, or not with these settings; or published numbers
+            are not valid. Of suites that were not asked for by name, the last board says which have no such runs.
+        SuiteError: settings that a suite does not have, where it was asked for by name or no other has them.
     """
     return [each.board for each in materials(results, suites, settings)]
 
@@ -145,7 +150,20 @@ def materials(
             )
     studies = human_studies(results)
     chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
-    measured = [material_of(by_suite[suite], read_speed(results, suite), settings, shown=shown) for suite in chosen]
+    measured, without = [], []
+    for suite in chosen:
+        try:
+            measured.append(material_of(by_suite[suite], read_speed(results, suite), settings, shown=shown))
+        except (NoneAsked, SuiteError) as error:  # a setting may be another suite's
+            if suites:
+                raise
+            without.append(error)
+    if without and not measured:
+        raise without[0]
+    if without:
+        board = measured[-1].board
+        left_out = " ".join([*filter(None, [board.left_out]), *(f"{each}." for each in without)])
+        measured[-1] = replace(measured[-1], board=replace(board, left_out=left_out))
     found = with_published([with_human(each.board, studies) for each in measured], published)
     whole = [_on_board(each, board) for each, board in zip(measured, found, strict=False)]
     whole += [Material(board) for board in found[len(measured) :]]
@@ -239,7 +257,7 @@ def _asked(
                     for _, content in others})  # fmt: skip
     commands = ", ".join(f"`seetell leaderboard {name}{each}`" for each in flags[:3])
     if not chosen:
-        raise StoreError(f"suite {name!r} has no runs{as_flags(wanted) and f' with{as_flags(wanted)}'}; try {commands}")
+        raise NoneAsked(f"suite {name!r} has no runs{as_flags(wanted) and f' with{as_flags(wanted)}'}; try {commands}")
     said = f"{len(others)} runs were made with other settings and are not in this table: {commands}" if others else ""
     return chosen, f"{said}{', ...' if len(flags) > 3 else ''}." if said else ""
 

@@ -123,6 +123,9 @@ def test_values_of_a_list_may_have_commas_or_spaces_between_them() -> None:
     for given in (["100,200"], ["100", "200"], ["100, 200,"]):
         _, bound, *_ = app.parse_args(["study", "power", "--items", *given], exit_on_error=False, print_error=False)
         assert bound.arguments["items"] == (100, 200)
+    _, bound, *_ = app.parse_args(["bench", "cluster"], exit_on_error=False, print_error=False)
+    bound.apply_defaults()
+    assert bound.arguments["workers"] == ("1", "2")
     _, bound, *_ = app.parse_args(["run", "a", "--set", "sweep.x=[1, 2]"], exit_on_error=False, print_error=False)
     assert bound.arguments["settings"] == ("sweep.x=[1, 2]",)
 
@@ -131,6 +134,22 @@ def test_help_shows_only_defaults_that_say_something() -> None:
     shown = seetell("study", "power", "--help").stdout + seetell("run", "--help").stdout
     assert "[default: 100,200,400]" in shown
     assert not re.search(r"default: *(\(|\]|None|False)", shown)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_character_gets_out_whatever_the_locale_knows(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "ä.jsonl").write_text('{"id": 1, "text": "drei Bäume → 木"}\n', encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": encoding}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "harness.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=300, check=True)
+        return done.stdout.decode()
+
+    run("score", "ä.jsonl", "--metrics", "length")
+    [folder] = (tmp_path / "results/runs").glob("*/system-*")
+    assert "drei Bäume → 木" in run("show", str(folder), "1")
+    assert json.loads(run("show", str(folder), "1", "--json"))["systems"][0]["answers"] == ["drei Bäume → 木"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

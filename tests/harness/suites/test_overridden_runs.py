@@ -51,6 +51,18 @@ def test_a_leaderboard_shows_what_was_asked_for_and_counts_the_rest(tmp_path: Pa
         boards(store, ["made"], ["eco.word=x"])
 
 
+def test_one_suite_without_such_runs_does_not_hide_the_others(tmp_path: Path) -> None:
+    store = Results(tmp_path)
+    with_settings(make_run(store, "echo", TEXTS, config={"word": "x"}), 'decoders.echo.word="x"')
+    make_run(store, "echo", TEXTS, suite_name="other")
+    [board] = boards(store)
+    assert (board.suite, "suite 'made' has no runs; try" in board.left_out) == ("other", True)
+    with pytest.raises(StoreError, match="suite 'made' has no runs"):
+        boards(store, ["other", "made"])
+    with pytest.raises(StoreError, match="has no runs with --set 'run.seed=4'"):
+        boards(store, [], ["run.seed=4"])
+
+
 def test_a_suite_with_overridden_runs_alone_says_how_to_see_them(tmp_path: Path) -> None:
     store = Results(tmp_path)
     with_settings(make_run(store, "echo", TEXTS), "run.seed=4")
