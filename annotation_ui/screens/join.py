@@ -44,12 +44,21 @@ def _join(token: str, name: str) -> None:
 
 def _keep(onward: str) -> None:
     """Have the browser remember a seat that this session has just taken, then go on."""
-    key = sitting.key_to_keep()
-    if key is None or st.session_state.get("kept"):
+    key, kept = sitting.key_to_keep(), st.session_state.get("kept")
+    if key is None or kept == "kept":
         pages.go(onward)
+    if kept == "failed":
+        st.error(say("join.no_cookie"))
+        st.button(say("join.again"), on_click=_keep_again, type="primary")
+        return
     st.info(say("join.keeping"))
 
     def answered() -> None:
         st.session_state["kept"] = st.session_state["keep"].get("answered") or "failed"
 
-    components.keep(key, answered)
+    components.keep(key, st.session_state.get("attempt", 0), answered)
+
+
+def _keep_again() -> None:
+    st.session_state.pop("kept")
+    st.session_state["attempt"] = st.session_state.get("attempt", 0) + 1

@@ -125,6 +125,10 @@ class StudyService:
         """
         return self._with(seat, lambda session, me: seats.answer_practice(session, me, item, values, self._clock()))
 
+    def practised(self, seat: Seat) -> bool:
+        """Whether practice is passed, so that `begin` will go through; True if the study has none."""
+        return self._look(seat, seats.practised)
+
     def begin(self, seat: Seat) -> Seat:
         """Start rating.
 

@@ -153,6 +153,8 @@ class Progress:
     """How far an annotator is."""
 
     done: int
+    """Texts rated or skipped."""
+    rated: int
     left: int
     median_seconds: float
     """A form, this annotator's own median drawn towards everybody's while there are few."""

@@ -92,16 +92,21 @@ def progress(session: Session, annotator: Annotator) -> Progress:
     pending = claims.to_rate(session, annotator.id)
     left = forms_left(session, annotator, len(pending))
     seconds = pace(session, annotator.id)
-    return Progress(forms_done(session, annotator.id), left, seconds, left * seconds)
+    rated = _texts_rated(session, annotator.id)
+    return Progress(forms_done(session, annotator.id), rated, left, seconds, left * seconds)
 
 
 def forms_done(session: Session, annotator: int) -> int:
     """Slots that the annotator has rated or skipped."""
-    rated = select(func.count(Submission.slot_id.distinct())).where(Submission.annotator_id == annotator)
     skipped = select(func.count()).where(
         SkipFlag.annotator_id == annotator, SkipFlag.kind == "skip", SkipFlag.status == "current"
     )
-    return (session.scalar(rated) or 0) + (session.scalar(skipped) or 0)
+    return _texts_rated(session, annotator) + (session.scalar(skipped) or 0)
+
+
+def _texts_rated(session: Session, annotator: int) -> int:
+    rated = select(func.count(Submission.slot_id.distinct())).where(Submission.annotator_id == annotator)
+    return session.scalar(rated) or 0
 
 
 def forms_left(session: Session, annotator: Annotator, pending: int) -> int:

@@ -176,3 +176,18 @@ def test_on_a_phone_the_next_text_begins_at_its_image_and_a_second_tap_sets_noth
     saved(page)
     context.close()
     assert kept(served, "Pho") == [as_values([1, 2, 3, 4])]
+
+
+def test_a_browser_that_refuses_cookies_is_told_before_anything_is_rated(served: Served, browser: Browser) -> None:
+    context = browser.new_context(locale="en")
+    context.route("**/api/seat", lambda route: route.fulfill(json={"seated": True}))  # the cookie gets lost on its way
+    page = context.new_page()
+    page.goto(f"{served.url}/?invite={served.invite}")
+    page.get_by_label("Name").fill("Coo")
+    page.keyboard.press("Enter")
+    page.get_by_text("refuses cookies").wait_for()
+    context.unroute("**/api/seat")
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("checkbox").wait_for(state="attached")  # the consent text: the seat is kept now
+    assert [each["name"] for each in context.cookies() if each["httpOnly"]] == [rating.cookie(served)]
+    context.close()
