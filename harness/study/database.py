@@ -118,6 +118,12 @@ class Database:
                 time.sleep(0.002 * 2**attempt)
         raise AssertionError("unreachable")
 
+    def checkpoint(self) -> None:
+        """Bring everything into the one file of SQLite, so that it may be renamed."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
@@ -146,6 +152,17 @@ def locate(where: str | Path) -> URL:
     if (path / POINTER).is_file():
         return locate((path / POINTER).read_text("utf-8").strip())
     return URL.create("sqlite", database=str(path / FILE if path.suffix == "" or path.is_dir() else path))
+
+
+def check_free(path: Path) -> None:
+    """Refuse a place for a SQLite file where something is, a log of a file that is gone too: SQLite would play it back.
+
+    Raises:
+        StudyError: naming what is in the way.
+    """
+    for taken in (path, path.with_name(f"{path.name}-wal")):
+        if taken.exists():
+            raise StudyError(f"{taken} exists; move it away first, or choose another place")
 
 
 def shown(url: URL) -> str:

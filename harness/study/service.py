@@ -115,7 +115,7 @@ class StudyService:
 
     def practice(self, seat: Seat) -> tuple[PracticeItem, ...]:
         """Texts to practise on; none if the study has no practice."""
-        return self._database.read(seats.practice)
+        return self._look(seat, lambda session, me: seats.practice(session))
 
     def answer_practice(self, seat: Seat, item: str, values: Mapping[str, int]) -> Feedback:
         """Answer one; it may be answered again.
@@ -155,8 +155,8 @@ class StudyService:
             if slots:
                 me.status = "active"
                 return Work(work.views(session, me, slots), False)
-            if claims.others_hold(session, me):
-                return Work((), False, "wait")
+            if later := claims.outlook(session, me, self._clock()):
+                return Work((), False, later)
             me.status = "done"
             return Work((), True, "finished")
 
@@ -164,18 +164,22 @@ class StudyService:
 
     def submit(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Keep a form. The same form again changes nothing; never raises for anything a browser can send."""
-        return self._with(seat, lambda session, me: submit.submit(session, _campaign(session), me, form, self._clock()))
+        return self._with(
+            seat, lambda session, me: submit.submit(session, _campaign(session, hold=True), me, form, self._clock())
+        )
 
     def skip(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Skip a slot: `event_id`, `slot`, `reason` (one of the protocol's), `note`. Somebody else will be given it."""
         return self._with(
-            seat, lambda session, me: submit.note(session, _campaign(session), me, form, "skip", self._clock())
+            seat,
+            lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "skip", self._clock()),
         )
 
     def flag(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Flag a slot, as `skip`; it stays to be rated."""
         return self._with(
-            seat, lambda session, me: submit.note(session, _campaign(session), me, form, "flag", self._clock())
+            seat,
+            lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "flag", self._clock()),
         )
 
     # looking
@@ -232,8 +236,10 @@ class StudyService:
         return self._database.read(lambda session: what(session, _annotator(session, seat)))
 
 
-def _campaign(session: Session) -> Campaign:
-    return session.scalars(select(Campaign)).one()
+def _campaign(session: Session, *, hold: bool = False) -> Campaign:
+    """The study; with `hold` it is not frozen before this transaction is over, so that no form slips in behind the freeze."""
+    wanted = select(Campaign)
+    return session.scalars(wanted.with_for_update(read=True) if hold else wanted).one()
 
 
 def _annotator(session: Session, seat: Seat, *, lock: bool = False) -> Annotator:

@@ -15,7 +15,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from harness.study import audit, claims
-from harness.study.forms import Form, NoForm, Note, as_text, event_id_of
+from harness.study.base import pairs
+from harness.study.forms import MOST_MS, Form, NoForm, Note, as_text, event_id_of
 from harness.study.schema import (
     Annotator,
     Aspect,
@@ -207,27 +208,38 @@ def _supersede(session: Session, slot: Slot, annotator: Annotator, status: str) 
 
 def _count_form(session: Session, block: Block, active_ms: int, now: datetime) -> None:
     """One more slot of a block is through: the lease is longer, and the last one closes the block."""
+    until = now + claims.lease(session)
     slots = session.scalars(select(Slot).where(Slot.block_id == block.id).order_by(Slot.position)).all()
     block.forms += 1
-    block.active_ms += active_ms
-    block.lease_until = now + claims.lease(session)
-    block.kept_until = now + claims.KEPT
+    block.active_ms = min(block.active_ms + active_ms, MOST_MS)  # more does not fit, and no form is lost for that
+    block.lease_until, block.kept_until = until, now + claims.KEPT
     if block.forms < len(slots):
         return
     block.state, block.done_at = "done", now
     session.flush()
-    skipped = _skipped(session, slots)
-    if skipped:
-        claims.open_afresh(session, block, skipped)
+    if wanted := _still_wanted(session, slots):
+        claims.open_afresh(session, block, wanted)
 
 
-def _skipped(session: Session, slots: Sequence[Slot]) -> list[Slot]:
-    """Slots whose ratings are still wanted; controls that were skipped are let go."""
-    current = select(SkipFlag.slot_id).where(
-        SkipFlag.slot_id.in_([slot.id for slot in slots]), SkipFlag.kind == "skip", SkipFlag.status == "current"
+def _still_wanted(session: Session, slots: Sequence[Slot]) -> list[Slot]:
+    """Slots that were skipped and whose ratings are wanted; controls, and what too many people skipped, are let go."""
+    skipped = claims.skipped_slots(session, slots)
+    missing = [slot for slot in slots if slot.counted and slot.id in skipped]
+    if not missing:
+        return []
+    people = pairs(
+        session.execute(
+            select(Slot.output_id, func.count(SkipFlag.annotator_id.distinct()))
+            .join(SkipFlag, SkipFlag.slot_id == Slot.id)
+            .where(
+                Slot.output_id.in_([slot.output_id for slot in missing]),
+                SkipFlag.kind == "skip",
+                SkipFlag.status == "current",
+            )
+            .group_by(Slot.output_id)
+        )
     )
-    missing = set(session.scalars(current))
-    return [slot for slot in slots if slot.counted and slot.id in missing]
+    return [slot for slot in missing if people[slot.output_id] < claims.MOST_SKIPS]
 
 
 def _refuse(session: Session, annotator: Annotator, form: Any, reason: str, now: datetime) -> Receipt:

@@ -123,8 +123,10 @@ def forms_left(session: Session, annotator: Annotator, pending: int) -> int:
 
 
 def pace(session: Session, annotator: int | None) -> float:
-    """Seconds a form takes: the median of the latest, drawn towards everybody's while an annotator has few."""
-    latest = select(Submission.active_ms).order_by(Submission.received_at.desc()).limit(51)
+    """Seconds a form takes: the median of the latest first answers, drawn towards everybody's while an annotator has few."""
+    latest = (
+        select(Submission.active_ms).where(Submission.revision == 0).order_by(Submission.received_at.desc()).limit(51)
+    )
     everyone = session.scalars(latest).all()
     common = statistics.median(everyone) / 1000 if everyone else GUESSED_SECONDS
     own = session.scalars(latest.where(Submission.annotator_id == annotator)).all() if annotator is not None else []
