@@ -247,7 +247,7 @@ def _reserved(annotator: Annotator, now: datetime) -> ColumnElement[bool]:
         owner.id != annotator.id,
         owner.status.in_(("invited", "training", "active")),
         owner.last_at > now - IDLE,
-        ~exists().where(had.unit == Block.unit, had.annotator_id == owner.id),
+        Block.unit.not_in(select(had.unit).where(had.annotator_id == owner.id)),
     )
     return and_(Block.attempt == 0, Block.lane != annotator.lane, planned_for)
 

@@ -120,6 +120,7 @@ class _Filler:
         prompts: dict[str, str] = {}
         for row in found:
             prompts.setdefault(row["item"], row["prompt"] or "")
+        for row in found:  # after all of those: an item may be a swap's source and be rated itself
             if row["source"]:
                 prompts.setdefault(row["source"], "")
         made = {source: Item(source_id=source, prompt=prompt) for source, prompt in prompts.items()}
