@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from harness.study import audit
@@ -29,6 +29,21 @@ MOST_SKIPS = 4
 """A text that so many people skipped is not given to another one; the skips say so."""
 _MOST_BLOCKS = 4
 """That one person holds at a time: the one being rated and what is fetched ahead."""
+
+# What runs for every form is put together once: that takes longer than running it.
+_TO_RATE = (
+    select(Slot)
+    .join(Block, Block.id == Slot.block_id)
+    .where(
+        Block.annotator_id == bindparam("annotator"),
+        Block.state == "leased",
+        ~exists().where(Submission.slot_id == Slot.id, Submission.status == "current"),
+        ~exists().where(SkipFlag.slot_id == Slot.id, SkipFlag.kind == "skip", SkipFlag.status == "current"),
+    )
+    .order_by(Block.claimed_at, Block.id, Slot.position)
+)
+_LATEST_TIMES = select(Block.active_ms).where(Block.state == "done").order_by(Block.done_at.desc()).limit(51)
+_ENDS = select(func.min(Block.lease_until)).where(Block.annotator_id == bindparam("annotator"), Block.state == "leased")
 
 
 def take(session: Session, campaign: Campaign, annotator: Annotator, now: datetime, ahead: int) -> list[Slot]:
@@ -60,31 +75,18 @@ def holds_enough(session: Session, annotator: Annotator, now: datetime, ahead: i
     slots = to_rate(session, annotator.id)
     if len(slots) < 1 + ahead:
         return []
-    ends = session.scalar(
-        select(func.min(Block.lease_until)).where(Block.annotator_id == annotator.id, Block.state == "leased")
-    )
+    ends = session.scalar(_ENDS, {"annotator": annotator.id})
     return slots if ends is not None and ends > now + SHORTEST_LEASE / 2 else []
 
 
 def to_rate(session: Session, annotator: int) -> list[Slot]:
     """Slots of live blocks that are neither rated nor skipped, in the order in which they are shown."""
-    rated = exists().where(Submission.slot_id == Slot.id, Submission.status == "current")
-    skipped = exists().where(SkipFlag.slot_id == Slot.id, SkipFlag.kind == "skip", SkipFlag.status == "current")
-    return list(
-        session.scalars(
-            select(Slot)
-            .join(Block, Block.id == Slot.block_id)
-            .where(Block.annotator_id == annotator, Block.state == "leased", ~rated, ~skipped)
-            .order_by(Block.claimed_at, Block.id, Slot.position)
-        )
-    )
+    return list(session.scalars(_TO_RATE, {"annotator": annotator}))
 
 
 def lease(session: Session) -> timedelta:
     """How long a block is lent: 20 minutes, or five times what one takes if that is longer."""
-    times = list(
-        session.scalars(select(Block.active_ms).where(Block.state == "done").order_by(Block.done_at.desc()).limit(51))
-    )
+    times = list(session.scalars(_LATEST_TIMES))
     usual = timedelta(milliseconds=statistics.median(times)) if times else timedelta()
     return max(SHORTEST_LEASE, LEASE_OF_MEDIANS * usual)
 

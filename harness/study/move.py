@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from harness.errors import StudyError
 from harness.study import audit, identity, journal, migrations, schema  # noqa: F401 - they register their tables
 from harness.study.base import Base, canonical, to_ms
-from harness.study.database import FILE, Database, locate, point_to, shown
+from harness.study.database import FILE, MOVED, Database, locate, point_to, shown
 
 _AT_A_TIME = 1000
-_MOVED = "study_moved"
+_TRIGGER = "study_moved"
 """Name of what stops work in a database that was left."""
 _LATER = {"slot": "repeats_id"}
 """Columns that refer to rows of their own table, perhaps to later ones: filled in when all rows are there."""
@@ -106,16 +106,16 @@ def _close(source: Connection) -> None:
     if source.dialect.name == "postgresql":
         source.execute(
             text(
-                f"CREATE FUNCTION {_MOVED}() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN RAISE EXCEPTION 'this study was moved; restart the app'; END $$"
+                f"CREATE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN RAISE EXCEPTION '{MOVED}'; END $$"
             )
         )
     for table in ("audit", "lease"):
-        name = f"{table}_{_MOVED}"
+        name = f"{table}_{_TRIGGER}"
         if source.dialect.name == "postgresql":
-            body = f"FOR EACH ROW EXECUTE FUNCTION {_MOVED}()"
+            body = f"FOR EACH ROW EXECUTE FUNCTION {_TRIGGER}()"
         else:
-            body = "BEGIN SELECT RAISE(ABORT, 'this study was moved; restart the app'); END"
+            body = f"BEGIN SELECT RAISE(ABORT, '{MOVED}'); END"
         source.execute(text(f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {body}"))
 
 

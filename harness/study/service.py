@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, undefer
 
 from harness.errors import InviteRefused, NotYours, SeatUnknown, TooManyTries
@@ -29,6 +29,12 @@ from harness.study.views import (
 from harness.study.views import Aspect as AspectView
 
 T = TypeVar("T")
+
+# Put together once: that takes longer than running them.
+_CAMPAIGN = select(Campaign)
+_CAMPAIGN_HELD = _CAMPAIGN.with_for_update(read=True)
+_ANNOTATOR = select(Annotator).where(Annotator.public_id == bindparam("annotator"))
+_ANNOTATOR_LOCKED = _ANNOTATOR.with_for_update()
 
 
 def utc_now() -> datetime:
@@ -238,13 +244,11 @@ class StudyService:
 
 def _campaign(session: Session, *, hold: bool = False) -> Campaign:
     """The study; with `hold` it is not frozen before this transaction is over, so that no form slips in behind the freeze."""
-    wanted = select(Campaign)
-    return session.scalars(wanted.with_for_update(read=True) if hold else wanted).one()
+    return session.scalars(_CAMPAIGN_HELD if hold else _CAMPAIGN).one()
 
 
 def _annotator(session: Session, seat: Seat, *, lock: bool = False) -> Annotator:
-    wanted = select(Annotator).where(Annotator.public_id == seat.annotator)
-    found = session.scalars(wanted.with_for_update() if lock else wanted).first()
+    found = session.scalars(_ANNOTATOR_LOCKED if lock else _ANNOTATOR, {"annotator": seat.annotator}).first()
     if found is None:
         raise SeatUnknown("this browser's seat is of another study; open your invitation link again")
     return found

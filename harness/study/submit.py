@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from harness.study import audit, claims
@@ -34,10 +34,29 @@ from harness.study.views import Receipt
 _MOST_REFUSED = 2000
 """Of one annotator that are kept: no browser of ours comes near."""
 
+# Put together once: that takes longer than running them.
+_ASPECTS = select(Aspect.code, Aspect.id).order_by(Aspect.position)
+_SLOT = (
+    select(Slot, Block)
+    .join(Block, Block.id == Slot.block_id)
+    .where(Slot.public_id == bindparam("slot"))
+    .with_for_update(of=Block)
+)
+_SLOTS = select(Slot).where(Slot.block_id == bindparam("block")).order_by(Slot.position)
+_REVISIONS = select(Submission.revision).where(
+    Submission.slot_id == bindparam("slot"), Submission.annotator_id == bindparam("annotator")
+)
+_SKIP = select(SkipFlag).where(
+    SkipFlag.slot_id == bindparam("slot"),
+    SkipFlag.annotator_id == bindparam("annotator"),
+    SkipFlag.kind == "skip",
+    SkipFlag.status == "current",
+)
+
 
 def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any, now: datetime) -> Receipt:
     """Keep a rating."""
-    aspects = session.execute(select(Aspect.code, Aspect.id).order_by(Aspect.position)).all()
+    aspects = session.execute(_ASPECTS).all()
     try:
         checked = Form.read(form, [code for code, _ in aspects])
         if known := _seen(session, annotator, checked.event_id, checked.sha256()):
@@ -146,10 +165,10 @@ def _slot_of(session: Session, annotator: Annotator, public: str) -> tuple[Slot,
     Raises:
         NoForm: there is no such slot, or it was never theirs.
     """
-    slot = session.scalar(select(Slot).where(Slot.public_id == public))
-    if slot is None:
+    found = session.execute(_SLOT, {"slot": public}).one_or_none()
+    if found is None:
         raise NoForm("unknown-slot")
-    block = session.scalars(select(Block).where(Block.id == slot.block_id).with_for_update()).one()
+    slot, block = found.Slot, found.Block
     if block.annotator_id != annotator.id:
         given = select(Lease.id).where(Lease.block_id == block.id, Lease.annotator_id == annotator.id).limit(1)
         if session.scalar(given) is None:
@@ -170,19 +189,11 @@ def _surplus(campaign: Campaign, annotator: Annotator, block: Block) -> str:
 
 def _revisions(session: Session, slot: Slot, annotator: Annotator) -> set[int]:
     """What this annotator has sent for the slot before."""
-    mine = select(Submission.revision).where(Submission.slot_id == slot.id, Submission.annotator_id == annotator.id)
-    return set(session.scalars(mine))
+    return set(session.scalars(_REVISIONS, {"slot": slot.id, "annotator": annotator.id}))
 
 
 def _current_skip(session: Session, slot: Slot, annotator: Annotator) -> SkipFlag | None:
-    return session.scalars(
-        select(SkipFlag).where(
-            SkipFlag.slot_id == slot.id,
-            SkipFlag.annotator_id == annotator.id,
-            SkipFlag.kind == "skip",
-            SkipFlag.status == "current",
-        )
-    ).first()
+    return session.scalars(_SKIP, {"slot": slot.id, "annotator": annotator.id}).first()
 
 
 def _place(form: Form, used: set[int]) -> tuple[int, bool, str]:
@@ -209,7 +220,7 @@ def _supersede(session: Session, slot: Slot, annotator: Annotator, status: str) 
 def _count_form(session: Session, block: Block, active_ms: int, now: datetime) -> None:
     """One more slot of a block is through: the lease is longer, and the last one closes the block."""
     until = now + claims.lease(session)
-    slots = session.scalars(select(Slot).where(Slot.block_id == block.id).order_by(Slot.position)).all()
+    slots = session.scalars(_SLOTS, {"block": block.id}).all()
     block.forms += 1
     block.active_ms = min(block.active_ms + active_ms, MOST_MS)  # more does not fit, and no form is lost for that
     block.lease_until, block.kept_until = until, now + claims.KEPT
