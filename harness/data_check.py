@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from decoders.base import ImageLike
 from harness.datasets.base import Dataset
@@ -398,11 +398,11 @@ def _check_models(suite: Suite, called: str) -> list[Finding]:
 
 
 def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
-    from decoders.models.load import model_digest
+    from decoders.models.load import Role, model_digest
     from harness.run import resolve_model
 
     try:
-        role = key if key in ("language_model", "image_text") else None
+        role = cast("Role", key) if key in get_args(Role) else None
         digest = model_digest(resolve_model(name, suite.folder), role)
     except SeeTellError as error:
         return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
