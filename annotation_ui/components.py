@@ -1,4 +1,4 @@
-"""The two pieces of our own that run in the browser: the rating screen, and the keeper of the seat."""
+"""The pieces of our own that run in the browser: the rating screen, the keeper of the seat, and the page's language."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 
 URLS = {"outbox": "/api/outbox", "next": "/api/next", "image": "/api/image/", "done": "/done"}
 
-_SCRIPTS = ("dom", "outbox", "draft", "keys", "scales", "form", "dialogs", "rate")
+_SCRIPTS = ("dom", "outbox", "draft", "keys", "scales", "form", "picture", "dialogs", "rate")
 """Parts of the rating screen's one module, in the order in which they need each other."""
 
 
@@ -27,6 +27,7 @@ _rate = st.components.v2.component(
     js="\n".join(_file(f"{name}.js") for name in _SCRIPTS),
 )
 _keep = st.components.v2.component("seetell_keep", html="<span></span>", js=_file("keep.js"))
+_lang = st.components.v2.component("seetell_lang", html="<span></span>", js=_file("lang.js"))
 
 
 def rate(data: Mapping[str, Any], on_outbox: Callable[[], None], on_more: Callable[[], None]) -> None:
@@ -34,11 +35,17 @@ def rate(data: Mapping[str, Any], on_outbox: Callable[[], None], on_more: Callab
     _rate(key="rate", data=dict(data), on_outbox_change=on_outbox, on_more_change=on_more)
 
 
-def keep(key: str, on_answered: Callable[[], None]) -> None:
+def keep(key: str, attempt: int, on_answered: Callable[[], None]) -> None:
     """Have the browser remember a seat. `st.session_state["keep"].answered` says `kept` or `failed`."""
-    _keep(key="keep", data={"id": key[:6], "url": "/api/seat", "key": key}, on_answered_change=on_answered)
+    data = {"id": f"{key[:6]}:{attempt}", "url": "/api/seat", "key": key, "check": URLS["next"]}
+    _keep(key="keep", data=data, on_answered_change=on_answered)
 
 
 def leave(on_answered: Callable[[], None]) -> None:
     """Have the browser forget its seat."""
     _keep(key="leave", data={"id": "leave", "url": "/api/leave", "key": ""}, on_answered_change=on_answered)
+
+
+def lang(code: str) -> None:
+    """Tell the browser in which language the page speaks."""
+    _lang(key="lang", data={"lang": code})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from annotation_ui import language, sitting
+from annotation_ui import components, language, sitting
 from annotation_ui.screens import admin, consent, done, guidelines, join, pages, practice, rate, work
 from annotation_ui.sitting import say
 from harness.study.views import Seat
@@ -52,3 +52,4 @@ def _languages(sitter: Seat | None) -> None:
             key="language_choice",
             on_change=choose,
         )
+        components.lang(now)

@@ -96,10 +96,9 @@ async def health(request: Request) -> Response:
     return JSONResponse({"status": "ok"}, headers=_PRIVATE)
 
 
-async def refuse(request: Request, error: Exception) -> Response:
-    """What a refused request is told: one word, nothing about the study."""
-    status = error.status if isinstance(error, Refused) else 500
-    return JSONResponse({"error": str(error)}, status_code=status, headers=_PRIVATE)
+async def refuse(request: Request, error: Refused) -> Response:
+    """What a refused request is told: a few words, nothing about the study."""
+    return JSONResponse({"error": str(error)}, status_code=error.status, headers=_PRIVATE)
 
 
 ROUTES = (

@@ -62,3 +62,8 @@ def speak(code: str, sitter: Seat | None) -> None:
 def say(key: str, *values: object) -> str:
     """A message in this session's language."""
     return language.message(st.session_state.get("speech", language.DEFAULT), key, *values)
+
+
+def heads(table: str, *names: str) -> tuple[str, ...]:
+    """Several messages of one table of the catalogue, for the heads of columns."""
+    return tuple(say(f"{table}.{name}") for name in names)

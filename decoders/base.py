@@ -60,6 +60,8 @@ class StoredImage(Protocol):
         """The image's file name, as its owner calls it."""
         ...
 
+    def __hash__(self) -> int: ...
+
     def read(self) -> bytes:
         """The bytes of the image file.
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from pydantic import Field
+
 from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt
 from decoders.contrastive import Contrastive, ContrastiveConfig
 
@@ -15,9 +17,9 @@ class ConstantConfig(DecoderConfig):
 
     text: str = ""
     """What to say; empty means: what contrastive search says to the prompt alone."""
-    k: int = ContrastiveConfig.model_fields["k"].default
+    k: int = Field(default=ContrastiveConfig.model_fields["k"].default, ge=1)
     """`k` of that contrastive search."""
-    alpha: float = ContrastiveConfig.model_fields["alpha"].default
+    alpha: float = Field(default=ContrastiveConfig.model_fields["alpha"].default, ge=0, le=1)
     """`alpha` of that contrastive search."""
 
 

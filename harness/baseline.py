@@ -178,7 +178,7 @@ class Baseline(_Section):
             keep_others: whether runs of the old file that are not among `runs` stay in it.
 
         Raises:
-            SeeTellError: a run that cannot be had; nothing is written then.
+            SeeTellError: a run that cannot be had, or the file is another suite's; nothing is written then.
         """
         ready = []
         for run in runs.values():
@@ -186,6 +186,12 @@ class Baseline(_Section):
                 raise run
             ready.append(run)
         before = cls.read(path) if path.exists() else None
+        suites = {run.spec.suite for run in ready}
+        if before and before.suite not in suites:
+            raise StoreError(
+                f"{path} is the baseline of suite {before.suite!r}, not of {', '.join(sorted(suites))}; name another file with "
+                "--baseline, or delete that one first"
+            )
         baseline = cls.of(ready, {**(before.margins if before else {}), **margins})
         if before and keep_others:
             baseline = baseline.model_copy(update={"runs": {**before.runs, **baseline.runs}})

@@ -17,6 +17,7 @@ def check(
     /,
     *,
     deep: Switch = False,
+    offline: Switch = False,
     settings: Annotated[
         tuple[str, ...],
         Parameter(
@@ -40,7 +41,8 @@ def check(
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
         deep: Open every image: names those that are broken, and finds equal ones under different names. Takes minutes for
             thousands of images.
+        offline: Also check what `seetell prefetch` brought against its lock file, as `run --offline` will.
     """
     from harness.commands import data as commands
 
-    return commands.check(suite, deep, settings, as_json)
+    return commands.check(suite, deep, offline, settings, as_json)

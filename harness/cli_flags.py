@@ -25,10 +25,19 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON 
 SEVERAL = Parameter(consume_multiple=1, negative="", converter=by_commas)
 """A flag with several values, commas or spaces between them."""
 Several = Annotated[tuple[str, ...], SEVERAL]
+Places = Annotated[tuple[Path, ...], Parameter(consume_multiple=1, negative="")]
+"""A flag with several paths, spaces between them: a path may have commas."""
 Named = Annotated[tuple[str, ...], Parameter(negative="")]
 """Names or files without a flag."""
 Switch = Annotated[bool, Parameter(negative="")]
 """A flag without a value and without a --no-."""
+Offline = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Never touch the network, and check what `seetell prefetch` brought against its lock file first.",
+    ),
+]
 OutFile = Annotated[Path | None, Parameter(name=["--out", "-o"])]
 Settings = Annotated[
     tuple[str, ...],

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from harness.cli_flags import AsJson, Switch
+from harness.cli_flags import AsJson, Offline, Switch
 
 index = App(
     name="index",
@@ -43,6 +43,7 @@ def images(
     batch_size: int = 32,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Index images, for stories to find by their titles (`[images] index = "FOLDER"` in a suite).
@@ -58,7 +59,7 @@ def images(
     """
     from harness.commands import indexing
 
-    return indexing.images(source, out, model, kind, batch_size, dtype, device, as_json)
+    return indexing.images(source, out, model, kind, batch_size, dtype, device, offline, as_json)
 
 
 @index.command(name="captions")
@@ -71,6 +72,7 @@ def captions(
     kind: Kind = "auto",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Index captions, for CLIPRe to choose from (`[captions] dataset = "index"`, `folder = "FOLDER"` in a suite).
@@ -85,7 +87,7 @@ def captions(
     """
     from harness.commands import indexing
 
-    return indexing.captions(source, out, model, kind, dtype, device, as_json)
+    return indexing.captions(source, out, model, kind, dtype, device, offline, as_json)
 
 
 @index.command(name="query")
@@ -98,6 +100,7 @@ def query(
     exact: Switch = False,
     model: Model = None,
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Show what lies nearest to a text or an image.
@@ -112,7 +115,7 @@ def query(
     """
     from harness.commands import indexing
 
-    return indexing.query(folder, what, top, exact, model, device, as_json)
+    return indexing.query(folder, what, top, exact, model, device, offline, as_json)
 
 
 @index.command(name="info")
@@ -143,6 +146,7 @@ def retrieved(
             help="Change a value of the suite, such as images.index=FOLDER; as for `run`.",
         ),
     ] = (),
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Show which images a suite of stories finds for its titles, and how often the right ones, where that is known.
@@ -153,4 +157,4 @@ def retrieved(
     """
     from harness.commands import indexing
 
-    return indexing.retrieved(suite, top, settings, as_json)
+    return indexing.retrieved(suite, top, settings, offline, as_json)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from harness.cli_flags import RESULTS, AsJson, Named, OwnSettings, ResultsFolder, Settings, Several, Switch
+from harness.cli_flags import (
+    RESULTS,
+    AsJson,
+    Named,
+    Offline,
+    OwnSettings,
+    Places,
+    ResultsFolder,
+    Settings,
+    Several,
+    Switch,
+)
 from harness.errors import SuiteError
 
 
@@ -22,7 +33,7 @@ def run(
     workers: int | None = None,
     score: bool = True,
     settings: Settings = (),
-    offline: Switch = False,
+    offline: Offline = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -42,7 +53,6 @@ def run(
         address: For ray: of a running cluster, such as auto or host:6379; one is started on this machine by default.
         workers: For ray: how many; by default one a GPU, or one a processor where there is no GPU.
         score: Score each run that is complete.
-        offline: Never touch the network, and check what `seetell prefetch` brought against its lock file first.
     """
     from harness.commands import running
     from harness.commands.engines import Engine
@@ -59,9 +69,12 @@ def score(
     metrics: Several = (),
     settings: OwnSettings = (),
     references: Path | None = None,
+    images: Places = (),
+    image_text: str | None = None,
     common: Switch = False,
     fresh: Switch = False,
     device: str = "auto",
+    offline: Offline = False,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -77,6 +90,10 @@ def score(
         settings: Of a suite: what it was run with, such as magic.beta=1.5. For files: options of metrics, such as
             repetition.impl=simctg.
         references: For files without references: where they are (COCO annotations, or any of the formats above).
+        images: For files: where the images are (a folder, zip, tar or parquet file, or several), for metrics that look at them.
+            They are found by the names or ids in the files; all must be there.
+        image_text: For files: the image-text model of such metrics, as in a suite: open_clip:NAME@TAG, hf-hub:org/name,
+            local-dir:FOLDER or toybox:clip. CLIPScore and RefCLIPScore are computed where --metrics names nothing.
         common: For files: score all systems on the examples that every one of them answered.
         fresh: Compute every metric again, even if nothing has changed since the last time.
         device: auto, cpu, cuda, cuda:1, ...
@@ -88,13 +105,17 @@ def score(
 
         if only:
             raise SuiteError("--only is for suites; of files, name those that are to be scored")
-        return score_files.score_files(targets, metrics, settings, references, common, fresh, device, results, as_json)
+        return score_files.score_files(
+            targets, metrics, settings, references, images, image_text, common, fresh, device, offline, results, as_json
+        )
     if metrics:
         raise SuiteError("--metrics is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
-    if references is not None or common:
-        flag = "--references" if references is not None else "--common"
-        raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
-    return running.score(targets, only, fresh, device, settings, results, as_json)
+    for flag, given in {"--references": references is not None, "--images": images, "--common": common}.items():
+        if given:
+            raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
+    if image_text is not None:
+        raise SuiteError("--image-text is for files of outputs; a suite has its models from its TOML, under [models]")
+    return running.score(targets, only, fresh, device, settings, offline, results, as_json)
 
 
 def sweep(

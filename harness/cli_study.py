@@ -103,7 +103,7 @@ def create(
         database: postgresql://user@host/name of an empty database, instead of a file.
         url: Where annotators will find the app; only for the printed link.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_create as commands
 
     return commands.create(
         name, suite, runs, aspects, items, ratings_per_item, annotators, preset, seed, title, controls, practice, images,
@@ -308,7 +308,7 @@ def export(
         format: csv, jsonl, parquet or all.
         out: Folder; `export` in the study's by default.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.export(name, format, out, by, results, as_json)
 
@@ -333,7 +333,7 @@ def import_(
         name: Of the new study.
         database: postgresql:// URL of an empty database, instead of a file.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.import_(source, name, database, results, as_json)
 
@@ -355,7 +355,7 @@ def backup(
         out: File or folder; `backups` in the study's folder by default. Nothing is overwritten.
         restore: Instead: put this copy in the place of a study that is gone.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.backup(name, out, restore, results, as_json)
 
@@ -401,7 +401,7 @@ def move(
         name: The study.
         to: postgresql://user@host/name of an empty database.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.move(name, to, results, as_json)
 
@@ -421,6 +421,6 @@ def migrate(
         name: The study.
         backup: Copy it first.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.migrate(name, backup, results, as_json)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from harness.cli_flags import RESULTS, SEVERAL, AsJson, OutFile, ResultsFolder, Several
+from harness.cli_flags import RESULTS, SEVERAL, AsJson, Offline, OutFile, ResultsFolder, Several
 
 train = App(
     name="train", help="Train models: adapt a language model to captions or stories; the embedded Toybox world's own."
@@ -39,6 +39,7 @@ def lm(
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int | None = None,
     device: str = "auto",
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
     """Adapt a language model to captions or stories: maximum likelihood and SimCTG's contrastive loss, as MAGIC's models were.
@@ -80,7 +81,9 @@ def lm(
         "micro_batch_size": micro_batch_size, "learning_rate": learning_rate, "margin": margin, "warm_up": warm_up,
         "max_tokens": max_tokens, "end_token": end_token, "eval_every": eval_every, "patience": patience, "seed": seed,
     }  # fmt: skip
-    return training.train_lm(suite, out, train_file, val_file, preset, task, precision, changes, device, as_json)
+    return training.train_lm(
+        suite, out, train_file, val_file, preset, task, precision, changes, device, offline, as_json
+    )
 
 
 @train.command(name="compare")

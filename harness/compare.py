@@ -91,7 +91,8 @@ def find_run(results: Results, name: str, settings: Sequence[str] = ()) -> RunFo
         made = [known for known in found if _made_with(runs[known], settings)]
         if settings and found and not made:
             raise StoreError(
-                f"{name!r} was not run with{as_flags(settings)}; `seetell run` with the same flags does it"
+                f"{name!r} was not run with{as_flags(settings)}; "
+                f"`seetell run {runs[found[0]].path.parent.name}{as_flags(settings)}` does it"
             )
         found = made or found
     if len(found) > 1:

@@ -101,8 +101,9 @@ def notes(comparison: Comparison) -> list[str]:
         f"first = {comparison.first}, second = {comparison.second}; differences are second minus first.",
         f"{comparison.identical_answers} of {comparison.examples} examples got the same answer from both.",
         "Values of percent metrics are shown times 100.",
-        f"p: paired permutation, two-sided, {comparison.permutations} exchanges of whole examples, (c+1)/(B+1), {corrected}; "
-        f"verdicts at {SIGNIFICANCE:.0%} after that. Interval: bootstrap over examples, {comparison.level:.0%}. "
+        f"p: paired permutation, two-sided, {comparison.permutations} exchanges of whole examples, (c+1)/(B+1), or all there "
+        f"are where they are fewer, {corrected}; verdicts at {SIGNIFICANCE:.0%} after that. "
+        f"Interval: bootstrap over examples, {comparison.level:.0%}. "
         f"Seed {comparison.seed}.",
         f"detectable: the smallest true difference found with {POWER:.0%} power at {SIGNIFICANCE:.0%}, one test.",
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -18,12 +19,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from harness.suggested import runnable
+
 _PIPED_WIDTH = 160
 """Columns of a table that goes into a file or a pipe, where nobody's window is known."""
 _BROKEN_WORD = 20
 """Longer words than this, such as hashes and signatures, may be broken."""
 _RULES = 3
 """A rule and two spaces a column; one more rule closes the table."""
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What commands a terminal, turns a line round, or is half of a surrogate pair."""
 
 
 class _Terminal(Console):
@@ -38,14 +43,24 @@ out = _Terminal(soft_wrap=True, highlight=False, width=_width)
 err = _Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
+def shown(text: str) -> str:
+    """Text from anywhere as a terminal may show it: nothing in it is markup, and what must not be printed is written out."""
+    return escape(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text))
+
+
 def say(text: str) -> None:
-    """A line for the user, on standard error; nothing in it is read as markup."""
-    err.print(escape(text))
+    """A line for the user, on standard error; nothing in it is read as markup, and commands between backticks can be copied."""
+    err.print(shown(runnable(text)))
+
+
+def note(text: str) -> None:
+    """As `say`, on standard output: what belongs to a table there."""
+    out.print(shown(runnable(text)))
 
 
 def complain(text: str) -> None:
     """An error: what is wrong, what was expected, what mends it."""
-    err.print(f"[bold red]error:[/] {escape(text)}")
+    err.print(f"[bold red]error:[/] {shown(runnable(text))}")
 
 
 def emit(content: Any) -> None:
@@ -55,7 +70,8 @@ def emit(content: Any) -> None:
 
 def to_json(content: Any) -> str:
     """A JSON document, readable and with NaN refused."""
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "replace").decode()
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
@@ -65,12 +81,12 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     """
     widths = [max(map(_longest_word, cells)) for cells in zip(columns, *rows, strict=True)]
     for number, part in enumerate(_parts(widths, out.width)):
-        table = Table(title=title if title and not number else None, title_justify="left", header_style="bold")
+        table = Table(title=shown(title) if title and not number else None, title_justify="left", header_style="bold")
         for index in part:
             side: Literal["left", "right"] = "right" if index in right else "left"
-            table.add_column(escape(columns[index]), justify=side, overflow="fold", min_width=widths[index])
+            table.add_column(shown(columns[index]), justify=side, overflow="fold", min_width=widths[index])
         for row in rows:
-            table.add_row(*(escape(row[index]) for index in part))
+            table.add_row(*(shown(row[index]) for index in part))
         out.print(table)
 
 

@@ -6,26 +6,31 @@ Nothing is downloaded. What is found comes as `Finding`s in the order of the sui
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 from decoders.base import ImageLike
 from harness.datasets.base import Dataset
 from harness.datasets.counts import remark
 from harness.datasets.images import AbsentImage
-from harness.datasets.places import find_paths
+from harness.datasets.places import find_paths, is_text
 from harness.datasets.remedies import steps_for
 from harness.errors import DataError, RegistryError, SeeTellError, StoreError, SuiteError, UnreadableImage
 from harness.examples import Example
 from harness.index.manifest import What, read_manifest
+from harness.overlap import folded, same_examples
 from harness.settings import as_flags
 from harness.spec import DataRef, ImagesRef, Suite
 
 Level = Literal["ok", "note", "problem"]
+Role = Literal["language_model", "image_text"]
+ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "image_text"}
+"""What a model has to be, by its key in [models]; a metric's own model may be either."""
 SHOWN = 5
 """Names that a message gives; how many there are in all is always said."""
 
@@ -81,13 +86,19 @@ Progress = Callable[[str, int, int], None]
 
 
 def check_suite(
-    suite: Suite, *, deep: bool = False, called: str = "", progress: Progress = lambda what, done, total: None
+    suite: Suite,
+    *,
+    deep: bool = False,
+    locked: bool = False,
+    called: str = "",
+    progress: Progress = lambda what, done, total: None,
 ) -> Report:
     """Look at everything that a suite names.
 
     Args:
         suite: the suite.
         deep: open every image.
+        locked: hold what was fetched against the lock, as `--offline` does.
         called: what commands call the suite, for the steps: the path of its file; its name by default.
         progress: told about every image of a deep check.
     """
@@ -104,6 +115,8 @@ def check_suite(
     if suite.images is not None:
         findings += _check_titles_images(suite, suite.images, deep, progress)
     findings += _check_models(suite, called or suite.name)
+    if locked:
+        findings.append(_check_lock(suite, called or suite.name, progress))
     return Report(suite.name, tuple(findings))
 
 
@@ -177,16 +190,30 @@ def _check_count(section: Section) -> list[Finding]:
 
 def _check_ids(section: Section) -> list[Finding]:
     twice = [example_id for example_id, count in Counter(each.id for each in section.examples).items() if count > 1]
-    if not twice:
-        return []
-    steps = ("leave each image in once: ids join results and must be unique",)
-    return [Finding(section.name, "problem", f"{_count(twice, 'id')} more than once: {_some(twice)}", steps)]
+    odd = [repr(each.id) for each in section.examples if not each.id or not is_text(each.id)]
+    findings = []
+    if twice:
+        steps = ("leave each image in once: ids join results and must be unique",)
+        findings.append(
+            Finding(section.name, "problem", f"{_count(twice, 'id')} more than once: {_some(twice)}", steps)
+        )
+    if odd:
+        steps = ("give each example an id that UTF-8 can write",)
+        findings.append(
+            Finding(section.name, "problem", f"{_count(odd, 'id')} that cannot be used: {_some(odd)}", steps)
+        )
+    return findings
 
 
 def _check_texts(section: Section, suite: Suite) -> list[Finding]:
     findings = []
     bare = [each.id for each in section.examples if not each.references]
+    torn = [each.id for each in section.examples if not is_text(each.prompt)]
     empty = [each.id for each in section.examples if any(not text.strip() for text in each.references)]
+    if torn:
+        steps = ("mend these prompts: each holds half of a surrogate pair",)
+        detail = f"{_count(torn, 'prompt')} that UTF-8 cannot write: {_some(torn)}"
+        findings.append(Finding(section.name, "problem", detail, steps))
     if len(bare) == len(section.examples):
         findings.append(Finding(section.name, "note", "no references: metrics that need them stay empty"))
     elif bare:
@@ -241,7 +268,7 @@ def _check_images(section: Section, deep: bool, progress: Progress) -> list[Find
 
 
 def _is_absent(image: ImageLike) -> bool:
-    return isinstance(image, AbsentImage) or (isinstance(image, Path) and not image.is_file())
+    return isinstance(image, AbsentImage) or (isinstance(image, Path) and not os.path.isfile(image))  # noqa: PTH113  # of any name
 
 
 def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progress: Progress) -> list[Finding]:
@@ -343,12 +370,10 @@ def _overlap(first: Section, other: Section) -> list[Finding]:
         return []
     where = f"{first.name} and {other.name}"
     findings = []
-    ids = {each.id for each in first.examples}
-    numbered = not any(each.image is not None for each in first.examples)  # ids are positions there, and prove nothing
-    shared = [] if numbered else [each.id for each in other.examples if each.id in ids]
+    shared = same_examples(first.examples, other.examples)
     remedy = ("take another split in one of them: what a method has seen before must not be what it is tested on",)
     if shared:
-        findings.append(Finding(where, "problem", f"{_count(shared, 'id')} in both: {_some(shared)}", remedy))
+        findings.append(Finding(where, "problem", f"{_count(shared, 'example')} in both: {_some(shared)}", remedy))
     twins = [
         f"{example_id} = {other.contents[digest]}"
         for digest, example_id in first.contents.items()
@@ -358,21 +383,17 @@ def _overlap(first: Section, other: Section) -> list[Finding]:
         findings.append(
             Finding(where, "problem", f"{_count(twins, 'image')} with the same content in both: {_some(twins)}", remedy)
         )
-    theirs = set(_texts(other.examples))
-    ours = set(_texts(first.examples))
+    ours, theirs = (folded(text for each in part.examples for text in each.references) for part in (first, other))
     if both := ours & theirs:
         share = (
             f"{len(both):,} of {len(ours):,} different references of {first.name} ({100 * len(both) / len(ours):.1f} %)"
         )
         findings.append(Finding(where, "note", f"{share} are word for word in {other.name} too: {_some(sorted(both))}"))
     if not findings:
-        findings.append(Finding(where, "ok", "share no id, image or text" if first.contents else "share no id or text"))
+        findings.append(
+            Finding(where, "ok", "share no example, image or text" if first.contents else "share no example or text")
+        )
     return findings
-
-
-def _texts(examples: Iterable[Example]) -> Iterable[str]:
-    for example in examples:
-        yield from (" ".join(text.lower().split()) for text in example.references)
 
 
 # Models
@@ -398,15 +419,26 @@ def _check_models(suite: Suite, called: str) -> list[Finding]:
 
 
 def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
-    from decoders.models.load import Role, model_digest
+    from decoders.models.load import model_digest
     from harness.run import resolve_model
 
     try:
-        role = cast("Role", key) if key in get_args(Role) else None
+        role = ROLES.get(key)
         digest = model_digest(resolve_model(name, suite.folder), role)
     except SeeTellError as error:
         return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
     return Finding("[models]", "ok", f"{key}: {name}, content {digest.rpartition('@')[2][:12]}")
+
+
+def _check_lock(suite: Suite, called: str, progress: Progress) -> Finding:
+    """Whether what was fetched is what the lock pins."""
+    from harness.fetch.offline import check_fetched
+
+    try:
+        said = check_fetched(suite, progress=lambda done, total: progress("checking the lock", done, total))
+    except SeeTellError as error:
+        return Finding("[lock]", "problem", str(error), (f"seetell prefetch {called}{as_flags(suite.settings)}",))
+    return Finding("[lock]", "ok", said)
 
 
 def _model_steps(name: str, suite: Suite, called: str) -> tuple[str, ...]:

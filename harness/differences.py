@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.errors import SeeTellError, SuiteError
 from harness.evaluate import due_metrics
+from harness.imported import IMPORTED
 from harness.metrics.base import Metric
 from harness.paired import (
     PERMUTATIONS,
@@ -23,7 +24,7 @@ from harness.paired import (
 )
 from harness.provenance import Signature
 from harness.score import Score
-from harness.scored import ScoredMetric, ScoredRun
+from harness.scored import ScoredMetric, ScoredRun, command
 from harness.spec import Suite
 from harness.stats import interval
 
@@ -91,12 +92,18 @@ def measure(
         before, after = first.metrics.get(label), second.metrics.get(label)
         if before is None or after is None:
             known = after or before
-            lacking = first.name if before is None else second.name
-            reason = f"{lacking} has no such score; add [metrics.{label}] to its suite and run `seetell score`"
+            lacking = first if before is None else second
+            ask = (
+                "add --metrics to"
+                if lacking.spec.decoder == IMPORTED
+                else f"add [metrics.{label}] to its suite and run"
+            )
+            reason = f"{lacking.name} has no such score; {ask} `{command('score', lacking.spec, lacking.suite)}`"
             found += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
             continue
         pair = (first.clusters, before), (second.clusters, after)
-        found += _measure_metric(label, second.suite, pair, level, permutations, seed)
+        again = command("score", second.spec, second.suite)
+        found += _measure_metric(label, second.suite, pair, again, level, permutations, seed)
     return found
 
 
@@ -136,7 +143,7 @@ Half = tuple[Sequence[str], ScoredMetric]
 
 
 def _measure_metric(
-    label: str, suite: Suite, pair: tuple[Half, Half], level: float, permutations: int, seed: int
+    label: str, suite: Suite, pair: tuple[Half, Half], again: str, level: float, permutations: int, seed: int
 ) -> list[Difference]:
     (first_ids, before), (second_ids, after) = pair
     blanks = [_blank(label, score) for score in after.scores]
@@ -162,14 +169,20 @@ def _measure_metric(
         return [
             replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks
         ]
-    aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
-    measured = _tested(metric, aligned, blanks, level, permutations, seed)
     was = {score.output: score for score in before.scores}
+    objections = [
+        _objection(was.get(score.output), score, metric, pair, place, again) for place, score in enumerate(after.scores)
+    ]
+    if all(objections):  # rows that a metric which changed cannot even read are among these
+        return [replace(blank, reason=reason) for blank, reason in zip(blanks, objections, strict=True)]
+    aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
+    open_places = [place for place, objection in enumerate(objections) if not objection]
+    measured = iter(
+        _tested(metric, aligned, {place: blanks[place] for place in open_places}, level, permutations, seed)
+    )
     return [
-        replace(blank, reason=reason)
-        if (reason := _objection(was.get(score.output), score, metric, pair, place))
-        else each
-        for place, (blank, score, each) in enumerate(zip(blanks, after.scores, measured, strict=True))
+        replace(blank, reason=reason) if reason else next(measured)
+        for blank, reason in zip(blanks, objections, strict=True)
     ]
 
 
@@ -177,7 +190,9 @@ def _blank(label: str, score: Score) -> Difference:
     return Difference(label, score.output, score.higher_is_better, score.percent, signature=score.signature)
 
 
-def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[Half, Half], place: int) -> str:
+def _objection(
+    before: Score | None, after: Score, metric: Metric, pair: tuple[Half, Half], place: int, again: str
+) -> str:
     """Why two values of an output must not be subtracted; empty if they may."""
     if before is None:
         return "only one of the runs has it"
@@ -187,7 +202,8 @@ def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[H
         return f"made differently: {', '.join(changes)}"
     for score, (_, scored) in zip((before, after), pair, strict=True):
         if not _same_value(score, scored, metric, place):
-            return "the stored rows do not give the stored value (another version, or other options); `seetell score --fresh`"
+            reason = "the stored rows do not give the stored value (another version, or other options)"
+            return f"{reason}; `{again} --fresh` scores anew"
     return ""
 
 
@@ -209,12 +225,12 @@ def _same_value(score: Score, scored: ScoredMetric, metric: Metric, place: int) 
 
 
 def _tested(
-    metric: Metric, aligned: Aligned, blanks: Sequence[Difference], level: float, permutations: int, seed: int
+    metric: Metric, aligned: Aligned, blanks: Mapping[int, Difference], level: float, permutations: int, seed: int
 ) -> list[Difference]:
-    """The numbers of `blanks`, in the order of the metric's outputs."""
+    """The numbers of `blanks`, which are by their place among the metric's outputs."""
     if not aligned.n:
         reason = "no example has a score in both runs"
-        return [replace(blank, left_out=aligned.left_out, reason=reason) for blank in blanks]
+        return [replace(blank, left_out=aligned.left_out, reason=reason) for blank in blanks.values()]
     values = metric.finalise(aligned.rows.sum(axis=1))
     rows, difference = differences(aligned.rows, metric.finalise)
     nothing = np.full(values.shape[1], np.nan)
@@ -226,7 +242,7 @@ def _tested(
         found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
         columns |= {"low": found.low, "high": found.high, "error": standard_error(rows, difference)}
     measured = []
-    for place, blank in enumerate(blanks):
+    for place, blank in blanks.items():
         low, high, error, p = (float(columns[name][place]) for name in ("low", "high", "error", "p"))
         measured.append(
             replace(

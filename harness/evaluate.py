@@ -155,7 +155,7 @@ class Evaluator:
     def _missing(self, folder: RunFolder, fresh: bool) -> list[Due]:
         before = {} if fresh else (folder.scores() or {}).get("metrics", {})
         content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
-        return [due for due in self.due if before.get(due.label, {}).get("key") != self._key(due, content)]
+        return [due for due in self.due if not _still_good(before.get(due.label), self._key(due, content))]
 
     def score(
         self,
@@ -178,7 +178,7 @@ class Evaluator:
         """
         if not folder.complete:
             raise RunIncomplete(
-                f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run`"
+                f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run {self.suite.name}`"
             )
         content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
         stored = (folder.scores() or {}).get("metrics", {})
@@ -189,7 +189,7 @@ class Evaluator:
             for label, entry in stored.items()
             if label not in keys and entry["key"] == self._key_beside(label, others or {}, content)
         }
-        kept = {label: entry for label, entry in before.items() if entry["key"] == keys.get(label)}
+        kept = {label: entry for label, entry in before.items() if _still_good(entry, keys.get(label))}
         missing = [due for due in self.due if due.label not in kept]
         progress(len(kept), len(self.due))
         entries: dict[str, Any] = dict(kept)
@@ -275,6 +275,11 @@ class Evaluator:
             seetell_version(),
         ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _still_good(entry: Mapping[str, Any] | None, key: str | None) -> bool:
+    """Whether a stored result need not be computed again. What was not to be had is tried anew: it may be there by now."""
+    return entry is not None and entry["key"] == key and entry["rows"] is not None
 
 
 def stored_scores(content: Mapping[str, Any]) -> list[Score]:

@@ -30,6 +30,7 @@ PASS, WORSE, COULD_NOT_JUDGE = 0, 1, 2
 DEFAULT_MARGIN = 0.01
 """One point on the scale of tables, for outputs that are shown times 100 and have a better direction."""
 ERROR_RATE = 0.05
+NEW_METRIC = "the baseline has no such score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,16 @@ def gate(
     changed = [each for run, differences in prepared if run.outcome != "pass" for each in differences]
     tests = sum(margin_of(each, margins) is not None for each in changed)
     runs = tuple(_judge_run(run, differences, margins, max(tests, 1)) for run, differences in prepared)
-    added = "it is not in the baseline; `seetell gate --accept --only` adds it"
-    new = tuple(RunVerdict(label, "not gated", added, "") for label in candidates if label not in baseline.runs)
+    new = tuple(
+        RunVerdict(
+            label,
+            "not gated",
+            f"it is not in the baseline; `seetell gate {baseline.suite} --accept --only {label}` adds it",
+            "",
+        )
+        for label in candidates
+        if label not in baseline.runs
+    )
     return GateReport(baseline.suite, runs + new, baseline.created, seed)
 
 
@@ -162,7 +171,11 @@ def _prepare(
         check_same_examples(accepted, candidate)
     except SeeTellError as error:
         return replace(verdict, reason=str(error)), []
-    differences = measure(accepted, candidate, level=1 - 2 * ERROR_RATE, permutations=0, seed=seed)
+    new = f"{NEW_METRIC}; `seetell gate {baseline.suite} --accept` takes it in"
+    differences = [
+        each if each.metric in accepted.metrics else replace(each, reason=new)
+        for each in measure(accepted, candidate, level=1 - 2 * ERROR_RATE, permutations=0, seed=seed)
+    ]
     return (replace(verdict, outcome="pass", reason="the same texts, byte for byte") if same else verdict), differences
 
 
@@ -183,6 +196,8 @@ def _judge_run(
 
 def margin_of(difference: Difference, margins: Mapping[str, float | None]) -> float | None:
     """The margin of an output, None if it is not gated."""
+    if difference.reason.startswith(NEW_METRIC):
+        return None
     if difference.output in margins:
         return margins[difference.output]
     return DEFAULT_MARGIN if difference.percent and difference.higher_is_better is not None else None
@@ -192,13 +207,18 @@ def _same_texts(difference: Difference, margins: Mapping[str, float | None]) -> 
     """The texts are the same, so is every score, unless a metric changed under its signature."""
     margin = margin_of(difference, margins)
     if margin is None:
-        return Verdict(difference.output, "not gated", "no margin", difference=difference)
+        return _not_gated(difference)
     if not difference.compared:
         return Verdict(difference.output, "undecided", difference.reason, margin, difference=difference)
     if math.isclose(difference.first, difference.second, rel_tol=1e-6, abs_tol=1e-9):
         return Verdict(difference.output, "pass", "the same texts", margin, difference=difference)
     reason = "the same texts score differently under the same signature: the metric changed; accept a new baseline"
     return Verdict(difference.output, "undecided", reason, margin, difference=difference)
+
+
+def _not_gated(difference: Difference) -> Verdict:
+    reason = difference.reason if difference.reason.startswith(NEW_METRIC) else "no margin"
+    return Verdict(difference.output, "not gated", reason, difference=difference)
 
 
 def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdict:
@@ -212,10 +232,13 @@ def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdi
     """
     name = difference.output
     if margin is None:
-        return Verdict(name, "not gated", "no margin", difference=difference)
+        return _not_gated(difference)
     if not difference.compared or math.isnan(difference.low):
         rule = "one example is too few for an interval" if difference.n < 2 else "there is no valid interval for it"
         reason = difference.reason or f"{rule}; leave it out with --margin {name}=off"
+        return Verdict(name, "undecided", reason, margin, difference=difference)
+    if math.isnan(difference.error):
+        reason = f"the score hangs on a single example: without it there is none; leave it out with --margin {name}=off"
         return Verdict(name, "undecided", reason, margin, difference=difference)
     loss, most = _loss(difference)
     if most <= margin:
@@ -250,7 +273,7 @@ def _loss(difference: Difference) -> tuple[float, float]:
 def _needed(difference: Difference, margin: float, strict: float) -> int:
     """Examples at which a candidate as good as the baseline passes with probability 1 - ERROR_RATE / tests."""
     reach = (float(ndtri(1 - ERROR_RATE)) + strict) * difference.error
-    return max(2, math.ceil(difference.n * (reach / margin) ** 2)) if math.isfinite(reach) else 2
+    return max(2, math.ceil(difference.n * (reach / margin) ** 2))
 
 
 def _show(value: float) -> str:

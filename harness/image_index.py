@@ -101,7 +101,7 @@ def quality(suite: Suite, examples: Sequence[Example], found: Retrieval) -> dict
     """How good the best image of each title is, as far as the data can tell.
 
     `distinct` images among the best; `own`: how often the image that belongs to the title comes first, if the index holds it
-    (`known`), and `own_rank`, its median rank from 1; for Toybox also how often the right place and the right kinds of things
+    (`known`); for Toybox also how often the right place and the right kinds of things
     are shown.
     """
     best = [rows[0] for rows in found.rows if rows]

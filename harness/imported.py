@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from decoders.base import ImageLike
 from harness.evaluate import Evaluator
 from harness.examples import Example, Sample
 from harness.outputs import Outputs
 from harness.provenance import environment
-from harness.run import Digests, data_digest
+from harness.run import Digests, data_digest, image_digest
 from harness.score import Score
-from harness.spec import DecoderRef, MetricRef, RunSpec, Suite, TestedRef, TextRules
+from harness.spec import DecoderRef, MetricRef, ModelNames, RunSpec, Suite, TestedRef, TextRules
 from harness.store import Record, Results, RunFolder, write_bytes
 
 IMPORTED = "imported"
@@ -36,17 +37,34 @@ class Imported:
     others: Mapping[str, MetricRef]
     """What the same outputs were scored with before, and are not asked for now."""
 
+    @property
+    def judged_by(self) -> tuple[str, str | None]:
+        """The suite and the image-text model: what is alike in these is scored together."""
+        return self.suite.name, self.suite.models.image_text
 
-def store_outputs(systems: Sequence[Outputs], results: Results, metrics: Mapping[str, MetricRef]) -> list[Imported]:
+
+def store_outputs(
+    systems: Sequence[Outputs], results: Results, metrics: Mapping[str, MetricRef], image_text: str | None = None
+) -> list[Imported]:
     """Write each system as a complete run.
 
     Args:
-        systems: from `harness.outputs.read_outputs`; names are made distinct where they clash.
+        systems: from `harness.outputs.read_outputs`, with images from `harness.output_images` or without; names are made
+            distinct where they clash.
         results: where to.
         metrics: what the runs are to be scored with; kept with them.
+        image_text: the image-text model that metrics are given, named as in a suite; the one of before if none is named.
     """
+    known: dict[ImageLike, str] = {}
+
+    def read_once(image: ImageLike) -> str:  # systems share their images
+        if image not in known:
+            known[image] = image_digest(image)
+        return known[image]
+
     return [
-        _store(name, system, results, metrics) for name, system in zip(_distinct_names(systems), systems, strict=True)
+        _store(name, system, results, metrics, image_text, read_once)
+        for name, system in zip(_distinct_names(systems), systems, strict=True)
     ]
 
 
@@ -62,36 +80,45 @@ def score_imported(
     Scores of metrics that are not asked for now stay with the runs, if nothing that moves them has changed.
     """
     scores: dict[str, list[Score]] = {}
-    evaluators: dict[str, Evaluator] = {}
+    evaluators: dict[tuple[str, str | None], Evaluator] = {}
     for each in imported:
-        if each.suite.name not in evaluators:
+        if each.judged_by not in evaluators:
             digests = Digests(each.suite, each.examples)
-            evaluators[each.suite.name] = Evaluator(each.suite, each.examples, digests, device)
-    for name, evaluator in evaluators.items():
-        evaluator.expect([each.folder for each in imported if each.suite.name == name], fresh=fresh)
+            evaluators[each.judged_by] = Evaluator(each.suite, each.examples, digests, device)
+    for judged_by, evaluator in evaluators.items():
+        evaluator.expect([each.folder for each in imported if each.judged_by == judged_by], fresh=fresh)
     for done, each in enumerate(imported):
         progress(done, len(imported))
-        scores[each.name] = evaluators[each.suite.name].score(each.folder, fresh=fresh, others=each.others)
+        scores[each.name] = evaluators[each.judged_by].score(each.folder, fresh=fresh, others=each.others)
     progress(len(imported), len(imported))
     return scores
 
 
-def _store(name: str, system: Outputs, results: Results, metrics: Mapping[str, MetricRef]) -> Imported:
+def _store(
+    name: str,
+    system: Outputs,
+    results: Results,
+    metrics: Mapping[str, MetricRef],
+    image_text: str | None,
+    of_image: Callable[[ImageLike], str],
+) -> Imported:
     examples = sorted(system.examples, key=lambda example: example.id)
-    digest = data_digest(examples)
-    title = f"imported: {len(examples)} examples"
+    digest = data_digest(examples, of_image)
+    title = f"imported: {len(examples)} examples{' with their images' if system.images else ''}"
     suite_name = f"imported-{digest[:8]}"
     folder = results.root / "runs" / suite_name
-    write_bytes(folder / "examples.jsonl", b"".join(_line(example) for example in examples))
+    names = system.images.names if system.images else {}
+    write_bytes(folder / "examples.jsonl", b"".join(_line(example, names.get(example.id)) for example in examples))
     draws = 1 + max(sample.draw for sample in system.samples)
     answers = [_record(sample) for sample in system.samples]
     content = hashlib.sha256(b"".join(record.to_line() for record in answers)).hexdigest()
     story = system.format.startswith("stories")
+    where = {"images": [str(place) for place in system.images.where]} if system.images else {}
     suite = Suite(
         name=suite_name,
         title=title,
         task="story" if story else "caption",
-        data=TestedRef(dataset="jsonl", options={"file": "examples.jsonl"}),
+        data=TestedRef(dataset="jsonl", options={"file": "examples.jsonl", **where}),
         text=TextRules(max_new_tokens=1),
         decoders={name: DecoderRef(decoder=IMPORTED)},
         metrics=dict(metrics),
@@ -117,7 +144,9 @@ def _store(name: str, system: Outputs, results: Results, metrics: Mapping[str, M
     )
     run = results.run(spec)
     with run.lock():
-        before = Suite.model_validate(run.describe()["suite"]).metrics if run.complete else {}
+        known = Suite.model_validate(run.describe()["suite"]) if run.complete else suite
+        before = known.metrics if run.complete else {}
+        suite = suite.model_copy(update={"models": ModelNames(image_text=image_text or known.models.image_text)})
         whole = suite.model_copy(update={"metrics": {**before, **metrics}})
         run.open(spec, len(answers), whole.document(), environment())
         if not run.complete:
@@ -133,8 +162,10 @@ def _record(sample: Sample) -> Record:
     return Record(sample.example.id, sample.draw, sample.text, finish="imported")
 
 
-def _line(example: Example) -> bytes:
+def _line(example: Example, image: str | None) -> bytes:
     fields: dict[str, Any] = {"id": example.id, "prompt": example.prompt, "references": list(example.references)}
+    if image is not None:
+        fields["image"] = image
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 

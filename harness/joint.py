@@ -36,7 +36,6 @@ def measured_together(first: ScoredRun, second: ScoredRun, *, device: str = "cpu
     due = [each for each in due if _alike(first, second, each.label)]
     if not due:
         return first, second
-    found: dict[str, tuple[ScoredMetric, ScoredMetric]] = {}
     found = {each.label: _measured(each, first, second, device) for each in due}
     one, other = ({label: pair[place] for label, pair in found.items()} for place in (0, 1))
     return replace(first, metrics={**first.metrics, **one}), replace(second, metrics={**second.metrics, **other})

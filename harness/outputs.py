@@ -1,26 +1,25 @@
 """Read what other people's systems said, in the formats they publish it in, with the references it came with.
 
 Answers are joined with references by id, never by position, because files with missing images are shorter than others.
-The format is guessed from the content, and the guess is told.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from harness.errors import DataError
 from harness.examples import Example, Failure, Sample
+from harness.output_formats import COCO_RESULTS, STORIES, Rows, numbered, read_records, read_text
 
 ID_KEYS = ("id", "image_name", "image_id", "image", "filename", "file_name", "cocoid", "imgid")
+COCO_ID_KEYS = ("image_id", "id")
+IMAGE_KEYS = ("image_name", "filename", "file_name", "image")
+FOLDER_KEYS = ("filepath", "file_path")
 TEXT_KEYS = ("prediction", "caption", "text", "output", "generated")
 REFERENCE_KEYS = ("references", "captions", "refs", "gts")
 _BROKEN = re.compile("[\ud800-\udfff]")
@@ -29,6 +28,16 @@ SHOWN = 5
 """How many ids a message lists."""
 MOST_DRAWS = 10_000
 """Draws of one example; a larger number is an id in the wrong column."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """Where the images of some examples lie."""
+
+    where: tuple[Path, ...]
+    """Absolute: folders and archives."""
+    names: Mapping[str, str]
+    """Example id to its image's name in there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,10 @@ class Outputs:
     """Sorted by example id and draw."""
     notes: Sequence[str] = field(default_factory=tuple)
     """What a reader should know: empty predictions, ranks left out, references nobody answered."""
+    image_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the file, or that of the references, calls the image of each example; by example id."""
+    images: FoundImages | None = None
+    """Where the examples' images were found, once `harness.output_images` has looked."""
 
     @property
     def examples(self) -> list[Example]:
@@ -62,16 +75,19 @@ def read_outputs(path: Path, references: Path | None = None, *, need_references:
     Raises:
         DataError: the file is unreadable, of no known format, answers an example twice, or lacks references.
     """
-    kind, rows = _rows(path)
+    kind, rows = read_records(path)
     if not rows:
         raise DataError(f"{path} holds no outputs")
-    if kind == "stories":
+    if kind == STORIES:
         return _stories(path, rows)
     known = _reference_table(references) if references is not None else _References()
     notes: list[str] = []
     samples: dict[tuple[str, int], Sample] = {}
+    image_names: dict[str, tuple[str, ...]] = {}
+    # In COCO results `id` counts the answers, if it is there; the image is what they are joined by.
+    keys = COCO_ID_KEYS if kind == COCO_RESULTS else ID_KEYS
     for place, row in rows:
-        example_id = _first(row, ID_KEYS, f"{place} of {path}", "id")
+        example_id = _first(row, keys, f"{place} of {path}", "id")
         text = _first(row, TEXT_KEYS, f"{place} of {path}", "text")
         draw = _draw(row, f"{place} of {path}")
         texts = known.of(example_id) if references is not None else _references(row, f"{place} of {path}")
@@ -91,6 +107,8 @@ def read_outputs(path: Path, references: Path | None = None, *, need_references:
                 raise DataError(f"{place} of {path} ({example_id}) has the reference {ascii(reference)[:60]}: {_HALF}")
         failure = Failure("BrokenText", f"{ascii(text)[:60]}: {_HALF}") if _BROKEN.search(text) else None
         example = Example(example_id, references=texts)
+        names = (*_image_names(row), *known.image_names.get(example_id, ()), _inside(example_id))
+        image_names[example_id] = tuple(dict.fromkeys(name for name in names if name))
         samples[example_id, draw] = Sample(example, draw, "" if failure else text, failure=failure)
     broken = [example_id for (example_id, _), sample in samples.items() if sample.failure]
     if broken:
@@ -101,7 +119,7 @@ def read_outputs(path: Path, references: Path | None = None, *, need_references:
     unanswered = known.unanswered(example_id for example_id, _ in samples)
     if unanswered:
         notes.append(f"{len(unanswered)} of {len(known.texts)} references have no answer: {_some(unanswered)}")
-    return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes))
+    return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes), image_names)
 
 
 def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
@@ -113,8 +131,7 @@ def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
         )
         raise DataError(f"the files have no example in common: {ids}; expected ids of the same kind")
     return [
-        Outputs(each.name, each.format, [sample for sample in each.samples if sample.example.id in shared], each.notes)
-        for each in systems
+        replace(each, samples=[sample for sample in each.samples if sample.example.id in shared]) for each in systems
     ]
 
 
@@ -137,107 +154,6 @@ def stem(path: Path) -> str:
     return name
 
 
-Rows = list[tuple[str, dict[str, Any]]]
-
-
-def _rows(path: Path) -> tuple[str, Rows]:
-    """The format in words, and each record with its place in words."""
-    text = _text(path)
-    bare = path.name.removesuffix(".gz")
-    if bare.endswith(".csv"):
-        return "CSV", _csv_rows(path, text)
-    try:
-        content = json.loads(text)
-    except RecursionError as error:
-        raise DataError(f"{path} nests too deeply; expected records of texts") from error
-    except ValueError as error:
-        if not bare.endswith(".jsonl") and not text.lstrip().startswith("{"):
-            raise DataError(f"{path} is neither JSON, JSON Lines nor CSV: {error}") from error
-        return "JSON Lines", _jsonl_rows(path, text)
-    if bare.endswith(".jsonl"):
-        return "JSON Lines", _jsonl_rows(path, text)
-    if isinstance(content, dict) and isinstance(content.get("evaluation_result"), list):
-        return "stories", _numbered("story", content["evaluation_result"], path)
-    if isinstance(content, dict) and isinstance(content.get("images"), list):
-        return "Karpathy-style JSON", _numbered("image", content["images"], path)
-    if isinstance(content, list):
-        rows = _numbered("record", content, path)
-        coco = all(set(row) <= {"image_id", "caption", "id"} for _, row in rows)
-        return ("COCO results" if coco else "captions as MAGIC publishes them (JSON array)"), rows
-    raise DataError(
-        f"{path} is JSON of no known format; expected an array of records, or an object with evaluation_result or images"
-    )
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz" or content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read: {reason}; expected UTF-8 text, plain or gzipped") from error
-
-
-def _numbered(noun: str, records: Sequence[Any], path: Path) -> Rows:
-    for index, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise DataError(f"{noun} {index} of {path} is {type(record).__name__}; expected an object")
-    return [(f"{noun} {index}", record) for index, record in enumerate(records)]
-
-
-def _jsonl_rows(path: Path, text: str) -> Rows:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} of {path} is no JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise DataError(f"line {number} of {path} is {type(record).__name__}; expected an object")
-        rows.append((f"line {number}", record))
-    return rows
-
-
-def _csv_rows(path: Path, text: str) -> Rows:
-    """Rows of a CSV file; the columns `reference`, `reference_1`, ... are gathered, or `references` is a JSON list."""
-    rows: Rows = []
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        header = reader.fieldnames or ()
-        repeated = sorted({name for name in header if header.count(name) > 1})
-        if repeated:
-            raise DataError(f"{path} has several columns named {', '.join(repeated)}; expected names of their own")
-        for number, row in enumerate(reader, start=2):
-            if None in row or None in row.values():
-                raise DataError(
-                    f"row {number} of {path} has {'more' if None in row else 'fewer'} cells than the header"
-                )
-            record: dict[str, Any] = dict(row)
-            single = [record[key] for key in row if key.startswith("reference") and key != "references" and record[key]]
-            if single:
-                record["references"] = single
-            elif isinstance(record.get("references"), str):
-                record["references"] = _json_list(record["references"], f"row {number} of {path}")
-            rows.append((f"row {number}", record))
-    except csv.Error as error:
-        raise DataError(f"{path} is no CSV: {error}") from error
-    return rows
-
-
-def _json_list(cell: str, place: str) -> list[str]:
-    try:
-        value = json.loads(cell)
-    except ValueError as error:
-        raise DataError(
-            f"{place}: references are {cell[:60]!r}; expected a JSON list, or columns reference_1, reference_2, ..."
-        ) from error
-    return value if isinstance(value, list) else [str(value)]
-
-
 def _first(row: Mapping[str, Any], keys: Iterable[str], place: str, what: str) -> str:
     for key in keys:
         if row.get(key) is not None:
@@ -248,6 +164,22 @@ def _first(row: Mapping[str, Any], keys: Iterable[str], place: str, what: str) -
     raise DataError(
         f"{place} has no {what}, only {', '.join(map(str, row))[:120] or 'nothing'}; expected one of the keys {', '.join(keys)}"
     )
+
+
+def _image_names(row: Mapping[str, Any]) -> list[str]:
+    """Names under which a record's image may lie, the fullest first; none that leads out of its folder."""
+    named = [row[key] for key in IMAGE_KEYS if isinstance(row.get(key), str)]
+    folder = next((row[key] for key in FOLDER_KEYS if isinstance(row.get(key), str)), "")
+    numbers = [str(row[key]) for key in ("image_id", "cocoid") if row.get(key) is not None]
+    return [_inside(name) for name in (*(f"{folder}/{name}" for name in named if folder), *named, *numbers)]
+
+
+def _inside(name: str) -> str:
+    """A relative name with forward slashes; of a path that starts elsewhere or goes up, the file's own name."""
+    path = PureWindowsPath(name.replace("\0", ""))
+    if path.drive or path.root or ".." in path.parts:
+        return "" if path.name == ".." else path.name
+    return str(PurePosixPath(path.as_posix())) if path.parts else ""
 
 
 def _draw(row: Mapping[str, Any], place: str) -> int:
@@ -291,6 +223,8 @@ class _References:
 
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     other_names: Mapping[str, str] = field(default_factory=dict)
+    image_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What images are called, by each name that answers may have for them."""
 
     def of(self, example_id: str) -> tuple[str, ...]:
         return self.texts.get(self.other_names.get(example_id, example_id), ())
@@ -303,12 +237,13 @@ def _reference_table(path: Path) -> _References:
     """Read COCO annotations, or any format that holds its own references."""
     numbers: dict[str, str] = {}
     try:
-        content = json.loads(_text(path))
+        content = json.loads(read_text(path))
     except (ValueError, RecursionError):
         content = None
     if not (isinstance(content, dict) and isinstance(content.get("annotations"), list)):
-        _, rows = _rows(path)
+        _, rows = read_records(path)
         texts: dict[str, tuple[str, ...]] = {}
+        images: dict[str, Sequence[str]] = {}
         for place, row in rows:
             example_id = _first(row, ID_KEYS, f"{place} of {path}", "id")
             given = _references(row, f"{place} of {path}")
@@ -316,18 +251,21 @@ def _reference_table(path: Path) -> _References:
                 raise DataError(
                     f"{place} of {path} gives {example_id!r} other references than before; keep one record each"
                 )
+            images[example_id] = _image_names(row)
             # COCO results name an image by its number, Karpathy's file by name and number.
             if row.get("cocoid") is not None:
                 numbers[str(row["cocoid"])] = example_id
-        return _References(texts, {number: name for number, name in numbers.items() if number not in texts})
+        others = {number: name for number, name in numbers.items() if number not in texts}
+        return _References(texts, others, images | {number: images[name] for number, name in others.items()})
     found: dict[str, list[str]] = {}
-    for place, row in _numbered("annotation", content["annotations"], path):
+    for place, row in numbered("annotation", content["annotations"], path):
         if "image_id" not in row or not isinstance(row.get("caption"), str):
             raise DataError(f"{place} of {path} lacks image_id or caption; these are not caption annotations")
         found.setdefault(str(row["image_id"]), []).append(row["caption"])
-    images = [each for each in content.get("images", []) if isinstance(each, dict)]
-    names = {str(each["file_name"]): str(each.get("id")) for each in images if "file_name" in each}
-    return _References({key: tuple(texts) for key, texts in found.items()}, names)
+    pictures = [each for each in content.get("images", []) if isinstance(each, dict)]
+    names = {str(each["file_name"]): str(each.get("id")) for each in pictures if "file_name" in each}
+    called = {number: [_inside(name)] for name, number in names.items()}
+    return _References({key: tuple(texts) for key, texts in found.items()}, names, called)
 
 
 def _stories(path: Path, rows: Rows) -> Outputs:

@@ -60,7 +60,7 @@ class Clusters:
         if rows.ndim != 2 or len(rows) != len(example_ids):
             raise MetricError(
                 f"{len(example_ids)} example ids came with rows of shape {rows.shape}; expected one row an id. The stored "
-                "scores do not belong to these samples; run `seetell score --fresh`"
+                "scores do not belong to these samples; score the run again, with --fresh"
             )
         scored = ~np.isnan(rows).any(axis=1)
         ids = np.asarray(example_ids, np.str_)[scored]
@@ -89,9 +89,9 @@ class Aligned:
 def align(systems: Sequence[Clusters]) -> Aligned:
     """Put systems side by side.
 
-    Where an example has equally many scored draws in every system, rows are sums and the values are the stored ones. Where
-    the numbers differ (one system samples, the other does not; a draw failed), rows are means over draws, so that every
-    example weighs the same and exchanging two systems' rows is fair.
+    Where every example has equally many scored draws in every system, rows are sums and the values are the stored ones. Where
+    the numbers of any example differ (one system samples, the other does not; a draw failed), all rows are means over draws,
+    so that every example weighs the same and exchanging two systems' rows is fair.
     """
     common = systems[0].ids
     for system in systems[1:]:
@@ -100,7 +100,7 @@ def align(systems: Sequence[Clusters]) -> Aligned:
     places = [np.searchsorted(system.ids, common) for system in systems]
     sums = np.stack([system.sums[place] for system, place in zip(systems, places, strict=True)])
     counts = np.stack([system.counts[place] for system, place in zip(systems, places, strict=True)])
-    if counts.size and counts.min() != counts.max():
+    if (counts != counts[:1]).any():
         sums = sums / counts[:, :, None]
     return Aligned(tuple(str(each) for each in common), sums, len(every) - len(common))
 

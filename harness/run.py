@@ -18,9 +18,11 @@ from harness import registry
 from harness.datasets.base import Dataset
 from harness.datasets.counts import check_count
 from harness.datasets.images import AbsentImage
+from harness.datasets.places import is_text
 from harness.errors import DataError, Interrupted, NeedMissing, SuiteError, UnreadableImage
 from harness.examples import Example, Sample, read_image, seed_for
 from harness.executor import Executor, InlineExecutor, Job, Task, pick_device
+from harness.overlap import refuse_shared
 from harness.provenance import environment
 from harness.registry import did_you_mean
 from harness.spec import DataRef, DecoderRef, ModelPin, RunSpec, Suite, checked
@@ -125,19 +127,53 @@ def load_examples(suite: Suite) -> list[Example]:
             f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
             "[data]; `seetell data check SUITE` says how to get them"
         )
-    _check_ids(suite, examples)
+    _check_examples(suite, examples)
     if suite.images is None:
         return examples
     from harness.image_index import with_images
 
     found = with_images(suite, examples)
-    _check_ids(suite, found)
+    _check_examples(suite, found)
     return found
 
 
-def _check_ids(suite: Suite, examples: Sequence[Example]) -> None:
+def captions_to_choose_from(suite: Suite, tested: Sequence[Example]) -> tuple[str, ...]:
+    """The captions that a suite's retrieval chooses from, in order.
+
+    Args:
+        suite: one with a `[captions]` section.
+        tested: its own examples, none of which may be among those of the captions. An index of captions knows no examples; it was
+            looked at when it was built.
+
+    Raises:
+        SuiteError: no captions.
+        DataError: they cannot be read, or hold what is tested.
+    """
+    assert suite.captions is not None  # the callers have seen to it  # noqa: S101
+    dataset = load_dataset(suite.captions, suite.folder, "[captions]")
+    if dataset.index_folder() is not None:
+        found = tuple(dataset.captions())
+    else:
+        offered = dataset.texts()
+        refuse_shared(tested, offered, suite.name)
+        found = tuple(text for example in offered for text in example.references)
+    if not found:
+        raise SuiteError("the data named under [captions] has no captions; CLIPRe needs some to choose from")
+    return found
+
+
+def _check_examples(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
+        if not example.id or not is_text(example.id):
+            raise SuiteError(
+                f"the data of suite {suite.name!r} has the id {example.id!r}; expected a text that UTF-8 can write"
+            )
+        if not is_text(example.prompt):
+            raise SuiteError(
+                f"the prompt of {example.id!r} in the data of suite {suite.name!r} holds half of a surrogate pair "
+                f"({example.prompt[:60]!r}); expected a text that UTF-8 can write"
+            )
         if example.id in seen:
             raise SuiteError(
                 f"the data of suite {suite.name!r} has the id {example.id!r} twice; ids join results and must be unique"
@@ -327,10 +363,7 @@ class Digests:
     def captions(self) -> tuple[str, ...]:
         """The captions that retrieval chooses from."""
         if self._captions is None:
-            assert self._suite.captions is not None  # `_check_needs` has seen to it  # noqa: S101
-            self._captions = tuple(load_dataset(self._suite.captions, self._suite.folder, "[captions]").captions())
-            if not self._captions:
-                raise SuiteError("the data named under [captions] has no captions; CLIPRe needs some to choose from")
+            self._captions = captions_to_choose_from(self._suite, self._examples)
         return self._captions
 
     @property
@@ -355,21 +388,21 @@ class Digests:
         return self._models[resolved]
 
 
-def data_digest(examples: Sequence[Example]) -> str:
-    """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
-    digest = hashlib.sha256()
-    for example in examples:
-        image = None if example.image is None else image_digest(example.image) or "missing"
-        digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
-    return digest.hexdigest()
-
-
 def image_digest(image: ImageLike) -> str:
     """SHA-256 of an image's bytes, the same however it is packed; empty if it cannot be read."""
     try:
         return hashlib.sha256(read_image(image)).hexdigest()
     except UnreadableImage:
         return ""
+
+
+def data_digest(examples: Sequence[Example], of_image: Callable[[ImageLike], str] = image_digest) -> str:
+    """SHA-256 over the content of examples, order included; a file that cannot be read counts as missing."""
+    digest = hashlib.sha256()
+    for example in examples:
+        image = None if example.image is None else of_image(example.image) or "missing"
+        digest.update(_canonical([example.id, example.prompt, example.references, dict(example.meta), image]))
+    return digest.hexdigest()
 
 
 def _hash(content: Any) -> str:

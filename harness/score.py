@@ -110,6 +110,7 @@ def score_rows(
     if not n:
         return unavailable(metric, len(samples), "no sample could be scored")
     values = metric.finalise(rows[scored].sum(axis=0))
+    values = np.where(np.isfinite(values), values, np.nan)  # an infinite value is none either, and no JSON
     blank = np.full(len(values), np.nan)
     low, high, methods = blank, blank, ("none",) * len(values)
     if metric.resampling == "bootstrap":
@@ -135,7 +136,7 @@ def score_rows(
             output.higher_is_better,
             output.percent,
             methods[i],
-            "" if np.isfinite(values[i]) else "not defined for these samples",
+            "not defined for these samples" if np.isnan(values[i]) else "",
             caution,
             metric.no_interval,
         )

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from decoders.base import Need
 from harness import console
+from harness.commands.flags import check_models_offline, cut_off_if
 from harness.errors import SuiteError
 from harness.exits import DONE, SOME_FAILED
 from harness.imported import score_imported, store_outputs
 from harness.outputs import Outputs, common_subset, differing_sets, read_outputs
 from harness.registry import did_you_mean, metrics
+from harness.run import resolve_model
 from harness.score import Score
 from harness.spec import MetricRef, checked
 from harness.store import Results
 
 CAPTION_METRICS = ("cider", "bleu", "meteor", "rouge-l")
 STORY_METRICS = ("repetition",)
+IMAGE_METRICS = ("clipscore", "refclipscore")
+"""Beside them where an image-text model is named."""
 
 
 def score_files(
@@ -26,13 +31,17 @@ def score_files(
     wanted: Sequence[str],
     settings: Sequence[str],
     references: Path | None,
+    images: Sequence[Path],
+    image_text: str | None,
     common: bool,
     fresh: bool,
     device: str,
+    offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
     """Read, store and score files; exit code 2 if a metric was not to be had."""
+    cut_off_if(offline)
     names = _named(wanted)
     needed = not names or any(metrics().load(name).needs_references for name in names)
     systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
@@ -41,8 +50,13 @@ def score_files(
         for note in system.notes:
             console.say(f"{path}: {note}")
     systems = _same_examples(systems, common)
-    chosen = _metrics(names, settings, systems)
-    imported = store_outputs(systems, Results(results), chosen)
+    chosen = _metrics(names, settings, systems, image_text)
+    _check_sight(chosen, images, image_text)
+    model = image_text and resolve_model(image_text, Path())
+    check_models_offline(offline, "the metrics", [*_models(chosen), *([model] if model else [])])
+    if images:
+        systems = _with_images(systems, images)
+    imported = store_outputs(systems, Results(results), chosen, model)
     if any(metrics().load(name).needs for name in chosen):
         from harness.executor import pick_device
 
@@ -68,6 +82,16 @@ def score_files(
     return SOME_FAILED if failed or any(score.unavailable for each in scores.values() for score in each) else DONE
 
 
+def _with_images(systems: list[Outputs], images: Sequence[Path]) -> list[Outputs]:
+    from harness.output_images import with_images
+
+    found = with_images(systems, images)
+    for before, after in zip(systems, found, strict=True):
+        for note in after.notes[len(before.notes) :]:
+            console.say(f"{after.name}: {note}")
+    return found
+
+
 def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
     """Say who lacks which examples; with `--common`, keep what all have."""
     if common:
@@ -91,10 +115,12 @@ def _named(wanted: Sequence[str]) -> list[str]:
     return list(wanted)
 
 
-def _metrics(names: Sequence[str], settings: Sequence[str], systems: Sequence[Outputs]) -> dict[str, MetricRef]:
+def _metrics(
+    names: Sequence[str], settings: Sequence[str], systems: Sequence[Outputs], image_text: str | None
+) -> dict[str, MetricRef]:
     if not names:
         stories = all(system.format.startswith("stories") for system in systems)
-        names = STORY_METRICS if stories else CAPTION_METRICS
+        names = (*(STORY_METRICS if stories else CAPTION_METRICS), *(IMAGE_METRICS if image_text else ()))
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for setting in settings:
         place, equals, value = setting.partition("=")
@@ -109,10 +135,38 @@ def _metrics(names: Sequence[str], settings: Sequence[str], systems: Sequence[Ou
     return {name: MetricRef.model_validate(_checked(name, each)) for name, each in options.items()}
 
 
+def _models(chosen: Mapping[str, MetricRef]) -> list[str]:
+    """The models that metrics bring along."""
+    configs = [checked(metrics().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()]
+    return [model for config in configs for model in config.own_models().values()]
+
+
 def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Options that the metric takes; relative paths start where the command was given."""
+    """Options that the metric takes; relative paths, those of models too, start where the command was given."""
     config = checked(metrics().load(name).Config, options, f"[metrics.{name}]")
-    return options | {key: str(value.absolute()) for key, value in config if key in options and isinstance(value, Path)}
+    models = set(config.own_models().values())
+    given = [(key, value) for key, value in config if key in options]
+    paths = {key: str(value.absolute()) for key, value in given if isinstance(value, Path)}
+    return options | paths | {key: resolve_model(value, Path()) for key, value in given if value and value in models}
+
+
+def _check_sight(chosen: Mapping[str, MetricRef], images: Sequence[Path], image_text: str | None) -> None:
+    """Refuse metrics that look at images where there are none to look at, and a model that nobody asks for."""
+    looking = [name for name in chosen if metrics().load(name).needs & {Need.IMAGE, Need.CLIP}]
+    if image_text and not looking:
+        raise SuiteError(
+            f"--image-text is for metrics that look at images, and {', '.join(chosen)} do not; --metrics clipscore is one"
+        )
+    for name in looking:
+        plugin = metrics().load(name)
+        own = checked(plugin.Config, chosen[name].options, f"[metrics.{name}]").own_models()
+        if Need.IMAGE in plugin.needs and not images:
+            raise SuiteError(f"{name} looks at the images; name the folder, zip or tar that holds them with --images")
+        if Need.CLIP in plugin.needs - set(own) and not image_text:
+            raise SuiteError(
+                f"{name} needs an image-text model; name one with --image-text, such as "
+                "open_clip:ViT-B-32-quickgelu@openai or local-dir:FOLDER"
+            )
 
 
 def _value(text: str) -> Any:

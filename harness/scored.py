@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError
 from harness.examples import title_of
+from harness.imported import IMPORTED
 from harness.registry import did_you_mean
 from harness.score import Score
-from harness.settings import as_flags, results_flag
+from harness.settings import as_flags
 from harness.spec import RunSpec, Suite, packaged_suites
 from harness.store import Record, Results, RunFolder
 
@@ -62,8 +63,12 @@ class ScoredRun:
         return tuple(title_of(each) for each in self.example_ids)
 
     @classmethod
-    def load(cls, folder: RunFolder) -> ScoredRun:
+    def load(cls, folder: RunFolder, called: str = "") -> ScoredRun:
         """Read a run from the store.
+
+        Args:
+            folder: the run.
+            called: how the user calls its suite, with the flags that it was changed by; the suite's name by default.
 
         Raises:
             RunIncomplete: not every example has its answer.
@@ -71,28 +76,34 @@ class ScoredRun:
         """
         content = folder.describe()
         spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
+        again = command("score", spec, suite, called)
         if not folder.complete:
             raise RunIncomplete(
                 f"{folder.path} has {len(folder.records())} of {content['answers']} answers, and part of a run compares with "
-                f"nothing; finish it with `seetell run {spec.suite}`"
+                f"nothing; finish it with `{command('run', spec, suite, called)}`"
             )
         scores = folder.scores()
         if scores is None:
-            raise StoreError(f"{folder.path} is not scored yet; run `seetell score {spec.suite}`")
+            raise StoreError(f"{folder.path} is not scored yet; run `{again}`")
         if scores["samples"] != hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest():
-            raise StoreError(
-                f"the scores in {folder.path} are of other samples; run `seetell score {spec.suite} --fresh`"
-            )
+            raise StoreError(f"the scores in {folder.path} are of other samples; run `{again} --fresh`")
         answers = tuple(folder.records())
         metrics = {
             label: ScoredMetric(
                 tuple(Score.from_json(each) for each in entry["scores"]),
-                _rows(folder, entry["rows"]) if entry["rows"] else None,
+                _rows(folder, entry["rows"], again) if entry["rows"] else None,
             )
             for label, entry in scores["metrics"].items()
         }
         ids = tuple(record.example_id for record in answers)
         return cls(spec, suite, content["environment"], ids, digest_answers(answers), metrics, answers)
+
+
+def command(verb: str, spec: RunSpec, suite: Suite, called: str = "") -> str:
+    """What runs or scores a run once more, such as `seetell run toybox-plain --set 'magic.beta=1.5'`."""
+    if spec.decoder == IMPORTED:
+        return "seetell score FILE..."
+    return f"seetell {verb} {called or f'{spec.suite}{as_flags(suite.settings_of(spec.label))}'}"
 
 
 def current_runs(
@@ -127,13 +138,15 @@ def current_runs(
     examples = load_examples(suite)
     digests = Digests(suite, examples)
     found: dict[str, ScoredRun | SeeTellError] = {}
+    called = f"{shlex.quote(name)}{as_flags(suite.settings)}"
     for label in only or labels(suite):
         try:
             folder = results.run(plan(suite, label, examples, digests=digests).spec)
             if not folder.path.exists():
-                again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}{results_flag(results.root)}"
-                raise StoreError(f"{suite.name}/{label} was not run with these settings; `{again}` does it")
-            found[label] = ScoredRun.load(folder)
+                raise StoreError(
+                    f"{suite.name}/{label} was not run with these settings; `seetell run {called}` does it"
+                )
+            found[label] = ScoredRun.load(folder, called)
         except SeeTellError as error:
             found[label] = error
     return found
@@ -167,12 +180,12 @@ def digest_answers(answers: Iterable[Record]) -> str:
     return digest.hexdigest()
 
 
-def _rows(folder: RunFolder, name: str) -> NDArray[np.float64]:
+def _rows(folder: RunFolder, name: str, again: str) -> NDArray[np.float64]:
     import pyarrow as pa
 
     try:
         return folder.rows(name)
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(
-            f"the rows {name!r} of {folder.path} cannot be read ({error}); run `seetell score --fresh` to write them again"
+            f"the rows {name!r} of {folder.path} cannot be read ({error}); run `{again} --fresh` to write them again"
         ) from error

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.errors import SuiteError
@@ -54,7 +52,7 @@ def parse_settings(texts: Sequence[str], table: Mapping[str, Any], where: str) -
         where: how messages call the suite.
 
     Raises:
-        SuiteError: no value, or a place that the suite does not have.
+        SuiteError: no value, a place that the suite does not have, or a value inside another value.
     """
     found: dict[tuple[str, ...], Setting] = {}
     for text in texts:
@@ -63,6 +61,9 @@ def parse_settings(texts: Sequence[str], table: Mapping[str, Any], where: str) -
             raise SuiteError(f"--set {text}: expected a place and a value, as in --set magic.beta=1.5")
         path = _path(key.strip(), text, table, where)
         found[path] = Setting(path, toml_value(value.strip()))
+    for path in found:
+        if above := next((found[path[:end]] for end in range(1, len(path)) if path[:end] in found), None):
+            raise SuiteError(f"--set {found[path]} is inside --set {above}, which is one value; leave one of them out")
     return [found[path] for path in sorted(found)]
 
 
@@ -81,12 +82,8 @@ def settings_of(settings: Iterable[str], label: str) -> tuple[str, ...]:
 
 def as_flags(settings: Iterable[str]) -> str:
     """Settings as they would be typed, with a space before; nothing for none."""
-    return "".join(f" --set '{each.removeprefix('decoders.')}'" for each in settings)
-
-
-def results_flag(results: Path) -> str:
-    """The flag for a folder of results as it would be typed, with a space before; nothing for the usual one."""
-    return "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    written = (each.removeprefix("decoders.").replace("'", "'\\''") for each in settings)
+    return "".join(f" --set '{each}'" for each in written)
 
 
 def toml_value(text: str) -> Any:
@@ -104,15 +101,15 @@ def _path(key: str, text: str, table: Mapping[str, Any], where: str) -> tuple[st
     # A label may have a dot in it, so the longest that fits is meant.
     label = max((each for each in labels if rest.startswith(f"{each}.")), key=len, default=None)
     first, _, inside = key.partition(".")
-    if label is not None and (rest != key or first not in SECTIONS):
+    if label is not None and (rest != key or first not in SECTIONS) and rest != f"{label}.":
         return ("decoders", label, rest[len(label) + 1 :])
-    if first in SECTIONS and inside:
+    if first in SECTIONS and inside and all(inside.split(".")):
         return (first, *inside.split("."))
     if first == "metrics" or first in table.get("metrics", {}):
         raise SuiteError(
             f"--set {text}: metrics are no part of a run; write a suite with extends, in which the metric has other options"
         )
-    if not inside:
+    if not inside or not all(inside.split(".")):
         raise SuiteError(f"--set {text}: {key!r} names no key inside a table; expected one as in --set magic.beta=1.5")
     raise SuiteError(
         f"--set {text}: {where} has no decoder and no table {first!r}{did_you_mean(first, [*labels, *SECTIONS])}"

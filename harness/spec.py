@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -296,7 +296,8 @@ def _complaint(model: type[BaseModel], error: Any) -> str:
     place = [str(part) for part in error["loc"]]
     dotted = ".".join(place)
     if error["type"] == "extra_forbidden":
-        return f"unknown key {dotted!r}{did_you_mean(place[-1], _keys_at(model, place[:-1]))}"
+        known = _keys_at(model, place[:-1])
+        return f"unknown key {dotted!r}{did_you_mean(place[-1], known) if known else ''}"
     if error["type"] == "missing":
         return f"{dotted!r} is missing"
     shown = repr(error["input"])
@@ -311,8 +312,11 @@ def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
     """The keys a section knows, walking down from the top; the top's own where the way is lost."""
     here: Any = model
     for part in place:
-        field = here.model_fields.get(part) if isinstance(here, type) and issubclass(here, BaseModel) else None
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        field = here.model_fields.get(part)
+        said = (
+            () if field is None else (field.annotation, *get_args(field.annotation))
+        )  # `Sweep | None` is a section too
+        here = next((each for each in said if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if here is None:
             return []
-        here = field.annotation
     return [name for name in here.model_fields if name not in {"folder", "options", "settings"}]

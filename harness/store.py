@@ -7,24 +7,29 @@
         rows/*.parquet      a metric's rows, one a sample
         scores.json         values, intervals, signatures
 
-This is the only module that builds such paths. Files appear whole (written beside, flushed, renamed) or, for parts, grow
-line by line: a process killed at any moment loses at most the line it was writing.
+This is the only module that builds such paths. Files appear whole (see `harness.durable`) or, for parts, grow line by line
+(see `harness.answers`): a process killed at any moment loses at most the line it was writing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
+from harness.answers import Key as Key
+from harness.answers import Part, read_part, read_samples, write_samples, write_table
+from harness.answers import Record as Record
+from harness.durable import make_folder
+from harness.durable import replacing as replacing
+from harness.durable import sync_folder as sync_folder
+from harness.durable import write_bytes as write_bytes
+from harness.durable import write_json as write_json
 from harness.errors import RunIncomplete, RunLocked, StoreError
-from harness.examples import Failure
 from harness.places import cache_folder as cache_folder  # who looks for it looks here
 from harness.settings import settings_of
 from harness.spec import RunSpec
@@ -35,44 +40,6 @@ if TYPE_CHECKING:
 
 if sys.platform != "win32":
     import fcntl
-
-Key = tuple[str, int]
-"""Example id and draw: what makes an answer unique within a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One stored answer: a text, or why there is none."""
-
-    example_id: str
-    draw: int
-    text: str = ""
-    tokens: tuple[int, ...] = ()
-    finish: str = ""
-    failure: Failure | None = None
-
-    @property
-    def key(self) -> Key:
-        """What it answers."""
-        return self.example_id, self.draw
-
-    def to_line(self) -> bytes:
-        """One line of JSON; what is empty is left out."""
-        fields: dict[str, Any] = {"id": self.example_id, "draw": self.draw}
-        if self.failure is None:
-            fields |= {"text": self.text, "tokens": list(self.tokens), "finish": self.finish}
-        else:
-            fields["failure"] = {"kind": self.failure.kind, "message": self.failure.message}
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> Record:
-        """The inverse of `to_line`; ValueError, KeyError or TypeError for anything else."""
-        fields = json.loads(line)
-        if "failure" in fields:
-            failure = Failure(fields["failure"]["kind"], fields["failure"]["message"])
-            return cls(fields["id"], fields["draw"], failure=failure)
-        return cls(fields["id"], fields["draw"], fields["text"], tuple(fields["tokens"]), fields["finish"])
 
 
 class Results:
@@ -132,13 +99,16 @@ class RunFolder:
         """What run.json says.
 
         Raises:
-            StoreError: it is missing or no JSON.
+            StoreError: it is missing or no description of a run.
         """
+        file = self.path / "run.json"
         try:
-            content: dict[str, Any] = json.loads((self.path / "run.json").read_bytes())
-        except (OSError, ValueError) as error:
+            content: dict[str, Any] = json.loads(file.read_bytes())
+            _ = content["identity"], content["spec"], content["suite"], content["environment"], content["created"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{self.path / 'run.json'} cannot be read ({error}); run the suite again to rewrite it"
+                f"{file} cannot be read ({error!r}); delete it if it is there, and run the suite again, which writes it anew and "
+                "keeps the answers"
             ) from error
         return content
 
@@ -150,6 +120,7 @@ class RunFolder:
         """
         identity = spec.identity()
         created = _now()
+        finished: dict[str, str] = {}
         if (self.path / "run.json").exists():
             before = self.describe()
             if before["identity"] != identity:
@@ -159,7 +130,9 @@ class RunFolder:
                 before["suite"].get("settings", ()), spec.label
             ):  # what the suite itself leads to is its own run, even where somebody gets there with --set as well
                 suite = before["suite"]
-            environment = before["environment"] if self.complete else environment
+            if self.complete:
+                environment = before["environment"]
+                finished = {"finished": before["finished"]} if "finished" in before else {}
         content = {
             "identity": identity,
             "spec": spec.model_dump(mode="json"),
@@ -168,6 +141,7 @@ class RunFolder:
             "answers": answers,
             "created": created,
             "state": "complete" if self.complete else "running",
+            **finished,
         }
         write_json(self.path / "run.json", content)
 
@@ -177,14 +151,17 @@ class RunFolder:
 
         Raises:
             RunLocked: another live process holds it.
+            StoreError: the folder is in a place that knows no locks.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+b") as file:
-            if sys.platform != "win32":
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise RunLocked(f"another process is writing {self.path}; wait for it, or stop it") from error
+        make_folder(self.path)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(_locked(self.path / ".lock"))
+            except BlockingIOError as error:
+                raise RunLocked(f"another process is writing {self.path}; wait for it, or stop it") from error
+            for written in ("run.json", "samples.parquet"):  # by nobody but who holds the lock
+                for left in self.path.glob(f".{written}.*.tmp"):  # by one that was killed
+                    left.unlink()
             yield
 
     # answers
@@ -200,21 +177,26 @@ class RunFolder:
         Raises:
             StoreError: a line other than the last of a part is damaged, or the parquet file is.
         """
-        if self.complete:
-            return _read_samples(self.path / "samples.parquet")
-        found: dict[Key, Record] = {}
-        for part in sorted((self.path / "parts").glob("*.jsonl")):
-            for record in _read_part(part):
-                found.setdefault(record.key, record)
-        return [found[key] for key in sorted(found)]
+        if not self.complete:
+            found: dict[Key, Record] = {}
+            try:
+                for part in sorted((self.path / "parts").glob("*.jsonl")):
+                    for record in read_part(part):
+                        found.setdefault(record.key, record)
+            except FileNotFoundError:
+                if not self.complete:
+                    raise
+            if not self.complete:  # else whoever writes it has finished meanwhile, and parts may have gone unread
+                return [found[key] for key in sorted(found)]
+        return read_samples(self.path / "samples.parquet")
 
     @contextlib.contextmanager
     def part(self) -> Iterator[Part]:
         """A new part file to append to. Old ones are never written again, so a torn line stays the last of its file."""
         folder = self.path / "parts"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         number = 1 + max((int(part.stem) for part in folder.glob("*.jsonl") if part.stem.isdigit()), default=0)
-        with (folder / f"{number:06d}.jsonl").open("xb") as file:
+        with (folder / f"{number:06d}.jsonl").open("xb", buffering=0) as file:
             sync_folder(folder)
             yield Part(file)
 
@@ -235,13 +217,13 @@ class RunFolder:
                 raise RunIncomplete(
                     f"{self.path} lacks {len(missing)} answers (first: example {example!r}, draw {draw}); run it again to go on"
                 )
-            _write_samples(self.path / "samples.parquet", records)
+            write_samples(self.path / "samples.parquet", records)
         for part in (self.path / "parts").glob("*.jsonl"):
             part.unlink()
         with contextlib.suppress(OSError):
             (self.path / "parts").rmdir()
         content = self.describe()
-        if content["state"] != "complete":
+        if "finished" not in content:
             write_json(self.path / "run.json", {**content, "state": "complete", "finished": _now()})
 
     # scores
@@ -259,155 +241,64 @@ class RunFolder:
         return content
 
     def write_scores(self, content: Mapping[str, Any], rows: Mapping[str, NDArray[np.float64]]) -> None:
-        """Store scores and, under their names, the rows behind them."""
-        for name, values in rows.items():
-            _write_rows(self.path / "rows" / f"{name}.parquet", values)
-        write_json(self.path / "scores.json", dict(content))
-        for file in (self.path / "rows").glob("*.parquet"):
-            if file.stem not in rows:
-                file.unlink()
+        """Store scores and, under their names, the rows behind them. Of two processes that do, one waits for the other."""
+        folder = self.path / "rows"
+        with _locked(self.path / ".scores.lock", wait=True):
+            for name, values in rows.items():
+                _write_rows(folder / f"{name}.parquet", values)
+            write_json(self.path / "scores.json", dict(content))
+            for file in folder.glob("*.parquet"):
+                if file.stem not in rows:
+                    file.unlink()
 
     def rows(self, name: str) -> NDArray[np.float64]:
-        """The rows stored under a name, `[n, k]`, in the order of `records`."""
+        """The rows stored under a name, `[n, k]`, in the order of `records`.
+
+        Raises:
+            StoreError: their file is missing or damaged.
+        """
         import numpy as np
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self.path / "rows" / f"{name}.parquet")
+        file = self.path / "rows" / f"{name}.parquet"
+        try:
+            table = pq.read_table(file)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                f"{file} cannot be read ({error}); delete {self.path / 'scores.json'} and run `seetell score`, which makes both "
+                "anew"
+            ) from error
         columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
         return np.stack(columns, axis=1).astype(np.float64)
 
 
-class Part:
-    """An open part file."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def append(self, records: Sequence[Record]) -> None:
-        """Append answers; on return they survive a power cut."""
-        self._file.write(b"".join(record.to_line() for record in records))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to; it is put in place once all is written, and otherwise what was there is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    sync_folder(path.parent)
+def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file.
 
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Put a whole file in place, or leave what was there."""
-    with replacing(path) as file:
-        file.write(content)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Put a JSON file in place, readable and with NaN refused."""
-    write_bytes(
-        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
-    )
-
-
-def sync_folder(folder: Path) -> None:
-    """A rename or a new file is durable only once its folder is."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _read_part(part: Path) -> list[Record]:
-    """The records of a part. Bytes after the last newline are a line that was being written: they do not count."""
-    *lines, _torn = part.read_bytes().split(b"\n")
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(Record.from_line(line))
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                break  # a file system may pad a torn line with zeros and a newline of the next block
-            raise StoreError(
-                f"line {number} of {part} is damaged ({error}); delete that file to decode its examples again"
-            ) from error
-    return records
-
-
-def _write_samples(path: Path, records: Sequence[Record]) -> None:
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [
-            ("example_id", pa.string()),
-            ("draw", pa.int32()),
-            ("text", pa.string()),
-            ("tokens", pa.list_(pa.int32())),
-            ("finish", pa.string()),
-            ("failure_kind", pa.string()),
-            ("failure_message", pa.string()),
-        ]
-    )
-    columns = [
-        [record.example_id for record in records],
-        [record.draw for record in records],
-        [None if record.failure else record.text for record in records],
-        [list(record.tokens) for record in records],
-        [record.finish for record in records],
-        [record.failure and record.failure.kind for record in records],
-        [record.failure and record.failure.message for record in records],
-    ]
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
-    _write_table(path, pa.table(arrays, schema=schema))
-
-
-def _read_samples(path: Path) -> list[Record]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(f"{path} cannot be read ({error}); delete it and run the suite again") from error
-    return [
-        Record(
-            row["example_id"],
-            row["draw"],
-            row["text"] or "",
-            tuple(row["tokens"]),
-            row["finish"],
-            Failure(row["failure_kind"], row["failure_message"]) if row["failure_kind"] else None,
-        )
-        for row in rows
-    ]
+    Raises:
+        BlockingIOError: another process holds it, and it was not to be waited for.
+        StoreError: it lies in a place that knows no locks.
+    """
+    with file.open("a+b") as handle:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                raise StoreError(
+                    f"{file} cannot be locked ({error.strerror}), so nothing would keep two processes apart; put the results "
+                    "on a disk that has locks: see --results"
+                ) from error
+        yield
 
 
 def _write_rows(path: Path, rows: NDArray[np.float64]) -> None:
     import pyarrow as pa
 
-    _write_table(path, pa.table({f"s{index}": rows[:, index] for index in range(rows.shape[1])}))
-
-
-def _write_table(path: Path, table: Any) -> None:
-    import io
-
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue())
+    write_table(path, pa.table({f"s{index}": rows[:, index] for index in range(rows.shape[1])}))
 
 
 def _now() -> str:

@@ -24,7 +24,7 @@ from harness.registry import did_you_mean, metrics
 from harness.run import Digests, Plan, decode, image_digest, labels, load_examples, plan
 from harness.score import Score
 from harness.scored import ScoredMetric, ScoredRun
-from harness.spec import DecoderRef, MetricRef, Suite, TestedRef
+from harness.spec import DecoderRef, MetricRef, Suite, TestedRef, checked
 from harness.store import Results, RunFolder
 from harness.suite_tables import merged
 from harness.toml_text import to_toml, toml_value
@@ -32,6 +32,8 @@ from harness.toml_text import to_toml, toml_value
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 SEED = 0
 """Of the permutations."""
+_COUNTED = TestedRef.model_fields.keys() - {"dataset", "options"}
+"""Keys of `[data]` that say how much of it counts, not what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,12 @@ def dev_suite(suite: Suite) -> Suite:
         )
     own = {"dataset": suite.data.dataset, **suite.data.options}
     table = merged(own, suite.sweep.data)
-    if all(table.get(key) == value for key, value in own.items()) and set(table) <= {*own, "first", "exclude"}:
+    if all(table.get(key) == value for key, value in own.items()) and set(table) <= {*own, *_COUNTED}:
         raise SuiteError(
             f"[sweep.data] of suite {suite.name!r} names the suite's own data ({shown(own)}). Settings that were chosen on what "
             'they are judged by look better than they are; name another split, as in split = "val"'
         )
-    return suite.model_copy(update={"data": TestedRef.model_validate(table), "sweep": None})
+    return suite.model_copy(update={"data": checked(TestedRef, table, "[sweep.data]"), "sweep": None})
 
 
 def check_apart(suite: Suite, dev: Sequence[Example], test: Sequence[Example]) -> None:
@@ -152,7 +154,7 @@ def points(suite: Suite, only: Sequence[str], examples: Sequence[Example], diges
                 f"[sweep.grid.{label}]: suite {suite.name!r} has no such decoder{did_you_mean(label, labels(suite))}"
             )
         for values in _combinations(label, grid[label]):
-            ref = _with_values(labels(suite)[label], values)
+            ref = _with_values(label, labels(suite)[label], values)
             one = dev.model_copy(update={"decoders": {label: ref}})
             found.append(Point(label, values, one, plan(one, label, examples, digests=digests)))
     if not found:
@@ -307,9 +309,8 @@ def _combinations(label: str, grid: Mapping[str, Sequence[Any]]) -> list[dict[st
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())] if grid else []
 
 
-def _with_values(ref: DecoderRef, values: Mapping[str, Any]) -> DecoderRef:
-    own = {key: value for key, value in ref.model_dump(exclude={"options"}).items() if value not in (None, "")}
-    return DecoderRef.model_validate({**own, **ref.options, **values})
+def _with_values(label: str, ref: DecoderRef, values: Mapping[str, Any]) -> DecoderRef:
+    return checked(DecoderRef, {**_table(ref), **values}, f"[sweep.grid.{label}]")
 
 
 def _content(example: Example) -> str:
@@ -327,6 +328,10 @@ def shown(values: Mapping[str, Any]) -> str:
 
 def to_paste(result: Result) -> str:
     """The decoder's table with the settings of a result, as TOML."""
-    ref = result.ref
-    own = {key: value for key, value in ref.model_dump(exclude={"options"}).items() if value not in (None, "")}
-    return to_toml({"decoders": {result.label: {**own, **ref.options}}})
+    return to_toml({"decoders": {result.label: _table(result.ref)}})
+
+
+def _table(ref: DecoderRef) -> dict[str, Any]:
+    """A decoder's table as a suite would have it."""
+    own = ref.model_dump(exclude={"options"}).items()
+    return {**{key: value for key, value in own if value not in (None, "")}, **ref.options}

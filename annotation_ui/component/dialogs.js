@@ -66,9 +66,4 @@ const dialogs = {
     dialog.showModal();
     dialog.querySelector("h2").focus();
   },
-
-  zoom() {
-    if (!this.draft?.slot.media) return;
-    this.$(".large").showModal();
-  },
 };

@@ -3,11 +3,12 @@
 const form = {
   choose(index, value, input) {
     if (!this.draft || this.held) return;
+    if (input !== "keys" && this.draft.dwell < this.data.dwell_ms) return; // a double click's second half, meant for the last text
     this.draft.set(this.data.aspects[index].code, value, input);
     this.hint("");
     this.paint();
     this.explain(index);
-    this.focusRow(Math.min(index + 1, this.rows.length - 1));
+    this.focusRow(Math.min(index + 1, this.rows.length - 1), input === "keys");
   },
 
   slide(side) {
@@ -16,7 +17,7 @@ const form = {
     if (this.held || next < 1 || next > 5) return;
     this.draft.set(this.data.aspects[this.row].code, next, "keys");
     this.paint();
-    this.focusRow(this.row);
+    this.focusRow(this.row, true);
   },
 
   undo() {
@@ -24,7 +25,7 @@ const form = {
     const aspect = this.draft?.undo();
     if (!aspect) return;
     this.paint();
-    this.focusRow(this.data.aspects.findIndex((each) => each.code === aspect));
+    this.focusRow(this.data.aspects.findIndex((each) => each.code === aspect), true);
   },
 
   save(input) {
@@ -32,7 +33,7 @@ const form = {
     const missing = this.data.aspects.findIndex((aspect) => !(aspect.code in this.draft.values));
     if (missing >= 0) {
       this.hint(fill(this.data.words.missing, this.data.aspects[missing].label));
-      this.focusRow(missing);
+      this.focusRow(missing, true);
       return;
     }
     const early = this.data.dwell_ms - this.draft.dwell;

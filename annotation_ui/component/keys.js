@@ -10,8 +10,9 @@ const keys = {
       return;
     }
     const inside = event.composedPath().includes(this.rate);
-    if (!inside && (isField(at) || (!isChoice(event.key) && isControl(at)))) return;
-    const action = this.actionOf(event.key, inside, at);
+    const key = meant(event);
+    if (!inside && (isField(at) || (!isChoice(key) && isControl(at)))) return;
+    const action = this.actionOf(key, inside, at);
     if (!action) return;
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -22,7 +23,7 @@ const keys = {
     if (isChoice(key)) return () => this.choose(this.row, Number(key), "keys");
     if (key === "Enter") return inside && isAction(at) ? null : () => this.save("keys");
     const step = { ArrowDown: 1, ArrowUp: -1 }[key];
-    if (step) return () => this.focusRow(this.row + step);
+    if (step) return () => this.focusRow(this.row + step, true);
     const side = { ArrowRight: 1, ArrowLeft: -1 }[key];
     if (side) return () => this.slide(side);
     return {
@@ -39,13 +40,13 @@ const keys = {
 
   dialogKey(event, dialog, at) {
     event.stopImmediatePropagation(); // nothing behind a dialog hears a key; the browser closes it on Escape
-    const key = event.key.toLowerCase();
+    const key = meant(event).toLowerCase();
     const sameAgain = { panel: "g?", large: "z" }[dialog.className]?.includes(key);
     if (sameAgain && !event.repeat) {
       event.preventDefault();
       dialog.close();
-    } else if (dialog.className === "reasons" && !isField(at) && isChoice(event.key)) {
-      const choice = dialog.querySelectorAll('input[type="radio"]')[Number(event.key) - 1];
+    } else if (dialog.className === "reasons" && !isField(at) && isChoice(key)) {
+      const choice = dialog.querySelectorAll('input[type="radio"]')[Number(key) - 1];
       if (choice) {
         event.preventDefault();
         choice.checked = true;
@@ -54,6 +55,12 @@ const keys = {
     }
   },
 };
+
+/** The key that was meant: the row of digits without Shift where, as in French, digits want Shift. */
+function meant(event) {
+  const digit = event.shiftKey ? null : /^Digit([1-5])$/.exec(event.code ?? "");
+  return digit ? digit[1] : event.key;
+}
 
 function isChoice(key) {
   return key >= "1" && key <= "5" && key.length === 1;

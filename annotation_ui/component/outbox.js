@@ -14,7 +14,7 @@ class Outbox {
    * @param {string} space  prefix of this annotator's keys
    * @param {string} url    where forms go
    * @param {(forms: object[]) => void} otherWay  sends forms by the component's trigger value
-   * @param {(answer: object|null) => void} heard  called after every change, with the server's answer if there is one
+   * @param {(answer: object|null, asked?: number) => void} heard  called after every change, with the server's answer if there is one
    */
   constructor(space, url, otherWay, heard) {
     this.prefix = `${space}:form:`;
@@ -27,6 +27,13 @@ class Outbox {
     this.busy = false;
     this.timer = null;
     this.order = 0;
+    this.emptySince = Infinity; // by this page's own clock
+    if (this.waiting().length === 0) this.emptySince = performance.now();
+  }
+
+  /** Whether closing the tab could lose a form, because this browser's storage is full or forbidden. */
+  get volatile() {
+    return this.memory.size > 0;
   }
 
   add(kind, form) {
@@ -37,6 +44,7 @@ class Outbox {
     } catch {
       this.memory.set(form.event_id, entry);
     }
+    this.emptySince = Infinity;
     if (this.state === "saved") this.state = "waiting";
     this.heard(null);
     this.flush();
@@ -56,7 +64,8 @@ class Outbox {
     const entries = [];
     for (const text of texts) {
       try {
-        entries.push(JSON.parse(text));
+        const entry = JSON.parse(text);
+        if (typeof entry?.form?.event_id === "string") entries.push(entry);
       } catch {
         // torn by another program: not a form
       }
@@ -74,7 +83,10 @@ class Outbox {
         // no storage
       }
     }
-    if (this.waiting().length === 0) this.state = "saved";
+    if (this.waiting().length === 0) {
+      this.state = "saved";
+      this.emptySince = Math.min(this.emptySince, performance.now());
+    }
     this.heard(null);
   }
 
@@ -83,12 +95,13 @@ class Outbox {
     if (this.busy || entries.length === 0) return;
     this.busy = true;
     clearTimeout(this.timer);
+    const asked = performance.now();
     try {
       const answer = await post(this.url, { forms: entries });
       this.wait = RETRY_FIRST_MS;
       this.state = "waiting";
       this.acknowledge(answer.receipts.map((receipt) => receipt.event_id));
-      this.heard(answer);
+      this.heard(answer, asked);
     } catch (error) {
       this.state = error.status === 401 ? "signed-out" : error.status ? "waiting" : "offline";
       this.heard(null);

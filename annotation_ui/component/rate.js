@@ -3,6 +3,7 @@
 const CLIENT = "seetell-rate/1";
 const FETCH_UNDER = 3; // texts left in the queue when more are asked for
 const WAIT_FOR_WORK_MS = 5000;
+const RARELY = 12; // every so many times, where what is left is kept for others
 const TRIGGER_EVERY_MS = 5000;
 
 class Rate {
@@ -12,15 +13,17 @@ class Rate {
     this.space = data.space;
     this.queue = [];
     this.stamp = 0; // of the newest list of texts; older ones that arrive late are not believed
+    this.takenAt = 0; // when that list came, by this page's own clock
     this.draft = null;
     this.row = 0;
     this.held = false; // Enter came before the text had been shown long enough
     this.ended = "";
+    this.ticks = 0; // of the clock that asks for work
     this.asking = false;
     this.pictures = new Map();
     this.build();
     this.done = new Set(recall(`${this.space}:done`)); // slots that were finished in this tab
-    this.outbox = new Outbox(this.space, data.urls.outbox, (forms) => this.trigger(forms), (answer) => this.heard(answer));
+    this.outbox = new Outbox(this.space, data.urls.outbox, (forms) => this.trigger(forms), (answer, asked) => this.heard(answer, asked));
     for (const entry of this.outbox.waiting()) if (entry.kind !== "flag") this.done.add(entry.form.slot);
     this.listen();
     this.heard(data);
@@ -51,6 +54,7 @@ class Rate {
   build() {
     this.rate = this.$(".rate");
     this.empty = this.$(".empty");
+    this.images = this.root.querySelectorAll(".zoom img, .large img");
     this.cells = new Map();
     this.rows = this.data.aspects.map((aspect, index) => this.buildRow(aspect, index));
     this.$(".scales").replaceChildren(...this.rows);
@@ -64,8 +68,8 @@ class Rate {
     this.$(".guide").onclick = () => this.showGuidelines();
     this.$(".help").onclick = () => this.showHelp();
     this.$(".zoom").onclick = () => this.zoom();
-    this.$(".zoom img").onload = (event) => this.pictureState(event.target, true);
-    this.$(".zoom img").onerror = (event) => this.pictureState(event.target, false);
+    this.$(".zoom img").onload = () => this.pictureState("shown");
+    this.$(".zoom img").onerror = () => this.pictureState("failed");
     this.$(".large img").onclick = (event) => event.target.classList.toggle("full");
     this.$(".reasons form").onsubmit = (event) => this.sendReason(event);
     this.label();
@@ -89,7 +93,6 @@ class Rate {
     key(".rate .actions .help", words.help, "?");
     this.$(".zoom").setAttribute("aria-label", words.zoom);
     this.$("progress").setAttribute("aria-label", words.progress);
-    this.$(".no-image").textContent = words.no_image;
     for (const close of this.root.querySelectorAll(".close")) close.textContent = words.close;
     this.$("#large-title").textContent = words.image;
     const dark = luminance(getComputedStyle(document.querySelector(".stApp") ?? document.body).backgroundColor) < 0.4;
@@ -104,8 +107,9 @@ class Rate {
     this.off = new AbortController();
     const { signal } = this.off;
     window.addEventListener("keydown", (event) => this.key(event), { capture: true, signal });
-    window.addEventListener("online", () => this.outbox.flush(), { signal });
+    window.addEventListener("online", () => this.online(), { signal });
     window.addEventListener("offline", () => this.outbox.flush(), { signal });
+    window.addEventListener("beforeunload", (event) => this.outbox.volatile && event.preventDefault(), { signal });
     window.addEventListener("pagehide", () => this.outbox.beacon(), { signal });
     document.addEventListener("visibilitychange", () => this.seen(), { signal });
     this.clock = setInterval(() => this.idle(), WAIT_FOR_WORK_MS);
@@ -119,7 +123,13 @@ class Rate {
     this.themes.disconnect();
     clearInterval(this.clock);
     clearTimeout(this.holding);
+    clearTimeout(this.pictureTimer);
     this.outbox.stop();
+  }
+
+  online() {
+    this.outbox.flush();
+    this.reloadPicture();
   }
 
   seen() {
@@ -129,28 +139,37 @@ class Rate {
   }
 
   idle() {
-    if (this.queue.length < FETCH_UNDER && (!this.ended || this.ended === "wait")) this.ask();
+    const patience = { "": 1, wait: 1, reserved: RARELY }[this.ended]; // nothing for other ends: they are final
+    this.ticks += 1;
+    if (patience && this.queue.length < FETCH_UNDER && this.ticks % patience === 0) this.ask();
   }
 
   // ---- work -----------------------------------------------------------------------------------------------------------------
 
-  /** Something changed: texts came, forms were acknowledged, the line went down. */
-  heard(answer) {
-    if (answer?.work) this.take(answer.work, answer.progress);
+  /** Something changed: texts came (`asked`: when for), forms were acknowledged, the line went down. */
+  heard(answer, asked) {
+    if (answer?.work) this.take(answer.work, answer.progress, asked);
     const waiting = this.outbox ? this.outbox.waiting().length : 0;
     const state = this.outbox ? this.outbox.state : "saved";
     const { words } = this.data;
-    const texts = { saved: words.saved, waiting: fill(words.waiting, waiting), offline: fill(words.offline, waiting), "signed-out": words.signed_out };
+    const texts = { saved: words.saved, waiting: fill(words.waiting, waiting), offline: fill(words.offline, waiting), "signed-out": fill(words.signed_out, waiting) };
+    const text = this.outbox?.volatile ? `${texts[state]} – ${words.keep_open}` : texts[state];
     for (const pill of this.root.querySelectorAll(".state")) {
-      if (pill.textContent !== texts[state]) pill.textContent = texts[state];
+      if (pill.textContent !== text) pill.textContent = text;
       pill.dataset.state = state;
     }
     this.show();
   }
 
-  take(work, progress) {
-    if (work.stamp <= this.stamp) return;
+  /**
+   * Take a list of texts, unless a newer one was taken before. One that was asked for after that had come is newer, whatever the
+   * server's clock says; and once nothing is under way, what it lists is unrated, whatever this tab remembers.
+   */
+  take(work, progress, asked = 0) {
+    if (work.stamp <= this.stamp && asked <= this.takenAt) return;
     this.stamp = work.stamp;
+    this.takenAt = performance.now();
+    if (this.outbox && asked > this.outbox.emptySince && this.outbox.waiting().length === 0) this.forgetDone();
     const listed = work.slots.filter((slot) => !this.done.has(slot.slot));
     const now = this.draft && this.draft.order.length > 0 ? this.queue[0] : null; // begun: stays, whatever the list says
     this.queue = now ? [now, ...listed.filter((slot) => slot.slot !== now.slot)] : listed;
@@ -159,19 +178,17 @@ class Rate {
     for (const slot of this.queue.slice(0, 1 + FETCH_UNDER)) this.preload(slot);
   }
 
-  preload(slot) {
-    if (!slot.media || this.pictures.has(slot.media)) return;
-    const picture = new Image();
-    picture.src = this.data.urls.image + encodeURIComponent(slot.media);
-    this.pictures.set(slot.media, picture);
-    if (this.pictures.size > 30) this.pictures.delete(this.pictures.keys().next().value);
+  forgetDone() {
+    this.done.clear();
+    remember(`${this.space}:done`, []);
   }
 
   async ask() {
     if (this.asking) return;
     this.asking = true;
+    const asked = performance.now();
     try {
-      this.heard(await post(this.data.urls.next, {}));
+      this.heard(await post(this.data.urls.next, {}), asked);
     } catch (error) {
       if (error.status && this.setTrigger) this.setTrigger("more", Date.now()); // else the clock asks again
     } finally {
@@ -197,18 +214,12 @@ class Rate {
     this.$(".prompt").hidden = !slot.prompt;
     this.$(".prompt").textContent = slot.prompt;
     this.$(".text").textContent = slot.text;
-    this.$(".picture").hidden = !slot.media;
-    if (slot.media) {
-      const url = this.data.urls.image + encodeURIComponent(slot.media);
-      for (const image of this.root.querySelectorAll(".zoom img, .large img")) {
-        if (image.getAttribute("src") !== url) image.src = url;
-        image.alt = words.image_alt;
-      }
-    }
+    this.showPicture(slot);
     this.hint("");
     this.paint();
     const first = this.data.aspects.findIndex((aspect) => !(aspect.code in this.draft.values));
     this.focusRow(first < 0 ? this.rows.length - 1 : first);
+    if (this.rate.getBoundingClientRect().top < 0) this.rate.scrollIntoView(); // a phone's window is left at the foot of the last text
   }
 
   showProgress(slot) {
@@ -228,7 +239,7 @@ class Rate {
     const text = words[`end_${this.ended}`] ?? words.end_wait;
     if (why.textContent !== text) why.textContent = text;
     const on = this.$(".on");
-    on.hidden = this.ended !== "finished" || this.outbox?.state !== "saved";
+    on.hidden = !["finished", "reserved"].includes(this.ended) || this.outbox?.state !== "saved";
     on.textContent = words.to_done;
     on.href = this.data.urls.done;
   }
@@ -236,15 +247,9 @@ class Rate {
   hint(text) {
     this.$(".hint").textContent = text;
   }
-
-  pictureState(image, whole) {
-    image.hidden = !whole;
-    this.$(".no-image").hidden = whole;
-  }
-
 }
 
-Object.assign(Rate.prototype, keys, scales, form, dialogs);
+Object.assign(Rate.prototype, keys, scales, form, picture, dialogs);
 
 const screens = new WeakMap();
 

@@ -60,11 +60,13 @@ const scales = {
     this.rows.forEach((row, place) => row.classList.toggle("now", place === index));
   },
 
-  focusRow(index) {
+  /** Mark a row. The page follows the keys; under a finger or a mouse it stays where it is. */
+  focusRow(index, follow = false) {
     const place = Math.max(0, Math.min(index, this.rows.length - 1));
     this.mark(place);
     const chosen = this.draft?.values[this.data.aspects[place].code] ?? 1;
     this.cells.get(this.data.aspects[place].code)[chosen - 1].focus({ preventScroll: true });
+    if (follow) this.rows[place].scrollIntoView({ block: "nearest" });
     this.explain(place);
   },
 };

@@ -18,7 +18,7 @@ def show() -> None:
         return
     sitter = pages.arrive("rate")
     progress = opened().service.progress(sitter)
-    st.markdown(say("done.about", progress.done))
+    st.markdown(say("done.about", progress.rated))
     if progress.left and sitter.status == "active":
         st.write(say("done.left", progress.left))
         if st.button(say("done.go_on"), type="primary"):

@@ -8,7 +8,7 @@ import streamlit as st
 
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages
-from annotation_ui.sitting import say
+from annotation_ui.sitting import heads, say
 from harness.study.views import Aspect
 
 
@@ -32,9 +32,9 @@ def show() -> None:
 
 
 def _scale(aspect: Aspect) -> None:
-    heads = "".join(
-        f'<th scope="col" style="text-align:start;padding:.3rem .6rem">{escape(say(f"guidelines.{name}"))}</th>'
-        for name in ("value", "meaning", "example")
+    top = "".join(
+        f'<th scope="col" style="text-align:start;padding:.3rem .6rem">{escape(head)}</th>'
+        for head in heads("guidelines", "value", "meaning", "example")
     )
     cell = '<td style="padding:.3rem .6rem;vertical-align:top;overflow-wrap:anywhere">'
     rows = "".join(
@@ -45,7 +45,7 @@ def _scale(aspect: Aspect) -> None:
     st.html(
         f'<table style="border-collapse:collapse;width:100%"><caption style="text-align:start;position:absolute;'
         f'clip-path:inset(50%);width:1px;height:1px;overflow:hidden">{escape(aspect.label)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
     )
     for anchor in aspect.anchors:
         pages.picture(anchor.media, f"{aspect.label}: {anchor.value}")

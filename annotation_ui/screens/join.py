@@ -6,7 +6,7 @@ import streamlit as st
 
 from annotation_ui import components, sitting
 from annotation_ui.opened import opened
-from annotation_ui.screens import pages
+from annotation_ui.screens import admin, pages
 from annotation_ui.sitting import say
 from harness.errors import InviteRefused, TooManyTries
 
@@ -17,8 +17,10 @@ def show() -> None:
     if sitter is not None:
         _keep(pages.place(sitter))
         return
-    st.title(say("join.title"))
     invite = str(st.query_params.get("invite", ""))
+    if not invite and admin.signed_on():  # an organisation's sign-in always leads back to the first page
+        pages.go("admin")
+    st.title(say("join.title"))
     st.write(say("join.about") if invite else say("join.no_seat"))
     with st.form("join", width=520):
         token = invite or st.text_input(say("join.invite"), help=say("join.invite_help"), autocomplete="off")
@@ -42,12 +44,21 @@ def _join(token: str, name: str) -> None:
 
 def _keep(onward: str) -> None:
     """Have the browser remember a seat that this session has just taken, then go on."""
-    key = sitting.key_to_keep()
-    if key is None or st.session_state.get("kept"):
+    key, kept = sitting.key_to_keep(), st.session_state.get("kept")
+    if key is None or kept == "kept":
         pages.go(onward)
+    if kept == "failed":
+        st.error(say("join.no_cookie"))
+        st.button(say("join.again"), on_click=_keep_again, type="primary")
+        return
     st.info(say("join.keeping"))
 
     def answered() -> None:
         st.session_state["kept"] = st.session_state["keep"].get("answered") or "failed"
 
-    components.keep(key, answered)
+    components.keep(key, st.session_state.get("attempt", 0), answered)
+
+
+def _keep_again() -> None:
+    st.session_state.pop("kept")
+    st.session_state["attempt"] = st.session_state.get("attempt", 0) + 1

@@ -16,7 +16,7 @@ def show() -> None:
     sitter = pages.arrive("guidelines")
     service = opened().service
     items = service.practice(sitter)
-    place = int(st.session_state.get("practice_place", 0))
+    place = _place(len(items))
     st.title(say("practice.title"))
     if not items:
         _begin(sitter)
@@ -45,7 +45,6 @@ def show() -> None:
             else:
                 feedback = service.answer_practice(sitter, item.id, values)
                 st.session_state["feedback"] = (item.id, feedback)
-                st.session_state["practice_finished"] = feedback.finished
         told = st.session_state.get("feedback")
         if told and told[0] == item.id:
             _compare(protocol, told[1])
@@ -66,7 +65,7 @@ def _compare(protocol: Protocol, feedback: Feedback) -> None:
 
 
 def _end(sitter: Seat) -> None:
-    if st.session_state.get("practice_finished"):
+    if opened().service.practised(sitter):
         _begin(sitter)
     else:
         st.warning(say("practice.again"))
@@ -85,6 +84,12 @@ def _begin(sitter: Seat) -> None:
         pages.go("rate")
 
 
+def _place(count: int) -> int:
+    """Which text it is, from 0. It stands in the address, so that a reload in the middle does not begin anew."""
+    text = st.query_params.get("text", "1")
+    return min(int(text) - 1, count) if text.isascii() and text.isdigit() and int(text) else 0
+
+
 def _to(place: int) -> None:
-    st.session_state["practice_place"] = place
+    st.query_params["text"] = str(place + 1)
     st.session_state.pop("feedback", None)

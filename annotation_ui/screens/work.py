@@ -24,16 +24,17 @@ def show() -> None:
     if slot is not None:
         _change(sitter, slot)
         return
-    rated = opened().service.history(sitter)
+    shown = int(st.session_state.get("work_shown", PAGE))
+    rated = opened().service.history(sitter, limit=shown)
     if not rated:
         st.info(say("work.none"))
         return
-    st.write(say("work.count", len(rated)))
-    shown = int(st.session_state.get("work_shown", PAGE))
+    count = opened().service.progress(sitter).rated
+    st.write(say("work.count", count))
     labels = {aspect.code: aspect.label for aspect in opened().service.protocol().aspects}
-    for each in rated[:shown]:
+    for each in rated:
         _one(each, labels)
-    if len(rated) > shown:
+    if count > shown:
         st.button(say("work.shown"), on_click=lambda: st.session_state.update(work_shown=shown + PAGE))
 
 

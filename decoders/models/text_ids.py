@@ -127,6 +127,7 @@ class CandidateIds:
         behind = starts[row, None] + np.arange(_PIECE)
         table[row[:, None], place[:, None], behind] = self._table[candidates[row, place]]
         table[row, place, starts[row] + lengths[row, place]] = words.end
+        sizes = 1 + starts[:, None] + lengths
         for row, place in np.argwhere(~told).tolist():
             text = lm.decode((*said[row], int(candidates[row, place])), skip_special=False)
             ids = [words.start, *words.encode(text), words.end]
@@ -134,8 +135,8 @@ class CandidateIds:
                 table = np.pad(table, ((0, 0), (0, 0), (0, len(ids) - table.shape[2])))
             table[row, place] = 0
             table[row, place, : len(ids)] = ids
-        if table.shape[2] > words.context:
-            table[table[:, :, words.context] > 0, words.context - 1] = words.end
+            sizes[row, place] = len(ids)
+        table[sizes > words.context, words.context - 1 :] = words.end  # 0 is a word too, so it does not tell an end
         return table[:, :, : words.context].reshape(candidates.size, -1)
 
     def _learn(self, candidates: Ids) -> None:

@@ -15,6 +15,9 @@ LIMITS = Limits(max_new_tokens=6)
 SHORT_CONTEXT = 24
 """Positions of the language model that is to be filled."""
 
+PURITY = "Nothing but config, models, prompt and seed may decide the text"
+"""What the remedies of most rules begin with."""
+
 Work = Sequence[tuple[Prompt, int]]
 """Prompts with their seeds."""
 

@@ -164,15 +164,15 @@ def walk(steps: Walk, suites: list[str]) -> None:
     steps.type("prefetch", suites[0], *mirror, *SMALL, "models.language_model=hf:gpt2")  # what training starts from
     for language in dict.fromkeys(LANGUAGE[name] for name in suites):
         small = ("--steps", "8", "--batch-size", "8", "--eval-every", "4", "--learning-rate", "1e-3")
-        steps.type("train", "lm", language, "--out", f"models/{language}", *small)
+        steps.type("train", "lm", language, "--out", f"models/{language}", *small, "--offline")
         if language != "rocstories":
             out = ("--out", f"indices/{language}", "--model", f"hf-hub:{IMAGE_TEXT}")
-            steps.type("index", "captions", language, *out)
+            steps.type("index", "captions", language, *out, "--offline")
     for name in suites:
         _write_suite(folder, name)
         steps.type("data", "check", f"{name}.toml")
         steps.type("run", f"{name}.toml", "--offline", "--no-score")
-        steps.type("score", f"{name}.toml")
+        steps.type("score", f"{name}.toml", "--offline")
     steps.type("leaderboard")
 
 

@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from decoders.models.packed import SWITCH, weight_bytes
 from harness.errors import SeeTellError
 
 
@@ -42,6 +41,8 @@ def measure_memory(scenario: Any, setup: Any, who: str, batch_size: int, threads
     Raises:
         MeasurementFailed: the process failed, for want of memory perhaps.
     """
+    from decoders.models.packed import SWITCH
+
     job = {
         "scenario": dataclasses.asdict(scenario),
         "setup": dataclasses.asdict(setup),
@@ -121,6 +122,8 @@ def main() -> None:
 
 
 def _weights(stage: Any) -> int:
+    from decoders.models.packed import weight_bytes
+
     models = stage.decoder.models
     modules = [models.lm.model, *([models.image_text.model] if models.image_text else [])]
     return sum(weight_bytes(module) for module in modules)

@@ -216,7 +216,8 @@ class RayExecutor:
                 answer = self._ray.get(ref)
             except errors.RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, SeeTellError) else error) from None
-            except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
+            except errors.RayError as error:
+                # An actor has many ways to go: crashed, killed for memory, its node with it.
                 self._bury(member, waiting, error)
             else:
                 if ref is member.hello:
@@ -281,6 +282,8 @@ class RayExecutor:
             ClusterError: actors die before they can be spoken to.
         """
         self._members.remove(member)
+        with contextlib.suppress(Exception):  # one that is only out of reach shall not come back and hold a processor
+            self._ray.kill(member.actor)
         reason = " ".join(str(error).split())[:300]
         held = list(member.held.values())
         if not member.ready:
@@ -314,7 +317,9 @@ class RayExecutor:
         self._device = kind
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "namespace": "seetell"}
         if self._address is None:
-            settings |= {"include_dashboard": False, "num_cpus": self._wanted and self._wanted * self._cpus}
+            # "local", for without an address Ray joins a cluster that happens to run here, or the one in RAY_ADDRESS.
+            settings |= {"address": "local", "include_dashboard": False}
+            settings |= {"num_cpus": self._wanted and self._wanted * self._cpus}
         else:
             settings |= {"address": self._address}
         try:

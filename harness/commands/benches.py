@@ -16,11 +16,9 @@ from harness.registry import did_you_mean
 from harness.spec import Suite
 from harness.store import Results
 
-if TYPE_CHECKING:  # it would load torch
-    from harness.bench.suite import Timing
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they would load torch
     from harness.bench.index import Making
+    from harness.bench.suite import Timing
     from harness.index.manifest import Kind
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from rich.markup import escape
 
 from harness import console
+from harness.commands.flags import cut_off_if
 from harness.exits import DONE, USER_ERROR
 from harness.settings import as_flags
 from harness.spec import Suite
@@ -15,23 +15,24 @@ from harness.spec import Suite
 _MARKS = {"ok": "[green]ok[/]     ", "note": "[yellow]note[/]   ", "problem": "[red]PROBLEM[/]"}
 
 
-def check(name: str, deep: bool, settings: Sequence[str], as_json: bool) -> int:
+def check(name: str, deep: bool, offline: bool, settings: Sequence[str], as_json: bool) -> int:
     """`seetell data check`."""
+    cut_off_if(True)  # a check must not download
     suite = Suite.load(name, settings)
-    # A check must not download. The hub's libraries read this when they are imported, which is below.
-    os.environ["HF_HUB_OFFLINE"] = "1"
     from harness.data_check import check_suite
 
     with console.progress_bar(f"{suite.name}: checking") as bar:
-        report = check_suite(suite, deep=deep, called=name, progress=lambda _, done, total: bar(done, total))
+        report = check_suite(
+            suite, deep=deep, locked=offline, called=name, progress=lambda _, done, total: bar(done, total)
+        )
     if as_json:
         console.emit(report.to_json())
         return DONE if report.complete else USER_ERROR
     for finding in report.findings:
-        console.out.print(f"{_MARKS[finding.level]} {escape(finding.section)} {escape(finding.detail)}")
+        console.out.print(f"{_MARKS[finding.level]} {escape(finding.section)} {console.shown(finding.detail)}")
         for number, step in enumerate(finding.steps, start=1):
             bullet = f"{number}." if len(finding.steps) > 1 else "->"
-            console.out.print(f"          {bullet} {escape(step)}")
+            console.out.print(f"          {bullet} {console.shown(step)}")
     called = f"{name}{as_flags(suite.settings)}"
     problems = sum(finding.level == "problem" for finding in report.findings)
     if problems:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness import console
@@ -39,3 +39,37 @@ def chosen_labels(suite: Suite, only: Sequence[str]) -> list[str]:
         if label not in named:
             raise SuiteError(f"--only {label}: suite {suite.name!r} has no such decoder{did_you_mean(label, named)}")
     return list(only or named)
+
+
+def cut_off_if(offline: bool) -> None:
+    """`--offline`, first half: no network from here on. To be called before anything is imported that might look for one."""
+    if offline:
+        from harness.fetch.offline import cut_off
+
+        cut_off()
+
+
+def check_suite_offline(offline: bool, suite: Suite) -> None:
+    """`--offline`, second half: say that everything a suite uses is what the lock pins.
+
+    Raises:
+        DataError: it is not, or was never fetched.
+    """
+    if offline:
+        from harness.fetch.offline import check_fetched
+
+        with console.progress_bar(f"checking what {suite.name} was given (MB)") as progress:
+            said = check_fetched(suite, progress=progress)
+        console.say(said)
+
+
+def check_models_offline(
+    offline: bool, what: str, models: Sequence[str], paths: Iterable[str] = (), suite: Suite | None = None
+) -> None:
+    """The same of some models and of data files of a suite; `what` needs them, in words."""
+    if offline:
+        from harness.fetch.offline import check_parts
+
+        with console.progress_bar(f"checking what {what} was given (MB)") as progress:
+            said = check_parts(what, models, paths, suite.name if suite else "SUITE", progress=progress)
+        console.say(said)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness import console
-from harness.commands.flags import check_positive
+from harness.commands.flags import check_models_offline, check_positive, check_suite_offline, cut_off_if
 from harness.errors import DataError, SuiteError
 from harness.exits import DONE, SOME_FAILED
 from harness.spec import Suite, packaged_suites
@@ -20,43 +20,64 @@ if TYPE_CHECKING:
 
 
 def images(
-    source: str, out: Path, model: str | None, kind: str, batch_size: int, dtype: str, device: str, as_json: bool
+    source: str,
+    out: Path,
+    model: str | None,
+    kind: str,
+    batch_size: int,
+    dtype: str,
+    device: str,
+    offline: bool,
+    as_json: bool,
 ) -> int:
     """`seetell index images`."""
     check_positive({"--batch-size": batch_size})
+    cut_off_if(offline)
     from harness.image_index import open_source
     from harness.index.build import build_index, image_corpus
 
     suite = _suite(source)
+    named = _model_name(model, suite)
+    check_models_offline(offline, source, [named], _paths(suite), suite)
     # By its whole path, so that the index knows where its images are wherever it is used from.
     found = open_source(source if source in packaged_suites() else str(Path(source).resolve()))
     with _bar(str(out)) as progress:
-        corpus = image_corpus(found, _model(model, suite, dtype, device), batch_size)
+        corpus = image_corpus(found, _model(named, dtype, device), batch_size)
         manifest = build_index(corpus, out, kind=_kind(kind), progress=progress)
     return _report(out, manifest, as_json)
 
 
-def captions(source: str, out: Path, model: str | None, kind: str, dtype: str, device: str, as_json: bool) -> int:
+def captions(
+    source: str, out: Path, model: str | None, kind: str, dtype: str, device: str, offline: bool, as_json: bool
+) -> int:
     """`seetell index captions`."""
+    cut_off_if(offline)
     from harness.index.build import build_index, caption_corpus
 
     suite = _suite(source)
+    named = _model_name(model, suite)
+    check_models_offline(offline, source, [named], _paths(suite), suite)
     texts = _captions(source, suite)
     if not texts:
         raise DataError(f"{source} has no captions; expected at least one")
     with _bar(str(out)) as progress:
-        corpus = caption_corpus(source, texts, _model(model, suite, dtype, device))
+        corpus = caption_corpus(source, texts, _model(named, dtype, device))
         manifest = build_index(corpus, out, kind=_kind(kind), progress=progress)
     return _report(out, manifest, as_json)
 
 
-def query(folder: Path, what: str, top: int, exact: bool, model: str | None, device: str, as_json: bool) -> int:
+def query(
+    folder: Path, what: str, top: int, exact: bool, model: str | None, device: str, offline: bool, as_json: bool
+) -> int:
     """`seetell index query`."""
     check_positive({"--top": top})
+    cut_off_if(offline)
     from harness.index.query import Index
 
     index = Index(folder)
-    loaded = _model(model or index.manifest.model.name, None, index.manifest.model.dtype, device)
+    named = _model_name(model or index.manifest.model.name, None)
+    check_models_offline(offline, str(folder), [named])
+    loaded = _model(named, index.manifest.model.dtype, device)
     index.check_model(loaded)
     is_file = len(what) < 4096 and "\0" not in what and _is_file(what)
     features = loaded.image_features([Path(what)]) if is_file else loaded.text_features([what])
@@ -87,10 +108,12 @@ def info(folder: Path, check: bool, as_json: bool) -> int:
     return DONE
 
 
-def retrieved(name: str, top: int, settings: Sequence[str], as_json: bool) -> int:
+def retrieved(name: str, top: int, settings: Sequence[str], offline: bool, as_json: bool) -> int:
     """`seetell index retrieved`."""
     check_positive({"--top": top})
+    cut_off_if(offline)
     suite = Suite.load(name, settings)
+    check_suite_offline(offline, suite)
     if suite.images is None:
         raise SuiteError(f"suite {suite.name!r} has no [images] section, so it finds no images by title")
     from harness.image_index import quality, retrieve
@@ -159,15 +182,15 @@ def _suite(source: str) -> Suite | None:
     return Suite.load(source) if source in packaged_suites() or source.endswith(".toml") else None
 
 
-def _captions(source: str, suite: Suite | None) -> list[str]:
+def _captions(source: str, suite: Suite | None) -> Sequence[str]:
     from harness.datasets.jsonl import Jsonl, JsonlOptions
     from harness.index.sources import text_captions
-    from harness.run import load_dataset
+    from harness.run import captions_to_choose_from, load_dataset
 
     if suite is not None:
         if suite.captions is None:
             raise SuiteError(f"suite {suite.name!r} has no [captions] to index")
-        return load_dataset(suite.captions, suite.folder, "[captions]").captions()
+        return captions_to_choose_from(suite, load_dataset(suite.data, suite.folder, "[data]").texts())
     path = Path(source)
     if path.suffix == ".jsonl":
         return Jsonl(JsonlOptions(file=path.resolve()), Path()).captions()
@@ -179,17 +202,29 @@ def _captions(source: str, suite: Suite | None) -> list[str]:
     )
 
 
-def _model(name: str | None, suite: Suite | None, dtype: str, device: str) -> ImageTextModel:
-    from decoders.models.load import load_image_text
-    from harness.executor import pick_device
+def _model_name(name: str | None, suite: Suite | None) -> str:
+    """The model that is given, or the suite's; a folder's path made whole, so that the index can be asked from anywhere."""
     from harness.run import resolve_model
 
-    if name is None and suite is not None and suite.models.image_text is not None:
-        name = resolve_model(suite.models.image_text, suite.folder)
-    if name is None:
+    if name is not None:
+        return resolve_model(name, Path.cwd())
+    if suite is None or suite.models.image_text is None:
         raise SuiteError("no model is named; expected --model, such as --model open_clip:ViT-B-32-quickgelu@openai")
-    # Made absolute, so that the index can be asked from anywhere.
-    return load_image_text(resolve_model(name, Path.cwd()), dtype=dtype, device=pick_device(device))
+    return resolve_model(suite.models.image_text, suite.folder)
+
+
+def _model(name: str, dtype: str, device: str) -> ImageTextModel:
+    from decoders.models.load import load_image_text
+    from harness.executor import pick_device
+
+    return load_image_text(name, dtype=dtype, device=pick_device(device))
+
+
+def _paths(suite: Suite | None) -> Sequence[str]:
+    """Data files that a source needs, where it is a suite."""
+    from harness.fetch.sources import data_paths
+
+    return [] if suite is None else list(data_paths(suite))
 
 
 def _kind(name: str) -> Kind | None:

@@ -13,6 +13,7 @@ from harness.errors import SeeTellError, SuiteError
 from harness.exits import DONE
 from harness.spec import Suite
 from harness.store import Results
+from harness.suggested import runnable
 
 if TYPE_CHECKING:  # what they import would make `seetell list` slow
     from harness.compare import Comparison
@@ -116,7 +117,7 @@ def _gate(
     elif format == "md":
         sys.stdout.write(reports.to_markdown(report))
     else:
-        rows = reports.table(report)
+        rows = [[runnable(cell) for cell in row] for row in reports.table(report)]
         right = [index for index in range(len(reports.HEADER)) if index not in reports.LEFT]
         console.show_table(reports.headline(report), reports.HEADER, rows, right=right)
         for note in reports.notes(report):
@@ -128,11 +129,12 @@ def _show_comparison(found: Comparison) -> None:
     from harness import compare_views as views
 
     right = [index for index in range(len(views.HEADER)) if index not in views.LEFT]
-    console.show_table(f"{found.second} against {found.first}", views.HEADER, views.table(found), right=right)
+    rows = [[runnable(cell) for cell in row] for row in views.table(found)]
+    console.show_table(f"{found.second} against {found.first}", views.HEADER, rows, right=right)
     for title, changes in (("Settings that differ", found.changes), ("Environment", found.environment)):
         if changes:
-            rows = [(each.field, views.plain(each.first), views.plain(each.second)) for each in changes]
-            console.show_table(title, ("field", "first", "second"), rows)
+            fields = [(each.field, views.plain(each.first), views.plain(each.second)) for each in changes]
+            console.show_table(title, ("field", "first", "second"), fields)
     if found.moved:
         moved = [
             (each.example_id, f"{each.first:.4g}", f"{each.second:.4g}", each.first_text, each.second_text)

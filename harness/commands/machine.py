@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from harness import console, registry
 from harness.exits import DONE, USER_ERROR
 from harness.registry import Registry
@@ -55,9 +53,9 @@ def doctor(as_json: bool) -> int:
     else:
         marks = {True: "[green]ok[/]     ", None: "[yellow]without[/]", False: "[red]MISSING[/]"}
         for each in checks:
-            console.out.print(f"{marks[each.ok]} {escape(each.name)}: {escape(each.detail)}")
+            console.out.print(f"{marks[each.ok]} {console.shown(each.name)}: {console.shown(each.detail)}")
             if each.remedy and not each.ok:
-                console.out.print(f"          {escape(each.remedy)}")
+                console.out.print(f"          {console.shown(each.remedy)}")
     return USER_ERROR if any(each.ok is False for each in checks) else DONE
 
 

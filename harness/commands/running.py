@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness import console
 from harness.commands.engines import Engine, working
-from harness.commands.flags import check_positive, chosen_labels, deliver
+from harness.commands.flags import check_positive, check_suite_offline, chosen_labels, cut_off_if, deliver
 from harness.errors import SuiteError
 from harness.exits import DONE, SOME_FAILED, USER_ERROR
-from harness.settings import as_flags, results_flag
+from harness.settings import as_flags
 from harness.spec import Suite
 from harness.store import Results
 
@@ -39,21 +39,13 @@ def run(
     """`seetell run`."""
     check_positive({"--limit": limit, "--batch-size": batch_size})
     engine.check()
-    if offline:  # before anything is imported that might look for a network
-        from harness.fetch.offline import cut_off
-
-        cut_off()
+    cut_off_if(offline)
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
 
     suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
-    if offline:
-        from harness.fetch.offline import check_fetched
-
-        with console.progress_bar(f"checking what {suite.name} was given (MB)") as progress:
-            said = check_fetched(suite, progress=progress)
-        console.say(said)
+    check_suite_offline(offline, suite)
     with console.progress_bar(f"reading {suite.name}"):
         examples = load_examples(suite)
         digests = Digests(suite, examples)
@@ -70,7 +62,7 @@ def run(
     if as_json:
         console.emit({"runs": report})
     else:
-        _next_step(suite, report, results)
+        _next_step(suite, report)
     return SOME_FAILED if any(entry["failed"] for entry in report) else DONE
 
 
@@ -125,10 +117,12 @@ def score(
     fresh: bool,
     device: str,
     settings: Sequence[str],
+    offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
     """`seetell score`."""
+    cut_off_if(offline)
     from harness.evaluate import Evaluator
     from harness.executor import pick_device
     from harness.run import Digests, load_examples, plan
@@ -140,6 +134,7 @@ def score(
     name = names[0]
     suite = Suite.load(name, settings)
     chosen = chosen_labels(suite, only)
+    check_suite_offline(offline, suite)
     examples = load_examples(suite)
     digests = Digests(suite, examples)
     evaluator = Evaluator(suite, examples, digests, pick_device(device))
@@ -149,7 +144,7 @@ def score(
     evaluator.expect(list(folders.values()), fresh=fresh)
     for label, folder in folders.items():
         if not folder.complete:
-            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}{results_flag(results)}"
+            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}"
             console.say(f"{suite.name}/{label}: not decoded to the end yet; `{again}` does it")
             continue
         with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
@@ -200,6 +195,6 @@ def _say_cautions(run: str, scores: Sequence[Score]) -> None:
         console.say(f"{run}: {caution}")
 
 
-def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]], results: Path) -> None:
+def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]]) -> None:
     if any("scores" in entry for entry in report):
-        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}{results_flag(results)}`")
+        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}`")

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from harness import console
 from harness.errors import SuiteError
 from harness.exits import DONE
 from harness.registry import did_you_mean
 from harness.store import Results
+from harness.suggested import runnable
 
 if TYPE_CHECKING:  # what they import would make `seetell list` slow
     from harness.leaderboard.collect import Material, RunMaterial
@@ -97,10 +96,10 @@ def _show_run(made: RunMaterial, material: Material, content: dict[str, Any]) ->
     row = made.row
     failed = f", {row.failed} failed" if row.failed else ""
     state = "" if row.complete else ", incomplete"
-    console.out.print(f"[bold]{escape(f'{row.suite}/{row.decoder}')}[/]  {escape(content['identity'])}")
-    console.out.print(escape(f"{row.decoded} of {row.total} decoded{failed}{state}, in {made.folder.path}"))
+    console.out.print(f"[bold]{console.shown(f'{row.suite}/{row.decoder}')}[/]  {console.shown(content['identity'])}")
+    console.out.print(console.shown(f"{row.decoded} of {row.total} decoded{failed}{state}, in {made.folder.path}"))
     if row.reproduce:
-        console.out.print(f"again: {escape(row.reproduce)}")
+        console.out.print(f"again: {console.shown(row.reproduce)}")
     spec = content["spec"]
     fields = [(key, _plain(value)) for key, value in spec.items() if key not in ("suite", "label", "config")]
     fields += [(f"config.{key}", _plain(value)) for key, value in spec["config"].items()]
@@ -114,14 +113,14 @@ def _show_run(made: RunMaterial, material: Material, content: dict[str, Any]) ->
         cell = row.cells.get(column.name)
         if cell is not None:
             interval = f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}" if cell.interval else "–"
-            said = cell.signature or cell.unavailable
+            said = cell.signature or runnable(cell.unavailable)
             label = f"{column.label} {column.arrow}".strip()
             scores.append((label, column.show(cell.value), interval, str(cell.n), str(cell.unscored), said))
     if scores:
         header = ("metric", "value", "interval", "scored", "unscored", "signature")
         console.show_table("Scores", header, scores, right=range(1, 5))
     else:
-        console.out.print(f"not scored yet: seetell score {escape(row.suite)}")
+        console.note(f"not scored yet; `seetell score {row.suite}` does it")
 
 
 def _example(item: Item, found: Gallery) -> dict[str, Any]:
@@ -151,13 +150,13 @@ def _show_example(item: Item, found: Gallery, made: RunMaterial) -> None:
     from harness.leaderboard.escaping import one_line
 
     example = item.example
-    console.out.print(f"[bold]{escape(one_line(example.id))}[/] of {escape(made.row.suite)}")
+    console.out.print(f"[bold]{console.shown(one_line(example.id))}[/] of {console.shown(made.row.suite)}")
     if image := _image(item):
-        console.out.print(f"image: {escape(image)}")
+        console.out.print(f"image: {console.shown(image)}")
     if example.prompt:
-        console.out.print(f"prompt: {escape(one_line(example.prompt))}")
+        console.out.print(f"prompt: {console.shown(one_line(example.prompt))}")
     for reference in example.references:
-        console.out.print(f"people wrote: {escape(one_line(reference))}")
+        console.out.print(f"people wrote: {console.shown(one_line(reference))}")
     column = found.column
     rows = []
     for row, answers, value in zip(found.systems, item.answers, item.values, strict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import console
 from harness.commands.flags import deliver
-from harness.commands.study import opened
+from harness.commands.studies import opened
 from harness.errors import SuiteError
 from harness.exits import DONE
 from harness.store import Results

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import console
-from harness.commands.flags import check_positive
+from harness.commands.flags import check_models_offline, check_positive, cut_off_if
 from harness.errors import SuiteError
 from harness.exits import DONE
 from harness.spec import Suite, Task
@@ -26,9 +26,12 @@ def train_lm(
     precision: Literal["auto", "float32", "bfloat16"],
     changes: Mapping[str, Any],
     device: str,
+    offline: bool,
     as_json: bool,
 ) -> int:
     """`seetell train lm`."""
+    cut_off_if(offline)
+    from harness.fetch.sources import text_paths
     from harness.training.corpus import read_corpus
     from harness.training.recipe import PRESETS, preset_for, recipe
 
@@ -41,6 +44,8 @@ def train_lm(
         preset or preset_for(suite.name if suite else None, kind),
         {**changes, "task": kind, "precision": _precision(precision, device)},
     )
+    paths = list(text_paths(suite)) if suite else []
+    check_models_offline(offline, "this training", [chosen.model], paths, suite)
     with console.progress_bar("reading the texts"):
         corpus = read_corpus(suite, train_file, val_file, kind)
     from harness.training.lm import train_lm as train  # torch with it

@@ -35,9 +35,13 @@ class Dataset(ABC):
             DataError: files missing or not in the expected format, naming file, place and remedy.
         """
 
+    def texts(self) -> list[Example]:
+        """The examples as far as texts go: images are not looked at and need not be there. Override where that is cheaper."""
+        return self.without_images().examples()
+
     def captions(self) -> list[str]:
-        """Every reference text in order, for a retrieval index; images are not looked at and need not be there."""
-        return [text for example in self.without_images().examples() for text in example.references]
+        """Every reference text in order, for a retrieval index."""
+        return [text for example in self.texts() for text in example.references]
 
     def without_images(self) -> Dataset:
         """The same data without images, where its options name a place for them under `images`; else the data itself."""
@@ -57,10 +61,6 @@ class Dataset(ABC):
                 (key, each) for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Path)
             ]
         return found
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every reference text in order with the prompt before it, to train on; images are not looked at."""
-        return [(example.prompt, text) for example in self.without_images().examples() for text in example.references]
 
     def part(self, name: str) -> DatasetOptions | None:
         """The options that select the data to train on (`train`) or to choose a checkpoint by (`val`); None without such splits.

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
-from harness.datasets.karpathy import image_name
+from harness.datasets.karpathy import check_split, image_name
 from harness.datasets.reading import read_json, read_text
 from harness.errors import DataError
 from harness.examples import Example
@@ -80,14 +80,16 @@ def _read_annotations(path: Path, names: dict[int, str], said: dict[int, list[st
     try:
         images, annotations = content["images"], content["annotations"]
         for image in images:
-            number, name = int(image["id"]), str(image["file_name"])
+            number, name = _number(image["id"]), image["file_name"]
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"file_name of the image {number} is {name!r}")
             if number in names:
                 raise DataError(
                     f"{path} has the image id {number} twice ({names[number]} and {name}); expected each once. Fetch it again"
                 )
             names[number] = name
         for annotation in annotations:
-            number, caption = int(annotation["image_id"]), annotation["caption"]
+            number, caption = _number(annotation["image_id"]), annotation["caption"]
             if number not in names or not isinstance(caption, str):
                 raise DataError(
                     f"{path} has a caption {str(caption)[:60]!r} of the image {number}; expected a text about an image that is "
@@ -96,6 +98,13 @@ def _read_annotations(path: Path, names: dict[int, str], said: dict[int, list[st
             said.setdefault(number, []).append(caption)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not in COCO's caption format ({error!r}); expected {SHAPE}") from error
+
+
+def _number(value: Any) -> int:
+    """An image's id, which some tools write as a text."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"an image's id is {value!r}")
+    return int(value)
 
 
 def _wanted(path: Path, split: str) -> list[str]:
@@ -120,8 +129,9 @@ def _by_split(records: list[Any], path: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for index, record in enumerate(records):
         where = f"image {index} of {path}"
-        if not isinstance(record, dict) or not isinstance(record.get("split"), str):
-            raise DataError(f"{where} has no split; expected test, val, train or restval")
+        if not isinstance(record, dict):
+            raise DataError(f"{where} is {str(record)[:60]!r}; expected an object with a split")
+        check_split(record, where)
         split = "train" if record["split"] == "restval" else record["split"]
         found.setdefault(split, []).append(image_name(record, where))
     return found

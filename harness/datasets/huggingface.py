@@ -6,6 +6,7 @@ they are needed. Where a data set holds names of images only, `images` says wher
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from typing import Any
 
 from decoders.base import ImageLike
 from harness.datasets.base import Dataset, DatasetOptions
-from harness.datasets.images import Container, Images
+from harness.datasets.images import AbsentImage, Container, Images
 from harness.errors import DataError
 from harness.examples import Example
 
@@ -64,14 +65,8 @@ class HuggingFace(Dataset):
             _texts(value, columns.captions, row)
             for row, value in zip(chosen, _take(data, columns.captions, chosen), strict=True)
         ]
-        ids = (
-            [str(value) for value in _take(data, columns.id, chosen)]
-            if columns.id
-            else [f"{row:06d}" for row in chosen]
-        )
-        prompts = (
-            [str(value) for value in _take(data, columns.prompt, chosen)] if columns.prompt else [""] * len(chosen)
-        )
+        ids = _named(data, columns.id, chosen) if columns.id else [f"{row:06d}" for row in chosen]
+        prompts = _named(data, columns.prompt, chosen) if columns.prompt else [""] * len(chosen)
         return [
             Example(example_id, prompt=prompt, image=image, references=references)
             for example_id, prompt, image, references in zip(
@@ -89,15 +84,24 @@ class HuggingFace(Dataset):
                     f"be found under `images`; expected one of {', '.join(NAME_COLUMNS[:3])}"
                 )
             images = Images(self.folder, self.options.images)
-            names = _take(data, columns.name, rows)
-            folders = _take(data, columns.folder, rows) if columns.folder else [""] * len(rows)
+            names = _named(data, columns.name, rows)
+            folders = _named(data, columns.folder, rows) if columns.folder else [""] * len(rows)
             return [
-                images.find(str(name), str(folder), owner=self.options.name)
-                for name, folder in zip(names, folders, strict=True)
+                images.find(name, folder, owner=self.options.name) for name, folder in zip(names, folders, strict=True)
             ]
         if not columns.image:
             return [None] * len(rows)
-        return _stored(data, columns.image, rows, ids)
+        return _stored(data, columns.image, rows, ids, self._homes())
+
+    def _homes(self) -> tuple[Path, ...]:
+        """Where image files of this data set may lie: its own folder, or the caches of the hub's libraries."""
+        if self.options.name.startswith("hf:"):
+            import datasets
+            from huggingface_hub import constants
+
+            return Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE)
+        place = self.folder / self.options.name
+        return (place if place.is_dir() else place.parent,)
 
     def _rows(self, data: Any) -> list[int]:
         chosen = list(range(len(data)))
@@ -227,8 +231,13 @@ def _first(wanted: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _unique(data: Any, column: str) -> bool:
+    """Whether a column of texts or whole numbers names every row, and each another."""
+    from pyarrow import types
+
     values = data.data.column(column)
-    return bool(values.null_count == 0 and len(values.unique()) == len(values))
+    kind = values.type.value_type if types.is_dictionary(values.type) else values.type
+    named = types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
+    return bool(named and values.null_count == 0 and len(values.unique()) == len(values))
 
 
 def _check_column(data: Any, column: str, key: str) -> None:
@@ -239,7 +248,19 @@ def _check_column(data: Any, column: str, key: str) -> None:
 def _take(data: Any, column: str, rows: Sequence[int]) -> list[Any]:
     """Values of a column that is no image; read from the table, so that no image is decoded."""
     values = data.data.column(column)
-    return [values[row].as_py() for row in rows]
+    try:
+        return [values[row].as_py() for row in rows]
+    except UnicodeDecodeError as error:
+        raise DataError(f"the column {column!r} holds texts that are no UTF-8 ({error}); expected UTF-8") from error
+
+
+def _named(data: Any, column: str, rows: Sequence[int]) -> list[str]:
+    """Values of a column of ids, names or titles: texts, or whole numbers."""
+    values = _take(data, column, rows)
+    for row, value in zip(rows, values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise DataError(f"row {row} has {value!r} under {column!r}; expected a text or a whole number in every row")
+    return [str(value) for value in values]
 
 
 def _texts(value: Any, column: str, row: int) -> tuple[str, ...]:
@@ -257,7 +278,9 @@ def _texts(value: Any, column: str, row: int) -> tuple[str, ...]:
     return tuple(str(text).strip() for text in said)
 
 
-def _stored(data: Any, column: str, rows: Sequence[int], ids: Sequence[str]) -> list[ImageLike | None]:
+def _stored(
+    data: Any, column: str, rows: Sequence[int], ids: Sequence[str], homes: tuple[Path, ...]
+) -> list[ImageLike | None]:
     """A reference for each row into the Arrow files that the table is mapped from; the bytes where it is held in memory."""
     from harness.datasets.tables import ArrowImage, arrow_table
 
@@ -273,7 +296,7 @@ def _stored(data: Any, column: str, rows: Sequence[int], ids: Sequence[str]) -> 
         if not cell.is_valid:
             found.append(None)
         elif not fields["bytes"].is_valid:  # a data set of image files in a folder
-            found.append(Path(fields["path"].as_py()))
+            found.append(_file(fields, homes, f"row {row}"))
         elif mapped:
             name = fields["path"].as_py() if "path" in fields else None
             container, place = places[row]
@@ -283,11 +306,25 @@ def _stored(data: Any, column: str, rows: Sequence[int], ids: Sequence[str]) -> 
     return found
 
 
+def _file(fields: Mapping[str, Any], homes: tuple[Path, ...], where: str) -> ImageLike:
+    """The file that a cell without bytes names, if it lies where files of the data set may."""
+    name = fields["path"].as_py() if "path" in fields else None
+    if not name:
+        return AbsentImage(where, "the column of images, whose cell is empty")
+    path: Path = homes[0] / name
+    if not any(Path(os.path.realpath(path)).is_relative_to(os.path.realpath(home)) for home in homes):
+        raise DataError(
+            f"{where} names the image {name!r}, which leads out of {homes[0]}; expected a file inside. Put the images there, or "
+            "say where they are with `images`"
+        )
+    return path
+
+
 def _fields(cell: Any, column: str) -> Mapping[str, Any]:
     """The parts of an image's cell, nothing of which is copied: `bytes`, and `path` where there is one."""
     import pyarrow as pa
 
-    if pa.types.is_struct(cell.type):
+    if pa.types.is_struct(cell.type) and any(part.name == "bytes" for part in cell.type):
         return {part.name: cell[part.name] for part in cell.type} if cell.is_valid else {}
     if pa.types.is_binary(cell.type) or pa.types.is_large_binary(cell.type):
         return {"bytes": cell}

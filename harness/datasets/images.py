@@ -7,10 +7,12 @@ that is read when the image is needed. A reference is a value: it can be compare
 from __future__ import annotations
 
 import os
+import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -36,8 +38,8 @@ class Container:
     @classmethod
     def of(cls, path: Path) -> Container:
         """The file at a path as it is now."""
-        stat = path.stat()
-        return cls(path.absolute(), stat.st_size, stat.st_mtime_ns)
+        now = path.stat()
+        return cls(path.absolute(), now.st_size, now.st_mtime_ns)
 
     def check(self, image: object) -> None:
         """Refuse to read at an offset of a file that was written anew; tars are padded, so length alone does not tell.
@@ -46,10 +48,10 @@ class Container:
             UnreadableImage: it is gone or was replaced.
         """
         try:
-            stat = self.path.stat()
+            now = self.path.stat()
         except OSError as error:
             raise UnreadableImage(f"{image} cannot be read ({error.strerror}); put the file back") from error
-        if (stat.st_size, stat.st_mtime_ns) != (self.size, self.changed):
+        if (now.st_size, now.st_mtime_ns) != (self.size, self.changed):
             raise UnreadableImage(f"{image} cannot be read: the file has changed since it was looked at; run again")
 
 
@@ -133,17 +135,12 @@ class TarImage:
         return content
 
 
-_ZIP_ERRORS = (
-    OSError,
-    KeyError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-)
-"""What zipfile raises for members that are damaged, encrypted or packed in a way it does not know."""
+_ZIP_ERRORS = (OSError, LookupError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError,
+               ValueError, OverflowError)  # fmt: skip
+"""What zipfile raises for archives and members that are damaged, encrypted or packed in a way it does not know."""
+
+_TAR_ERRORS = (OSError, tarfile.TarError, EOFError, ValueError, OverflowError)
+"""What tarfile raises for archives that are torn or whose headers make no sense."""
 
 
 @lru_cache(maxsize=16)
@@ -180,14 +177,20 @@ class FolderSource:
     _checked: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._root = self.path.resolve()
+        self._root = Path(os.path.realpath(self.path))
 
     def find(self, place: str) -> Path | None:
-        """The file, if its links stay in the folder."""
+        """The file, if its links stay in the folder.
+
+        Raises:
+            DataError: a link that leads out, or a pipe or device: reading one might never end.
+        """
         path = self.path / place
         if not os.path.lexists(path):
             return None
         self._check_inside(path)
+        if is_special(path):
+            raise DataError(f"{path} is a pipe, socket or device; expected an image file. Take it out of {self.path}")
         return path
 
     def _check_inside(self, path: Path) -> None:
@@ -199,12 +202,21 @@ class FolderSource:
             self._refuse_outside(path, path)
 
     def _refuse_outside(self, place: Path, image: Path) -> None:
-        target = place.resolve()
+        target = Path(os.path.realpath(place))  # not resolve(), which fails on links that lead in circles
         if not target.is_relative_to(self._root):
             raise DataError(
                 f"{image} is a link that leads out of {self.path}, to {target}; expected images inside the folder. Copy the file "
                 "there, or name the folder that holds it under `images`"
             )
+
+
+def is_special(path: Path) -> bool:
+    """Whether there is a pipe, a socket or a device behind a name."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # not there, or no name that a file can have: told when it is read
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @dataclass(slots=True)
@@ -312,13 +324,8 @@ def open_source(path: Path) -> Source:
 
 def _zip_images(path: Path) -> dict[str, ImageLike]:
     container = Container.of(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise DataError(f"{path} is no zip file that can be read ({error}); fetch it again") from error
     found: dict[str, ImageLike] = {}
-    for entry in entries:
+    for entry in zip_members(path):
         name = safe_name(entry.filename.rstrip("/"), path)
         if entry.is_dir() or _is_litter(name):
             continue
@@ -328,6 +335,19 @@ def _zip_images(path: Path) -> dict[str, ImageLike]:
     return found
 
 
+def zip_members(path: Path) -> list[zipfile.ZipInfo]:
+    """What a zip file lists.
+
+    Raises:
+        DataError: damaged, or no zip file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except _ZIP_ERRORS as error:
+        raise DataError(f"{path} is no zip file that can be read ({error}); fetch it again") from error
+
+
 def tar_images(path: Path) -> Iterable[TarImage]:
     """Every plain file in a tar, in its order; links and devices are passed over.
 
@@ -335,24 +355,33 @@ def tar_images(path: Path) -> Iterable[TarImage]:
         DataError: not a tar, torn, or with a member that leads out of it.
     """
     container = Container.of(path)
-    seen: dict[str, ImageLike] = {}
-    found = []
+    found: dict[str, ImageLike] = {}
+    for member in tar_members(path):
+        name = safe_name(member.name.rstrip("/") or ".", path)
+        if member.isreg() and not member.issparse() and not _is_litter(name):
+            image = TarImage(container, name, member.offset_data, member.size)
+            _add(found, name, image, path)
+            yield image
+
+
+def tar_members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The headers of a tar that is not compressed, one at a time.
+
+    Raises:
+        DataError: torn, compressed, or no tar file.
+    """
     try:
         with tarfile.open(path, "r:") as archive:
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # or it would keep every header it has met
-                name = safe_name(member.name.rstrip("/") or ".", path)
-                if not member.isreg() or member.issparse() or _is_litter(name):
-                    continue
-                image = TarImage(container, name, member.offset_data, member.size)
-                _add(seen, name, image, path)
-                found.append(image)
-    except (tarfile.TarError, OSError, EOFError) as error:
+                if member.size < 0:  # tarfile goes back by as much, and would meet this header for ever
+                    raise tarfile.ReadError(f"{member.name!r} claims {member.size} bytes")
+                yield member
+    except _TAR_ERRORS as error:
         raise DataError(
             f"{path} is no tar file that can be read to its end ({error}); expected a folder, a zip, a tar or a parquet file. "
-            "Fetch it again"
+            "Fetch it again; a .tar.gz has to be decompressed once (gunzip)"
         ) from error
-    return found
 
 
 def _add(found: dict[str, ImageLike], name: str, image: ImageLike, path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
-from harness.datasets.reading import read_text, texts
+from harness.datasets.reading import parse_json, read_text, texts
 from harness.errors import DataError
 from harness.examples import Example
 
@@ -47,16 +46,24 @@ class Jsonl(Dataset):
         image = fields.get("image")
         if image is not None and not isinstance(image, str):
             raise DataError(f"{where}: image is {image!r}; expected a file name")
+        if "references" in fields and "captions" in fields:
+            raise DataError(f"{where} has both references and captions, two names for one thing; leave one of them out")
         prompt, meta = fields.get("prompt", ""), fields.get("meta", {})
         if not isinstance(prompt, str) or not isinstance(meta, dict):
             raise DataError(f"{where}: prompt must be a text and meta an object")
         return Example(
-            id=str(fields.get("id", image if image is not None else number)),
+            id=_id(fields.get("id", image if image is not None else number), where),
             prompt=prompt,
             image=None if image is None or images is None else images.find(image, owner=where),
             references=texts(fields.get("references", fields.get("captions", [])), where),
             meta=meta,
         )
+
+
+def _id(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise DataError(f"{where}: id is {value!r}; expected a text or a whole number, or no id at all")
+    return str(value)
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -72,7 +79,7 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
+            fields = parse_json(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no JSON: {error}") from error
         if not isinstance(fields, dict):

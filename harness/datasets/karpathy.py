@@ -15,8 +15,11 @@ from harness.datasets.images import Images
 from harness.datasets.reading import read_json, texts
 from harness.errors import DataError
 from harness.examples import Example
+from harness.registry import did_you_mean
 
 Split = Literal["train", "val", "test", "restval", "all"]
+
+SPLITS = ("train", "val", "test", "restval")
 
 SHAPES = '{"images": [...]} as in dataset_coco.json, or a list of objects with image_name, captions and split'
 
@@ -45,6 +48,9 @@ class Karpathy(Dataset):
         """The examples of the split; the image's file name is the id."""
         path = self.folder / self.options.file
         records = read_records(path)
+        if self.options.split != "all":
+            for index, record in records:
+                check_split(record, f"image {index} of {path}", 'mend it, or take all images with split = "all"')
         chosen = [(f"image {index} of {path}", record) for index, record in records if self._wanted(record)]
         if not chosen:
             splits = sorted({str(record.get("split")) for _, record in records})
@@ -65,6 +71,19 @@ class Karpathy(Dataset):
     def _wanted(self, record: dict[str, Any]) -> bool:
         split, wanted = record.get("split"), self.options.split
         return wanted in ("all", split) or (split == "restval" and wanted == "train" and self.options.restval)
+
+
+def check_split(record: dict[str, Any], where: str, remedy: str = "mend it") -> None:
+    """Refuse a record whose split is none: it would be left out of every one, unseen.
+
+    Raises:
+        DataError: with the value, the splits that there are, and the remedy.
+    """
+    split = record.get("split")
+    if not isinstance(split, str) or split not in SPLITS:
+        near = did_you_mean(split, SPLITS) if isinstance(split, str) else ""
+        name = image_name(record, where)
+        raise DataError(f"{where} ({name}) has the split {split!r}{near}; expected {', '.join(SPLITS)}: {remedy}")
 
 
 def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:

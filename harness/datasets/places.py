@@ -22,15 +22,26 @@ def safe_name(name: str, owner: object) -> str:
         owner: what it is a name in, for messages.
 
     Raises:
-        DataError: an absolute path, a drive, or a way up.
+        DataError: an absolute path, a drive, a way up, or what no file can be called.
     """
+    if not is_text(name) or "\0" in name:
+        raise DataError(f"{owner} names the image {name!r}; expected a name that a file can have. Mend the name")
     windows = PureWindowsPath(name)
-    if not name or "\0" in name or windows.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+    if not name or windows.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         raise DataError(
             f"{owner} names the image {name!r}, which leads out of its folder; expected a relative name without '..'. Do not "
             "trust this file, or mend the name"
         )
     return str(PurePosixPath(windows.as_posix()))
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be written as UTF-8; one with half of a surrogate pair in it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def expand_braces(pattern: str) -> list[str]:

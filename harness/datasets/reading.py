@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,40 @@ def read_json(path: Path, expected: str) -> Any:
         expected: what should be in it, for messages.
 
     Raises:
-        DataError: missing, not UTF-8, not JSON, or nested beyond reason.
+        DataError: missing, not UTF-8, or refused by `parse_json`.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(missing_file(path, expected)) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}; expected {expected}. Fetch it again") from error
+
+
+def parse_json(content: str) -> Any:
+    """A JSON text (RFC 8259), stricter than Python's own reader: what would be lost or would be no JSON again is refused.
+
+    Raises:
+        ValueError: not JSON; a key twice in one object; NaN, Infinity or a number too large to be one.
+        RecursionError: nested beyond reason.
+    """
+    return json.loads(content, object_pairs_hook=_each_key_once, parse_constant=_finite, parse_float=_finite)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice, so one of its values would be lost")
+    return found
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number[:30]} is no number of JSON")
+    return value
 
 
 def read_text(path: Path, expected: str) -> str:

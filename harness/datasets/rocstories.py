@@ -75,9 +75,12 @@ def _from_lines(content: str, path: Path) -> list[tuple[str, str]]:
 
 
 def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
-    reader = csv.DictReader(io.StringIO(content, newline=""))
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
     found = []
     try:
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        if twice := {name for name in names if name and names.count(name) > 1}:
+            raise DataError(f"{path} has the column {min(twice)} twice; expected each once. Rename one of them")
         columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
         lacking = [name for name in ("storytitle", *SENTENCES) if name not in columns]
         if lacking:
@@ -86,6 +89,11 @@ def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
                 f"{SHAPES}"
             )
         for row in reader:
+            if None in row:  # the cells beyond the header's
+                raise DataError(
+                    f"line {reader.line_num} of {path} has more cells than the header has columns; expected texts with commas in "
+                    'quotation marks ("a, b"). Export the table anew'
+                )
             title = (row[columns["storytitle"]] or "").strip()
             sentences = [(row[columns[name]] or "").strip() for name in SENTENCES]
             if not title or not all(sentences):

@@ -20,6 +20,10 @@ NAME_COLUMNS = ("filename", "file_name", "image_name", "name", "path", "key", "_
 """Where a name that annotations use may stand, the likeliest first."""
 
 
+_BROKEN = (OSError, pa.ArrowException, LookupError, ValueError, OverflowError)
+"""What pyarrow raises for files that are damaged or not what they claim."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParquetImage:
     """A cell of a parquet file."""
@@ -38,7 +42,7 @@ class ParquetImage:
         self.container.check(self)
         try:
             cell = _row_group(self.container, self.column, self.group)[self.row].as_py()
-        except (OSError, pa.ArrowException, IndexError) as error:
+        except _BROKEN as error:
             raise UnreadableImage(f"{self} cannot be read ({error}); fetch the file again") from error
         return _bytes_of(cell, self)
 
@@ -60,7 +64,7 @@ class ArrowImage:
         self.container.check(self)
         try:
             cell = arrow_table(self.container)[self.column][self.row].as_py()
-        except (OSError, pa.ArrowException, IndexError, KeyError) as error:
+        except _BROKEN as error:
             raise UnreadableImage(f"{self} cannot be read ({error}); fetch the data set again") from error
         return _bytes_of(cell, self)
 
@@ -101,7 +105,7 @@ def parquet_images(path: Path) -> dict[str, ImageLike]:
             column = _image_column(file.schema_arrow, path)
             groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             names = _names(file, column)
-    except (OSError, pa.ArrowException) as error:
+    except _BROKEN as error:
         raise DataError(f"{path} is no parquet file that can be read ({error}); fetch it again") from error
     places = [(group, row) for group, rows in enumerate(groups) for row in range(rows)]
     found: dict[str, ImageLike] = {}

@@ -6,14 +6,13 @@ by their offset and texts are small, so nothing is unpacked and no image is held
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import TarImage, tar_images
 from harness.datasets.places import all_paths
-from harness.datasets.reading import texts
+from harness.datasets.reading import parse_json, texts
 from harness.errors import DataError, UnreadableImage
 from harness.examples import Example
 
@@ -56,7 +55,8 @@ class WebDataset(Dataset):
         if "json" in parts:
             references = self._from_json(_content(parts["json"], where), where)
         if not references and "txt" in parts:
-            references = tuple(line.strip() for line in _content(parts["txt"], where).splitlines() if line.strip())
+            lines = _content(parts["txt"], where).split("\n")  # not splitlines(): U+2028 ends no caption
+            references = tuple(line.strip() for line in lines if line.strip())
         if image is None and not references:
             raise DataError(
                 f"{where} has neither an image nor a text, only {', '.join(f'.{ending}' for ending in parts)}; expected "
@@ -66,7 +66,7 @@ class WebDataset(Dataset):
 
     def _from_json(self, content: str, where: str) -> tuple[str, ...]:
         try:
-            fields = json.loads(content)
+            fields = parse_json(content)
         except (ValueError, RecursionError) as error:
             raise DataError(f"the .json of {where} is no JSON: {error}; pack the shard anew") from error
         if not isinstance(fields, dict):
@@ -96,7 +96,12 @@ def _samples(shard: Path) -> dict[str, dict[str, TarImage]]:
     for member in tar_images(shard):
         folder, slash, file = member.member.rpartition("/")
         key, _, ending = file.partition(".")
-        found.setdefault(f"{folder}{slash}{key}", {})[ending.lower()] = member
+        parts = found.setdefault(f"{folder}{slash}{key}", {})
+        if (ending := ending.lower()) in parts:
+            raise DataError(
+                f"{shard} holds {member.member} and {parts[ending].member}, of which one would be lost; pack it anew"
+            )
+        parts[ending] = member
     return found
 
 

@@ -1,15 +1,17 @@
-"""`seetell run --offline`: no network, and nothing but what the lock says was fetched."""
+"""`--offline`: no network, and of what was fetched only what the lock says."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import DataError
 from harness.places import data_folder
 from harness.spec import Suite
+
+Progress = Callable[[int, int], None]
 
 VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -22,9 +24,13 @@ def cut_off() -> None:
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
+    if "datasets" in sys.modules:
+        import datasets
+
+        datasets.config.HF_HUB_OFFLINE = True
 
 
-def check_fetched(suite: Suite, *, progress: Callable[[int, int], None] = lambda done, total: None) -> str:
+def check_fetched(suite: Suite, *, progress: Progress = lambda done, total: None) -> str:
     """Check everything that was fetched for a suite against the lock.
 
     Args:
@@ -37,45 +43,81 @@ def check_fetched(suite: Suite, *, progress: Callable[[int, int], None] = lambda
     Raises:
         DataError: a model that was never fetched, or a file that is missing or not what the lock says.
     """
+    from harness.fetch.sources import data_paths, model_names
+
+    models = dict.fromkeys(model_names(suite), f"`seetell prefetch {suite.name}`")
+    return _check(f"suite {suite.name}", models, data_paths(suite), suite.name, progress)
+
+
+def check_parts(
+    what: str,
+    models: Iterable[str],
+    paths: Iterable[str] = (),
+    suite: str = "SUITE",
+    *,
+    progress: Progress = lambda done, total: None,
+) -> str:
+    """Check some models and data files against the lock.
+
+    Args:
+        what: needs them, in words.
+        models: names of models, which need not be those of a suite.
+        paths: files and folders in the data folder.
+        suite: whose files they are.
+        progress: called with megabytes checked and due.
+
+    Returns, raises: as `check_fetched`.
+    """
+    commands = {
+        name: f"`seetell prefetch {suite} --set models.{'language_model' if name.startswith('hf:') else 'image_text'}={name}`"
+        for name in models
+    }
+    return _check(what, commands, paths, suite, progress)
+
+
+def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
+    """As `check_parts`, with the command that brings each model; models of SeeTell's own, or in folders, are not looked at."""
     from decoders.models.load import hub_source_of
     from harness.fetch.download import MB
     from harness.fetch.lock import LOCK, Content, Lock, content_of, model_path
     from harness.fetch.origins import lock_name
-    from harness.fetch.sources import data_paths, model_names
 
     folder = data_folder()
     lock = Lock.read(folder)
-    remedy = f"`seetell prefetch {suite.name}` brings it, where there is a network or a --mirror"
-    due: list[tuple[Path, Content]] = []
-    models = files = 0
-    for name in model_names(suite):
+    due: list[tuple[Path, Content, str]] = []
+    checked_models = checked_files = 0
+    for name, command in models.items():
         source = hub_source_of(name)
         if source is None:
             continue
         locked = lock.models.get(lock_name(source))
         if locked is None:
-            raise DataError(f"{name} is not in {folder / LOCK}, so it was not fetched; {remedy}")
+            raise DataError(
+                f"{name} is not in {folder / LOCK}, so it was not fetched; {command} brings it, where there is a network or a "
+                "--mirror"
+            )
         home = folder / model_path(lock_name(source), locked.commit)
-        due += [(home / path, content) for path, content in locked.files.items()]
-        models += 1
-    for path in data_paths(suite):
+        due += [(home / path, content, command) for path, content in locked.files.items()]
+        checked_models += 1
+    command = f"`seetell prefetch {suite}`"
+    for path in paths:
         if path in lock.files:
-            due.append((folder / path, lock.files[path]))
-            files += 1
+            due.append((folder / path, lock.files[path], command))
+            checked_files += 1
         elif not (folder / path).exists():
-            raise DataError(f"{folder / path} is not there; {remedy}, or says how to get it")
-    total, done = sum(content.size for _, content in due), 0
-    for place, content in due:
+            raise DataError(f"{folder / path} is not there; {command} brings it, or says how to get it")
+    total, done = sum(content.size for _, content, _ in due), 0
+    for place, content, command in due:
         if not place.exists():
-            raise DataError(f"{place} is in {folder / LOCK} and not on this disk; {remedy}")
+            raise DataError(f"{place} is in {folder / LOCK} and not on this disk; {command} brings it again")
         found = content_of(place)
         if found.sha256 != content.sha256:
             raise DataError(
                 f"{place} is not what {folder / LOCK} says: SHA-256 {found.sha256}, expected {content.sha256}. "
-                f"`seetell prefetch {suite.name}` brings it again; if it was changed on purpose, add --update"
+                f"{command} brings it again; if it was changed on purpose, add --update"
             )
         done += content.size
         progress(done // MB, total // MB)
     if not due:
-        return f"offline: suite {suite.name} needs nothing from elsewhere"
-    return f"offline: {models} models and {files} data files ({total / MB:.0f} MB) are what {folder / LOCK} says"
+        return f"offline: {what} needs nothing from elsewhere"
+    return f"offline: {checked_models} models and {checked_files} data files ({total / MB:.0f} MB) are what {folder / LOCK} says"

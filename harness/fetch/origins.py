@@ -112,8 +112,9 @@ class Internet:
         commit = str(info.sha)
         files = []
         for each in info.siblings or []:
-            taken = any(fnmatch.fnmatch(each.rfilename, pattern) for pattern in source.patterns)
-            if taken and each.rfilename.endswith(SAFE):
+            if "/" in each.rfilename or not each.rfilename.endswith(SAFE):
+                continue  # loaders look at the top alone, and onnx/config.json would be taken for config.json
+            if any(fnmatch.fnmatch(each.rfilename, pattern) for pattern in source.patterns):
                 path = f"{model_path(name, commit)}/{each.rfilename}"
                 sha256 = each.lfs.sha256 if each.lfs else ""
                 files.append(Wanted(path, each.size or 0, sha256, f"{source.repository}@{commit}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -41,14 +42,25 @@ def data_paths(suite: Suite) -> dict[str, str]:
 
     Files elsewhere are the user's own; images beside an index of captions are not read.
     """
-    parts: list[Dataset] = [load_dataset(suite.data, suite.folder, "[data]")]
-    if suite.captions is not None:
-        parts.append(load_dataset(suite.captions, suite.folder, "[captions]").without_images())
+    return _paths([load_dataset(suite.data, suite.folder, "[data]"), *_captions(suite)])
+
+
+def text_paths(suite: Suite) -> dict[str, str]:
+    """The same without images: what training a language model reads."""
+    return _paths([load_dataset(suite.data, suite.folder, "[data]").without_images(), *_captions(suite)])
+
+
+def _captions(suite: Suite) -> list[Dataset]:
+    ref = suite.captions
+    return [] if ref is None else [load_dataset(ref, suite.folder, "[captions]").without_images()]
+
+
+def _paths(parts: Sequence[Dataset]) -> dict[str, str]:
     home = data_folder()
     found: dict[str, str] = {}
     for part in parts:
         for key, path in part.inputs():
-            whole = Path(suite.folder, path)
+            whole = Path(part.folder, path)
             if whole.is_relative_to(home):
                 found.setdefault(whole.relative_to(home).as_posix(), key)
     return found

@@ -7,18 +7,18 @@ Whatever it is, items come sorted by name, so the same content gives the same ro
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import tarfile
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from decoders.errors import UnreadableImage
-from harness.datasets.images import Container, TarImage, ZipImage
+from harness.datasets.images import Container, TarImage, ZipImage, is_special, tar_members, zip_members
+from harness.datasets.places import is_text
+from harness.datasets.reading import read_text
 from harness.errors import DataError
 from harness.examples import Example, read_image
 
@@ -83,7 +83,7 @@ class FolderImages(ImageSource):
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
         path = self._folder / name
-        if not path.resolve().is_relative_to(self._folder):
+        if not Path(os.path.realpath(path)).is_relative_to(self._folder):
             raise UnreadableImage(f"{name} leads out of {self._folder}; put the file itself there")
         try:
             return path.read_bytes()
@@ -96,8 +96,12 @@ class FolderImages(ImageSource):
 
     def _item(self, path: Path) -> Item:
         name = path.relative_to(self._folder).as_posix()
-        if path.is_symlink() and not path.resolve().is_relative_to(self._folder):
-            return Item(name, "link", refused=f"it is a link to {path.resolve()}, outside the folder")
+        if not is_text(name):
+            return Item(name.encode("utf-8", "replace").decode(), "name", refused="its name is no UTF-8")
+        if not (target := Path(os.path.realpath(path))).is_relative_to(self._folder):
+            return Item(name, "link", refused=f"it is a link to {target}, outside the folder")
+        if is_special(path):
+            return Item(name, "special", refused="it is a pipe, socket or device")
         try:
             stat = path.stat()
         except OSError as error:
@@ -110,20 +114,16 @@ class ZipImages(ImageSource):
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        try:
-            self._container = Container.of(path)
-            with zipfile.ZipFile(path) as archive:
-                self._members = archive.infolist()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} cannot be read as a zip file ({error}); expected images in a .zip") from error
+        self._container = Container.of(path)
+        self._members = zip_members(path)
 
     def items(self) -> list[Item]:
         """Names are those of the archive."""
-        members = [member for member in self._members if not member.is_dir() and _is_image(member.filename)]
+        members = [each for each in self._members if _is_image(each.filename) and not each.is_dir()]
         found = [
             Item(each.filename, f"{each.file_size} {each.CRC}", refused=_strays(each.filename)) for each in members
         ]
-        return sorted(found, key=lambda item: item.name)
+        return _each_once(found, self.name)
 
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
@@ -142,20 +142,14 @@ class TarImages(ImageSource):
         """Shards in the order of their names, members too."""
         found = []
         for shard in self._shards.values():
-            try:
-                container = Container.of(shard)
-                with tarfile.open(shard, "r:") as tar:
-                    members = [member for member in tar if member.isfile() and _is_image(member.name)]
-            except (OSError, tarfile.TarError) as error:
-                raise DataError(
-                    f"{shard} cannot be read as a tar file ({error}); expected an uncompressed .tar, so that its images can be "
-                    "read where they lie (gunzip a .tar.gz first)"
-                ) from error
-            for member in members:
+            container = Container.of(shard)
+            for member in tar_members(shard):
+                if not _is_image(member.name) or not member.isreg() or member.issparse():
+                    continue
                 name = f"{shard.name}/{member.name}"
                 self._places[name] = TarImage(container, member.name, member.offset_data, member.size)
                 found.append(Item(name, f"{member.size} {int(member.mtime)}", refused=_strays(member.name)))
-        return sorted(found, key=lambda item: item.name)
+        return _each_once(found, self.name)
 
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
@@ -229,11 +223,8 @@ def text_captions(path: Path) -> list[str]:
     Raises:
         DataError: missing or not UTF-8.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); expected UTF-8 text, one caption a line") from error
-    return [line.strip() for line in io.StringIO(content, newline=None) if line.strip()]
+    content = read_text(path, "UTF-8 text, one caption a line")
+    return [line.strip() for line in content.split("\n") if line.strip()]
 
 
 def stamps(items: Sequence[Item]) -> str:
@@ -250,12 +241,22 @@ def _parts(items: Sequence[Item]) -> Iterator[str]:
         yield from (item.name, item.stamp, item.meta)
 
 
+def _each_once(items: list[Item], source: str) -> list[Item]:
+    """Sorted by name; of two members of one name only one could ever be read."""
+    items = sorted(items, key=lambda item: item.name)
+    if twice := next((one.name for one, other in pairwise(items) if one.name == other.name), None):
+        raise DataError(f"{source} holds {twice} twice; expected each name once. Pack it anew")
+    return items
+
+
 def _is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS and not PurePosixPath(name).name.startswith("._")
 
 
 def _strays(name: str) -> str:
     """Why a member's name is refused: it would lead out of wherever the archive was unpacked."""
+    if not is_text(name):
+        return "its name is no UTF-8"
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         return "its name leads out of the archive"

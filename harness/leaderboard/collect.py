@@ -45,6 +45,12 @@ SHOWN_EXAMPLES = 60
 THUMBNAIL = 256
 """Longest side of a picture, in pixels."""
 
+SUMS_UP = {"grounding-precision": "grounding-f1"}
+"""Where the first column is a part of what another sums up, the other orders the table: precision alone favours who says
+little."""
+
+MODELS = {"language_model": "language model", "image_text": "image-text model"}
+
 LABELS = {
     "cider": "CIDEr",
     "meteor": "METEOR",
@@ -208,14 +214,16 @@ def material_of(
     examples = _examples(suite)
     environment = described[0][1]["environment"]
     ids = {record.example_id for records in answers.values() for record in records}
+    columns = (*_columns(list(scores.values())), *_speed_columns(rows))
     board = Board(
         suite=suite.name,
         task=suite.task,
-        columns=(*_columns(list(scores.values())), *_speed_columns(rows)),
+        columns=columns,
         rows=tuple(rows),
         examples=_views(examples[:shown], [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
         description=suite.title + (f", with{as_flags(suite.settings)}" if settings else ""),
-        models={part.replace("_", " "): name for part, name in suite.models.model_dump().items() if name},
+        headline=next((SUMS_UP.get(each.name, "") for each in columns if each.higher_is_better is not None), ""),
+        models={MODELS[part]: name for part, name in suite.models.model_dump().items() if name},
         examples_total=len(examples) or len(ids),
         created=max(content.get("finished", content["created"]) for _, content in described),
         version=seetell_version(),
@@ -327,8 +335,15 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
         for score in each:
             first.setdefault(score.output, score)
     return tuple(
-        Column(name, _column_label(name), score.higher_is_better, score.percent) for name, score in first.items()
+        Column(name, _column_label(name), score.higher_is_better, score.percent, _meaning(score))
+        for name, score in first.items()
     )
+
+
+def _meaning(score: Score) -> str:
+    """What the metric's own class says of it in a line; nothing for a plug-in that is gone."""
+    claims = registry.metrics().entries.get(score.signature.partition("|")[0], ())
+    return claims[0].describe() if claims else ""
 
 
 def _speed_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
@@ -342,8 +357,9 @@ def _column_label(output: str) -> str:
 
 
 def _intervals(scores: Sequence[Sequence[Score]]) -> str:
-    methods = sorted({score.method for each in scores for score in each if score.method not in ("", "none")})
-    return f"95 % intervals, bootstrap over examples ({', '.join(methods)})" if methods else ""
+    methods = {score.method for each in scores for score in each} & {"bca", "percentile"}
+    how = {1: "BCa" if "bca" in methods else "percentile", 2: "BCa, or percentile where BCa is not defined"}
+    return f"95 % intervals, bootstrap over examples ({how[len(methods)]})" if methods else ""
 
 
 def _examples(suite: Suite) -> list[Example]:

@@ -5,6 +5,7 @@ A bar spans the systems that cannot be told apart, with a dot at each of them; w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from harness.leaderboard.frame import Board, Cell, Column, Row, group_letters, r
 
 WIDTH, NAMES, SCALE, LINE, TOP, GAP = 560, 130, 290, 22, 26, 16
 """Measures in units of the drawing: its width, the room for names, that for values, a row, the head, between two bars."""
-_TICKS = 4
+_TICKS = 6
+"""At most so many on a scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,24 @@ def figure(board: Board, column: Column) -> Figure | None:
         low, high = cell.interval or (number, number)
         best = number == cells[0].number
         marks.append(Mark(row.decoder, TOP + LINE * (index + 0.5), place(number), place(low), place(high), best))
-    ticks = tuple(
-        (place(value), column.show(value)) for value in (start + room * step / _TICKS for step in range(_TICKS + 1))
-    )
+    scale = 100 if column.percent else 1
+    ticks = tuple((place(value / scale), shown) for value, shown in _round_ticks(scale * start, scale * end))
     bars = _bars(cells, [mark.y for mark in marks])
     width = max(WIDTH, NAMES + SCALE + 2 * GAP + GAP * len(bars))
     return Figure(column, width, TOP + LINE * len(rows) + 6, tuple(marks), bars, ticks, verdict(board, column))
+
+
+def _round_ticks(start: float, end: float) -> list[tuple[float, str]]:
+    """Multiples of 1, 2 or 5 times a power of ten from start to end, with their labels; the start alone where it is the end."""
+    if start == end:
+        return [(start, f"{start:.3g}")]
+    power = math.floor(math.log10((end - start) / _TICKS))
+    sizes = (
+        (step, max(0, -exponent)) for exponent in (power, power + 1) for step in (10.0**exponent * n for n in (1, 2, 5))
+    )
+    size, digits = next(each for each in sizes if math.floor(end / each[0]) - math.ceil(start / each[0]) < _TICKS)
+    counts = range(math.ceil(start / size), math.floor(end / size) + 1)
+    return [(count * size, f"{count * size:.{digits}f}") for count in counts]
 
 
 def verdict(board: Board, column: Column) -> str:
@@ -94,19 +108,22 @@ def verdict(board: Board, column: Column) -> str:
     rows = _peers(board, column)
     if not rows:
         return ""
-    (first, cell), *others = rows
-    said = f"{first.decoder} is first in {column.label} with {column.show(cell.value)}"
-    if cell.interval is not None:
+    cell = rows[0][1]
+    first = [row.decoder for row, each in rows if each.number == cell.number]
+    others = rows[len(first) :]
+    they, are = ("it", "is") if len(first) == 1 else ("they", "are")
+    said = f"{_enumerate(first)} {are} first in {column.label} with {column.show(cell.value)}"
+    if cell.interval is not None and len(first) == 1:
         said += f" ({column.show(cell.interval[0])} to {column.show(cell.interval[1])})"
     if not others:
-        return said + "; it is alone."
+        return said + ("; it is alone." if len(first) == 1 else "; there are no others.")
     letters = group_letters(cell)
     if not letters:
-        return said + "; whether the others differ from it was not tested."
+        return said + f"; whether the others differ from {'it' if len(first) == 1 else 'them'} was not tested."
     alike = [row.decoder for row, other in others if letters & group_letters(other)]
     if not alike:
-        return said + "; it is told apart from every other system."
-    return said + f"; it cannot be told apart from {_enumerate(alike)}."
+        return said + f"; {they} {are} told apart from every other system."
+    return said + f"; {they} cannot be told apart from {_enumerate(alike)}."
 
 
 def _enumerate(names: Sequence[str]) -> str:

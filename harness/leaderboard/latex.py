@@ -5,12 +5,16 @@ Text from outside is escaped character by character, so a decoder's label can ne
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
 from harness.leaderboard.escaping import one_line
 from harness.leaderboard.frame import Board, Cell, Column, Row, Standing
-from harness.leaderboard.markdown import count_text, notes
+from harness.leaderboard.markdown import CAUTION, count_text, notes
+
+WIDEST = 7
+"""Columns beside each other that can still be read across a page; a board with more becomes several tables."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -29,9 +33,11 @@ _SPECIAL = {
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
     '"': r"\textquotedbl{}",
-    "[": "{[}",  # a row's end takes a bracket that follows for its argument
+    "[": "{[}",  # a row's end takes a bracket or a star that follows for its own
     "]": "{]}",
+    "*": "{*}",
     "–": r"\textendash{}",
+    "†": r"\textdagger{}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "∞": r"$\infty$",
@@ -39,16 +45,26 @@ _SPECIAL = {
     "β": r"$\beta$",
     "×": r"$\times$",
 }
+_KNOWN = frozenset("ĦħĸĿŀŉŦŧſ").symmetric_difference(map(chr, range(0xA1, 0x180))) | set("—‘’“”„…•€™")
+"""What pdfLaTeX prints in the encoding T1 without further packages, apart from ASCII."""
 HEAD = (
-    "% SeeTell leaderboard. \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc} are needed;",
-    "% texts beyond Latin letters want XeLaTeX or LuaLaTeX.",
+    r"% SeeTell leaderboard. \usepackage{booktabs,graphicx} is needed, with pdfLaTeX \usepackage[T1]{fontenc} too, which",
+    "% prints what lies beyond Latin letters by its number; XeLaTeX and LuaLaTeX print it where their font has it.",
 )
 
 
 def latex(text: str) -> str:
     """Text that LaTeX prints as it is, on one line."""
-    escaped = "".join(_SPECIAL.get(character, character) for character in one_line(text))
-    return re.sub("-(?=-)", "-{}", escaped)  # two in a row would become a dash
+    escaped = "".join(map(_character, one_line(text)))
+    return re.sub(r"([-,])(?=\1)", r"\1{}", escaped)  # two in a row would become a dash, or a quotation mark
+
+
+def _character(character: str) -> str:
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    if character.isascii() or character in _KNOWN:
+        return character
+    return rf"{{\ifdefined\Umathcode {character}\else(U+{ord(character):04X})\fi}}"
 
 
 def number(text: str) -> str:
@@ -57,12 +73,19 @@ def number(text: str) -> str:
 
 
 def to_latex(boards: Sequence[Board]) -> str:
-    """One `table` a board that has runs. Published numbers are left out: a paper cites them from their source."""
-    return "\n\n".join(["\n".join(HEAD), *(_table(board) for board in boards if board.rows)]) + "\n"
+    """A `table*` or several for each board that has runs. Published numbers are left out: papers cite them from the source."""
+    tables = [table for board in boards if board.rows for table in _tables(board)]
+    return "\n\n".join(["\n".join(HEAD), *tables]) + "\n"
 
 
-def _table(board: Board) -> str:
-    columns = board.columns
+def _tables(board: Board) -> list[str]:
+    """The columns in equal parts, each a table with all rows; below the first stands the legend."""
+    count = max(1, -(-len(board.columns) // WIDEST))
+    ends = [len(board.columns) * part // count for part in range(count + 1)]
+    return [_table(board, board.columns[start:end], first=not start) for start, end in itertools.pairwise(ends)]
+
+
+def _table(board: Board, columns: Sequence[Column], *, first: bool) -> str:
     heads = ["System", *(f"{latex(each.label)} {latex(each.arrow)}".strip() for each in columns), "Texts"]
     standings = [board.standings(column) for column in columns]
     lines = []
@@ -76,8 +99,9 @@ def _table(board: Board) -> str:
         [
             r"\begin{table*}",
             r"\centering",
-            rf"\caption{{{latex(board.description or board.suite)}. {_legend(board)}}}",
-            r"\resizebox{\textwidth}{!}{%",
+            rf"\caption{{{latex(board.description or board.suite)}{'' if first else ' (continued)'}.}}",
+            # Made smaller where it is wider than the page, never larger.
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * len(columns)}r}}",
             r"\toprule",
             " & ".join(heads) + r" \\",
@@ -85,14 +109,11 @@ def _table(board: Board) -> str:
             *lines,
             r"\bottomrule",
             r"\end{tabular}}",
-            *_signatures(board),
+            *([_below(" ".join(map(latex, notes(board))))] if first else []),
+            *_signatures(board, columns),
             r"\end{table*}",
         ]
     )
-
-
-def _legend(board: Board) -> str:
-    return " ".join(latex(note) for note in notes(board))
 
 
 def _value(row: Row, column: Column, standing: Standing) -> str:
@@ -100,7 +121,8 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
     if cell is None or cell.value is None:
         return "n/a" if cell is not None and cell.unavailable else latex("–")
     text = number(column.show(cell.value))
-    raised = "".join(rf"\textsuperscript{{{latex(mark)}}}" for mark in (cell.letters, standing.group) if mark)
+    marks = (CAUTION if cell.caution else "", cell.letters, standing.group)
+    raised = "".join(rf"\textsuperscript{{{latex(mark)}}}" for mark in marks if mark)
     return (rf"\textbf{{{text}}}" if standing.best else text) + raised
 
 
@@ -111,10 +133,18 @@ def _interval(cell: Cell | None, column: Column) -> str:
     return rf"{{\scriptsize {number(column.show(low))} to {number(column.show(high))}}}"
 
 
-def _signatures(board: Board) -> list[str]:
-    """How each number was made, a paragraph a signature below the table."""
-    lines = []
+def _signatures(board: Board, columns: Sequence[Column]) -> list[str]:
+    """How each number was made, a paragraph a signature, which may be broken at its bars."""
+    names: dict[str, list[str]] = {}
     for column, which, signature in board.all_signatures():
-        mark = rf"\textsuperscript{{{which}}}" if which else ""
-        lines.append(rf"\par\raggedright{{\scriptsize {latex(column.label)}{mark}: \texttt{{{latex(signature)}}}}}")
-    return lines
+        if column in columns:
+            mark = rf"\textsuperscript{{{which}}}" if which else ""
+            names.setdefault(signature, []).append(latex(column.label) + mark)
+    bar = _SPECIAL["|"]
+    shown = {signature: latex(signature).replace(bar, bar + r"\allowbreak{}") for signature in names}
+    return [_below(rf"{', '.join(found)}: \texttt{{{shown[signature]}}}") for signature, found in names.items()]
+
+
+def _below(text: str) -> str:
+    """A paragraph under a table."""
+    return rf"\par{{\raggedright\scriptsize {text}\par}}"

@@ -113,6 +113,8 @@ class BoardView:
     """What to call the origin of a published number."""
     heads: tuple[tuple[str, int], ...]
     """Kinds of columns with how many of each stand together; none where all are metrics."""
+    legend: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...]
+    """Labels of columns that one metric makes in the same way, what they mean, and their signatures."""
 
 
 def to_html(boards: Sequence[Board]) -> str:
@@ -227,7 +229,15 @@ def board_view(board: Board, pages: Mapping[tuple[str, str], str] | None = None)
     counts = {kind: sum(column.kind == kind for column in board.columns) for kind in COLUMN_KINDS}
     heads = tuple((COLUMN_KINDS[kind], count) for kind, count in counts.items() if count)
     heads = heads if any(column.kind != "metric" for column in board.columns) else ()
-    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)), ORIGINS, heads)
+    return BoardView(board, columns, tuple(rows), examples, tuple(notes(board)), ORIGINS, heads, _legend(columns))
+
+
+def _legend(columns: Sequence[ColumnView]) -> tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...]:
+    labels: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for each in columns:
+        if each.signatures:
+            labels.setdefault((each.column.description, each.signatures), []).append(each.column.label)
+    return tuple((tuple(found), *made) for made, found in labels.items())
 
 
 def _head_title(column: Column, signatures: Sequence[str]) -> str:

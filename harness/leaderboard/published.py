@@ -20,7 +20,7 @@ class PublishedCell:
     value: float
     """A plain fraction."""
     shown: str
-    """With as many decimals as its source prints."""
+    """With as many decimals as its source prints, and its deviation where that is known."""
     deviation: float | None = None
     """Sample standard deviation over several runs."""
     signature: str = ""
@@ -129,9 +129,12 @@ def _view(published: data.Published, table: data.PublishedTable, board: Board) -
 def _cell(row: data.PublishedRow, column: Column, board: Board) -> PublishedCell:
     value = row.values[column.name]
     signature = row.signatures.get(column.name, "")
-    shown = f"{(100 if column.percent else 1) * value:.{row.digits}f}"
+    scale, deviation = 100 if column.percent else 1, row.deviations.get(column.name)
+    shown = f"{scale * value:.{row.digits}f}" + (
+        f" ± {scale * deviation:.{row.digits}f}" if deviation is not None else ""
+    )
     place, of = _place(value, signature, column.name, board)
-    return PublishedCell(value, shown, row.deviations.get(column.name), signature, place, of)
+    return PublishedCell(value, shown, deviation, signature, place, of)
 
 
 def _place(value: float, signature: str, name: str, board: Board) -> tuple[int | None, int]:

@@ -43,7 +43,7 @@ def to_json(boards: Sequence[Board]) -> str:
     rows = [_row(row) for board in boards for row in board.ordered()]
     published = [_table(board, table) for board in boards for table in board.published]
     content = {"suites": [_suite(board) for board in boards if board.rows], "rows": rows, "published": published}
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    return json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
 
 
 def _table(board: Board, table: PublishedTable) -> dict[str, object]:
@@ -65,7 +65,13 @@ def _suite(board: Board) -> dict[str, object]:
         "intervals": board.intervals,
         "letters": asdict(board.grouping) if board.grouping else None,
         "columns": [
-            {"metric": each.name, "higher_is_better": each.higher_is_better, "percent": each.percent}
+            {
+                "metric": each.name,
+                "label": each.label,
+                "kind": each.kind,
+                "higher_is_better": each.higher_is_better,
+                "percent": each.percent,
+            }
             for each in board.columns
         ],
     }
@@ -76,9 +82,12 @@ def _row(row: Row) -> dict[str, object]:
         "suite": row.suite,
         "decoder": row.decoder,
         "identity": row.identity,
+        "kind": row.kind,
+        "config": dict(row.config),
         "complete": row.complete,
         "decoded": row.decoded,
         "failed": row.failed,
+        "total": row.total,
         "reproduce": row.reproduce,
         "metrics": {name: _metric(cell) for name, cell in row.cells.items()},
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
 from harness import console
 from harness.leaderboard.frame import Board, Column, Row, Standing
 from harness.leaderboard.markdown import CAUTION
@@ -15,8 +13,8 @@ def show(board: Board) -> None:
     Small letters are significance groups, capital ones signatures; the lines below the table say so.
     """
     if not board.rows:
-        console.out.print(
-            f"{escape(board.suite)}: no runs here; what was published is on the page, and in `seetell leaderboard -f md`"
+        console.note(
+            f"{board.suite}: no runs here; what was published is on the page, and in `seetell leaderboard -f md`"
         )
         return
     lead = board.order_by
@@ -44,7 +42,7 @@ def show(board: Board) -> None:
     if any(standing.group for each in standings.values() for standing in each):
         console.out.print("Capital letters: numbers made in another way, ranked and compared only among equals.")
     if board.left_out:
-        console.out.print(escape(board.left_out))
+        console.note(board.left_out)
     if shown < len(columns):
         console.out.print(f"Not shown for want of room: {', '.join(header[shown:])}")
 

@@ -79,6 +79,7 @@ class Mauve(Metric):
     Config = MauveConfig
     config: MauveConfig
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
+    needs_references = True
     resampling: ClassVar[Resampling] = "paired-only"
     no_interval: ClassVar[str] = (
         "the codebook is fitted to the texts, and resampling their buckets would take it for given: such an interval misses "

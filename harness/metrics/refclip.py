@@ -23,6 +23,8 @@ class RefClipScore(ClipScore):
     One that is 0 makes the whole 0. References are encoded once a data set, kept on disk, and used for every system.
     """
 
+    needs_references = True
+
     @property
     def outputs(self) -> tuple[Output, ...]:
         """One number."""

@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import StoreError, SuiteError
 from harness.registry import did_you_mean
 from harness.score import Score
-from harness.spec import DataRef, MetricRef, Suite
+from harness.spec import MetricRef, Suite, TestedRef
 from harness.store import Results
 from harness.training.corpus import Pair, encode, prepare_tokenizer, read_corpus
 from harness.training.losses import Measured, measure
@@ -141,7 +141,7 @@ def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int
     return suite.model_copy(
         update={
             "name": f"{suite.name}-val",
-            "data": DataRef.model_validate({"dataset": suite.data.dataset, "options": chosen}),
+            "data": TestedRef.model_validate({"dataset": suite.data.dataset, "options": chosen}),
             "models": suite.models.model_copy(update={"language_model": f"local:{folder.resolve()}"}),
             "decoders": {label: suite.decoders[label] for label in only},
             "metrics": metrics,

@@ -11,11 +11,12 @@ from typing import Any
 
 from decoders.models.language_model import START_TOKENS
 from harness.datasets.base import Dataset
+from harness.datasets.reading import read_text
 from harness.errors import DataError, SuiteError
 from harness.examples import Example
+from harness.overlap import check_apart
 from harness.run import load_dataset
 from harness.spec import DataRef, Suite, Task, checked
-from harness.training.overlap import Held, check_apart, held
 from harness.training.recipe import Recipe
 
 Pair = tuple[str, str]
@@ -63,26 +64,30 @@ def read_corpus(suite: Suite | None, train: Path | None, val: Path | None, task:
             "nothing to learn from was named; give a suite, or --train FILE and --val FILE (validation texts choose the best "
             "checkpoint, so they must be neither training nor test texts)"
         )
-    parts: dict[str, Held] = {}
+    parts: dict[str, list[Example]] = {}
     for part, file in (("train", train), ("val", val)):
         if file is not None:
-            parts[part] = held(_from_file(file, part, task).examples())
+            parts[part] = _from_file(file, part, task).examples()
         else:
             assert suite is not None  # seen to above  # noqa: S101
             parts[part] = _from_suite(suite, part)
-        if not parts[part].pairs:
+        if not any(example.references for example in parts[part]):
             raise DataError(f"there are no {part} texts{f' in {file}' if file else ''}; give some")
     notes = check_apart(parts["val"], parts["train"], "validation", "training")
     if suite is not None:
-        test = held(load_dataset(suite.data, suite.folder, "[data]").examples())
+        test = load_dataset(suite.data, suite.folder, "[data]").examples()
         notes += check_apart(parts["val"], test, "validation", "test")
         notes += check_apart(parts["train"], test, "training", "test")
     files = " and ".join(str(file) for file in (train, val) if file)
     source = " and ".join(each for each in (f"suite {suite.name}" if suite else "", files) if each)
-    return Corpus(tuple(parts["train"].pairs), tuple(parts["val"].pairs), source, tuple(notes))
+    return Corpus(_pairs(parts["train"]), _pairs(parts["val"]), source, tuple(notes))
 
 
-def _from_suite(suite: Suite, part: str) -> Held:
+def _pairs(examples: Sequence[Example]) -> tuple[Pair, ...]:
+    return tuple((example.prompt, text) for example in examples for text in example.references)
+
+
+def _from_suite(suite: Suite, part: str) -> list[Example]:
     """A split of the data set that the suite's language model is about. Training images are not looked at."""
     ref, where = (suite.captions, "[captions]") if suite.captions else (suite.data, "[data]")
     dataset = load_dataset(ref, suite.folder, where)
@@ -92,7 +97,7 @@ def _from_suite(suite: Suite, part: str) -> Held:
             f"{where} of suite {suite.name!r} is {_named(ref)}, which has no {part} split; give the texts with --{part} FILE"
         )
     other = type(dataset)(options, suite.folder)
-    return Held(other.pairs(), (), ()) if part == "train" else held(other.examples())
+    return other.texts() if part == "train" else other.examples()
 
 
 def _from_file(path: Path, part: str, task: Task) -> Dataset:
@@ -120,10 +125,7 @@ class _Lines(Dataset):
 
     def examples(self) -> list[Example]:
         """One example a line that is not blank."""
-        try:
-            content = self.path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path} cannot be read: {error}; expected UTF-8, a text a line") from error
+        content = read_text(self.path, "UTF-8, a text a line")
         found = []
         for number, line in enumerate(content.split("\n"), start=1):
             if not (text := line.strip()):

@@ -5,15 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import annotation_ui
 from annotation_ui import language
-from harness.study.views import SKIP_REASONS
+from annotation_ui.screens.admin import SCREENS
+from harness.study.power import PARTS
+from harness.study.schema import Annotator, Block, Campaign
+from harness.study.views import SKIP_REASONS, Role
 
-SOURCES = sorted(Path(annotation_ui.__file__).parent.rglob("*.py"))
+FOLDER = Path(annotation_ui.__file__).parent
+
+
+def states(table: Any) -> list[str]:
+    """The words that a table's column `status` or `state` may hold, by its CHECK."""
+    checks = [str(each.sqltext) for each in table.__table__.constraints if hasattr(each, "sqltext")]
+    return re.findall(r"'([a-z]+)'", next(check for check in checks if check.startswith("stat")))
+
+
+CHOSEN = {
+    "rate.reason_": SKIP_REASONS,
+    "rate.end_": ("finished", "paused", "frozen", "withdrawn", "training", "wait"),
+    "join.refused_": ("unknown", "expired", "revoked", "used-up", "name-missing", "name-taken", "closed"),
+    "pages.": ("join", "consent", "guidelines", "practice", "rate", "work", "done"),
+    "admin_pages.": SCREENS,
+    "states.": states(Campaign),
+    "people.": states(Annotator),
+    "blocks.": states(Block),
+    "roles.": get_args(Role),
+    "parts.": PARTS,
+    "decisions.": ("pause", "resume", "exclude", "dismiss"),
+}
+"""Messages that are chosen by a word of the study: their beginnings, and the words there are."""
 
 
 def leaves(table: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -38,21 +63,20 @@ def test_every_language_says_everything(code: str) -> None:
 
 
 def test_every_message_that_is_asked_for_exists_and_none_is_idle() -> None:
-    known = dict(leaves(language.catalogue(language.DEFAULT)))
-    asked = {key for file in SOURCES for key in re.findall(r'say\(f?"([a-z_]+\.[^"{]+)"', file.read_text())}
-    assert asked
-    for key in asked:
-        assert f".{key}" in known, key
-    parts = (Path(annotation_ui.__file__).parent / "component").glob("*.js")
-    screen = "\n".join(part.read_text() for part in parts)
-    for word in set(re.findall(r"words\.([a-z_]+)", screen)) - {"lang", "keys"}:
-        assert f".rate.{word}" in known, word
-    for reason in SKIP_REASONS:
-        assert f".rate.reason_{reason}" in known
-    for reason in ("unknown", "expired", "revoked", "used-up", "name-missing", "name-taken", "closed"):
-        assert f".join.refused_{reason}" in known
-    for message in ("finished", "paused", "frozen", "withdrawn", "training", "wait"):
-        assert f".rate.end_{message}" in known
+    known = {name[1:] for name, _ in leaves(language.catalogue(language.DEFAULT)) if not name.startswith(".rate.keys.")}
+    known -= {"name"}
+    sources = "\n".join(file.read_text() for file in FOLDER.rglob("*.py"))
+    screen = "\n".join(part.read_text() for part in (FOLDER / "component").glob("*.js"))
+    asked = set(re.findall(r"(?:say|pages_link)\(\s*[\"']([a-z_]+\.[a-z_-]+)[\"']", sources))
+    for table, names in re.findall(r'heads\(\s*"([a-z_]+)", ([^()]+)\)', sources):
+        asked |= {f"{table}.{name}" for name in re.findall(r'"([a-z_]+)"', names)}
+    asked |= {f"rate.{word}" for word in set(re.findall(r"words\.([a-z_]+)", screen)) - {"lang", "keys"}}
+    asked |= {f"{table}{word}" for table, words in CHOSEN.items() for word in words}
+    assert len(asked) > 200
+    assert asked == known
+    # Each place where a message is chosen by a word of the study is among those whose words are listed above.
+    places = re.findall(r'(?:say\(|key = )f"([a-z_]+\.[a-z_]*)', sources)
+    assert {place for place in places if not any(table.startswith(place) for table in CHOSEN)} == set()
 
 
 @pytest.mark.parametrize(

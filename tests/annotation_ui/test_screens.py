@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from annotation_ui import opened, sitting
+from annotation_ui.screens import work
 from harness.study.admin import StudyAdmin
 from harness.study.service import StudyService
 from harness.study.views import Seat
@@ -28,6 +31,14 @@ def _main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _packages_are_looked_through_once() -> Iterator[None]:
+    """AppTest looks for components in every installed package before each run: nine tenths of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 class Visit:
@@ -102,6 +113,10 @@ def test_the_secret_opens_every_screen_and_a_stale_one_none(visit: Visit) -> Non
     for screen in ADMIN_SCREENS:
         app = visit.show(None, screen, admin_secret=visit.made.admin_secret)
         assert app.title[0].value != "Run the study", screen
+        german = visit.show(None, screen, admin_secret=visit.made.admin_secret, language="de")
+        assert german.selectbox[-1].label == "Sprache"
+        same = [each.value for each in german.title if each.value == app.title[0].value]
+        assert same == (["How good are these captions?"] if screen == "admin" else []), screen  # the study's own title
         assert [each.value for each in visit.show(None, screen, admin_secret="stale").title] == ["Run the study"]
 
 
@@ -160,6 +175,7 @@ def test_practice_tells_what_was_expected_and_opens_the_way(tmp_path: Path) -> N
         told = "\n".join(each.value for each in (*app.markdown, *app.warning, *app.success))
         assert "expected" in told
         press(app, "Next text")
+    assert app.query_params["text"] == str(len(items) + 1)  # a reload goes on here
     assert "Practise again" in [button.label for button in app.button]
     press(app, "Practise again")
     for item in items:  # now with the answers that the comparison names
@@ -205,6 +221,23 @@ def test_changing_an_answer_keeps_both(visit: Visit) -> None:
     assert "Saved as a new version" in words(press(app, "Save and go on"))
     (rated,) = visit.service.history(seat)
     assert (list(rated.values.values()), rated.revision) == ([2, 2, 2, 5], 1)
+
+
+def test_more_is_shown_when_asked_for_and_skipped_texts_are_not_counted_as_rated(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "PAGE", 2)
+    seat = sit(visit.service, visit.made.invite, "Ann")
+    note = {"event_id": "2d7a4a4e-9c61-4b36-a4b5-6f8d6a6b0a01", "reason": "other", "note": ""}
+    visit.service.skip(seat, note | {"slot": visit.service.claim(seat).slots[0].slot})
+    rate_all(visit.service, seat, most=3)
+    app = visit.show(seat, "work")
+    assert "You have rated 3 texts" in words(app)
+    assert len([button for button in app.button if button.label == "Change"]) == 2
+    press(app, "Show more")
+    labels = [button.label for button in app.button]
+    assert (labels.count("Change"), labels.count("Show more")) == (3, 0)
+    assert "You have rated **3** texts" in words(visit.show(seat, "done"))
 
 
 def test_another_annotators_text_cannot_be_opened_for_change(visit: Visit) -> None:

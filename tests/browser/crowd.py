@@ -42,7 +42,10 @@ def _session(served: Served, index: int, stop: threading.Event, heard: list[int]
     key = rating.seat_key(served, f"busy {index} {uuid.uuid4().hex[:6]}")
     headers = {"Cookie": f"{rating.cookie(served)}={key}"}
     with connect(
-        f"{served.url.replace('http', 'ws')}/_stcore/stream", additional_headers=headers, max_size=None
+        f"{served.url.replace('http', 'ws')}/_stcore/stream",
+        additional_headers=headers,
+        max_size=None,
+        open_timeout=rating.START_SECONDS,
     ) as socket:
         while not stop.is_set():
             message = BackMsg()

@@ -43,6 +43,9 @@ class Served:
     invite: str
     secret: str
     port: int
+    home: Path = ROOT
+    """Where the process runs; Streamlit's secrets may lie there."""
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(default=Path())
 
@@ -56,7 +59,11 @@ class Served:
         command = [sys.executable, "-m", "harness.cli", "annotate", str(self.folder), "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self.home,
+                env=os.environ | {"OMP_NUM_THREADS": "1"} | self.environment,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self.healthy():
@@ -108,14 +115,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def serving(folder: Path, sources: Sources | None = None, **design: Any) -> Iterator[Served]:
-    """A new study, served as long as the block runs."""
+def a_study(folder: Path, sources: Sources | None = None, **design: Any) -> Served:
+    """A new study, and a port at which it can be served."""
     wanted = {"name": "toy", "items": 12, "ratings_per_item": 2, "annotators": 2, "practice": False} | design
     made = create(Design(**wanted), sources or some_sources(30, 6), folder)
     admin = StudyAdmin.open(folder)
     served = Served(folder, admin.invite(uses=1000), made.admin_secret, free_port())
     admin.close()
+    return served
+
+
+@contextmanager
+def serving(folder: Path, sources: Sources | None = None, **design: Any) -> Iterator[Served]:
+    """A new study, served as long as the block runs."""
+    served = a_study(folder, sources, **design)
     served.start()
     try:
         yield served

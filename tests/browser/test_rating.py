@@ -113,6 +113,7 @@ def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
     showing(page, 1)
     page.keyboard.press("Enter")  # nothing is set
     page.get_by_text("Noch offen: Coherence").wait_for()
+    assert page.locator("html").get_attribute("lang") == "de"
     for _ in range(5):
         page.keyboard.down("1")  # held: it sets one row
     page.keyboard.up("1")

@@ -36,17 +36,27 @@ PROMPTS = ("A red boat", "The", "", "Two dogs, one brown and one black, are", "A
 NEW = 12
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama", "qwen"])
-def lm(request: pytest.FixtureRequest) -> Pair:
-    folder: Path = request.getfixturevalue(f"{request.param}_folder")
+def loaded(folder: Path) -> Pair:
+    """A tiny checkpoint in both hands."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     start = {
         "gpt2": tokenizer.convert_tokens_to_ids(START),
         "llama": tokenizer.bos_token_id,
         "qwen": tokenizer.eos_token_id,
-    }[request.param]
+    }[folder.name]
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     return Pair(model, tokenizer, load_language_model(f"local:{folder}"), start)
+
+
+@pytest.fixture(scope="module")
+def gpt2(gpt2_folder: Path) -> Pair:
+    """The model for what is no matter of the model."""
+    return loaded(gpt2_folder)
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama", "qwen"])
+def lm(request: pytest.FixtureRequest, gpt2: Pair) -> Pair:
+    return gpt2 if request.param == "gpt2" else loaded(request.getfixturevalue(f"{request.param}_folder"))
 
 
 @pytest.fixture(scope="module")
@@ -110,26 +120,26 @@ def test_magic(
 
 
 def test_magic_with_a_text_tower_that_sees_both_ways(
-    lm: Pair, siglips: tuple[ImageText, ImageTextModel], batch: list[Prompt]
+    gpt2: Pair, siglips: tuple[ImageText, ImageTextModel], batch: list[Prompt]
 ) -> None:
     config = {"k": 12, "alpha": 0.1, "beta": 1.0}
-    answers = magic_answers(lm, siglips[0], batch, new_tokens=NEW, **config)
-    agree(lm, decode(Magic, lm, Limits(NEW), batch, siglips[1], **config), answers)
+    answers = magic_answers(gpt2, siglips[0], batch, new_tokens=NEW, **config)
+    agree(gpt2, decode(Magic, gpt2, Limits(NEW), batch, siglips[1], **config), answers)
 
 
-def test_magic_sees_the_image(lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
+def test_magic_sees_the_image(gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
     batch = prompts(["A"] * len(image_files), image_files)
-    said = decode(Magic, lm, Limits(NEW), batch, clips[1], k=12, alpha=0.1, beta=2.0)
+    said = decode(Magic, gpt2, Limits(NEW), batch, clips[1], k=12, alpha=0.1, beta=2.0)
     assert len({generation.text for generation in said}) > 1
 
 
-def test_magic_window(lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt]) -> None:
+def test_magic_window(gpt2: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt]) -> None:
     """The image-text model reads the last tokens only, and the prompt never."""
     config = {"k": 12, "alpha": 0.1, "beta": 2.0}
-    narrow = magic_answers(lm, clips[0], batch, new_tokens=NEW, window=3, **config)
-    wide = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
-    assert [a.tokens for a in narrow] != [a.tokens for a in wide], "the window must matter here"
-    agree(lm, decode(Magic, lm, Limits(NEW), batch, clips[1], clip_text_max_len=3, **config), narrow)
+    narrow = magic_answers(gpt2, clips[0], batch, new_tokens=NEW, window=3, **config)
+    wide = (magic_answers(gpt2, clips[0], [prompt], new_tokens=NEW, **config)[0] for prompt in batch)
+    assert any(a.tokens != b.tokens for a, b in zip(narrow, wide, strict=True)), "the window must matter here"
+    agree(gpt2, decode(Magic, gpt2, Limits(NEW), batch, clips[1], clip_text_max_len=3, **config), narrow)
 
 
 def end_candidate_is_empty(tokenizer: Any, said: Sequence[int], candidate: int, end_id: int, window: int = 60) -> str:
@@ -155,8 +165,8 @@ def test_magic_scores_the_end_token_as_the_text_so_far(
     agree(lm, decode(Magic, lm, Limits(NEW), batch, clips[1], **config), answers)
     for wrong in (end_candidate_is_empty, end_candidate_is_spelled_out):
         monkeypatch.setattr(magic_oracle, "candidate_text", wrong)
-        otherwise = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
-        assert [a.tokens for a in otherwise] != [a.tokens for a in answers]
+        otherwise = (magic_answers(lm, clips[0], [prompt], new_tokens=NEW, **config)[0] for prompt in batch)
+        assert any(a.tokens != b.tokens for a, b in zip(answers, otherwise, strict=True))
 
 
 def test_beta_0_is_contrastive_search(lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt]) -> None:
@@ -214,12 +224,14 @@ def test_clipre(request: pytest.FixtureRequest, checkpoint: str, image_files: li
     clips: tuple[ImageText, ImageTextModel] = request.getfixturevalue(checkpoint)
     captions = [*CORPUS, *(text for number in range(30) for text in captions_of(number))]
     index = CaptionIndex(captions, clips[1].text_features(captions).numpy())
-    models = Models(image_text=clips[1], caption_index=index)
+    models, features = Models(image_text=clips[1], caption_index=index), clips[0].encode_texts(captions)
     for first128 in (False, True):
         decoder = ClipRe(ClipRe.Config.model_validate({"first128": first128}), models, Limits())
         said = decoder.decode(prompts([""] * len(image_files), image_files), [0] * len(image_files))
         for generation, image in zip(said, image_files, strict=True):
-            best, lead = retrieve(clips[0], clips[0].encode_image(image), captions, first128=first128)
+            best, lead = retrieve(
+                clips[0], clips[0].encode_image(image), captions, first128=first128, features=features
+            )
             assert lead > NOISE
             assert (generation.text, generation.tokens, generation.finish) == (best, (), "retrieved")
 

@@ -62,23 +62,35 @@ def scenes(domain: str, size: int) -> list[Prompt]:
     ("domain", "k"), [("plain", 12), pytest.param("plain", 25, marks=pytest.mark.heavy), ("ornate", 12)]
 )
 def test_magic_on_captions(domain: str, k: int) -> None:
-    lm, batch = pair(domain), scenes(domain, 8)
+    lm, batch = pair(domain), scenes(domain, 6)
     answers = magic_answers(lm, clip(), batch, new_tokens=24, k=k, alpha=0.1, beta=1.0)
     said = decode(Magic, lm, Limits(24), batch, load_image_text("toybox:clip"), k=k, alpha=0.1, beta=1.0)
     agree(lm, said, answers, ENOUGH)
-    assert sum(generation.finish == "eos" for generation in said) >= 6
-    assert len({generation.text for generation in said}) > 4
+    assert sum(generation.finish == "eos" for generation in said) >= 5
+    assert len({generation.text for generation in said}) > 3
 
 
 def test_magic_on_stories() -> None:
-    lm, batch = pair("stories"), scenes("stories", 4)
+    lm, batch = pair("stories"), scenes("stories", 3)
     answers = magic_answers(lm, clip(), batch, new_tokens=70, k=5, alpha=0.6, beta=0.15)
     said = decode(Magic, lm, Limits(70), batch, load_image_text("toybox:clip"), k=5, alpha=0.6, beta=0.15)
     agree(lm, said, answers, ENOUGH)
 
 
-@pytest.mark.parametrize("domain", ["plain", "ornate", "stories"])
-@pytest.mark.parametrize(("k", "alpha"), [(5, 0.6), (45, 0.1), (1, 0.0)])
+@pytest.mark.parametrize(
+    ("domain", "k", "alpha"),
+    [
+        ("plain", 45, 0.1),
+        ("ornate", 45, 0.1),
+        ("stories", 5, 0.6),
+        ("plain", 1, 0.0),
+        ("stories", 1, 0.0),
+        pytest.param("stories", 45, 0.1, marks=pytest.mark.heavy),
+        pytest.param("plain", 5, 0.6, marks=pytest.mark.heavy),
+        pytest.param("ornate", 5, 0.6, marks=pytest.mark.heavy),
+        pytest.param("ornate", 1, 0.0, marks=pytest.mark.heavy),
+    ],
+)
 def test_contrastive_and_greedy(domain: str, k: int, alpha: float) -> None:
     lm = pair(domain)
     batch = scenes(domain, 3) if domain == "stories" else prompts(["", f"{START}A", f"{START}There is a red"])
@@ -112,14 +124,15 @@ def test_clipre(domain: str) -> None:
     from harness.datasets.toybox import Toybox
 
     options = Toybox.Options.model_validate({"domain": domain, "split": "index"})
-    captions = Toybox(options, Path()).captions()[:600]
+    captions = Toybox(options, Path()).captions()[:300]
+    features = clip().encode_texts(captions)
     ours, batch = load_image_text("toybox:clip"), scenes(domain, 8)
     index = CaptionIndex(captions, ours.text_features(captions).numpy())
     said = ClipRe(ClipRe.Config(), Models(image_text=ours, caption_index=index), Limits()).decode(batch, [0] * 8)
     clear = 0
     for prompt, generation in zip(batch, said, strict=True):
         assert prompt.image is not None
-        best, lead = retrieve(clip(), clip().encode_image(prompt.image), captions)
+        best, lead = retrieve(clip(), clip().encode_image(prompt.image), captions, features=features)
         if lead > NOISE:
             clear += 1
             assert generation.text == best

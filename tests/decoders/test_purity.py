@@ -20,6 +20,10 @@ from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from tests.checkpoints import captions_of
 
 PROMPTS = 70
+FEW = {1: 10, 2: 14, 7: 21, 64: PROMPTS}
+"""Batch size -> how many of the prompts are decoded again in such batches: small ones are dear, and show in any ten prompts what
+they show in seventy."""
+ALL = dict.fromkeys(FEW, PROMPTS)
 DECODERS: list[tuple[type[Decoder], dict[str, Any]]] = [
     (Greedy, {}),
     (TopK, {"k": 7}),
@@ -51,9 +55,10 @@ def models(request: pytest.FixtureRequest, clip_folder: Path) -> Models:
     return Models(lm, clip, CaptionIndex(captions, clip.text_features(captions).numpy()))
 
 
+@pytest.mark.parametrize("sizes", [FEW, pytest.param(ALL, marks=pytest.mark.heavy)], ids=["few", "all"])
 @pytest.mark.parametrize(("kind", "config"), DECODERS, ids=[kind.__name__ for kind, _ in DECODERS])
 def test_neither_batch_size_nor_order_matter(
-    models: Models, kind: type[Decoder], config: dict[str, Any], image_files: list[Path]
+    models: Models, kind: type[Decoder], config: dict[str, Any], sizes: dict[int, int], image_files: list[Path]
 ) -> None:
     rng = random.Random(7)
     words = ["A", "red", "boat", "on", "the", "sea", "and", "two", "dogs", "beside", "an", "old", "house"]
@@ -65,9 +70,9 @@ def test_neither_batch_size_nor_order_matter(
     decoder = kind(kind.Config(**config), models, Limits(max_new_tokens=12))
     expected = decoder.decode(prompts, seeds)
     assert len({generation.text for generation in expected}) > 3
-    for size in (1, 2, 7, 64):
-        order = rng.sample(range(PROMPTS), PROMPTS)
-        for start in range(0, PROMPTS, size):
+    for size, count in sizes.items():
+        order = rng.sample(range(PROMPTS), count)
+        for start in range(0, count, size):
             part = order[start : start + size]
             said = decoder.decode([prompts[n] for n in part], [seeds[n] for n in part])
             for n, generation in zip(part, said, strict=True):

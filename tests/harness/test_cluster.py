@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -98,6 +99,29 @@ class Cluster:
     def close(self) -> None:
         self.nodes.shutdown()
 
+    def actors(self) -> list[int]:
+        """Process ids of the workers that hold an actor; those of other clusters on this machine are none of ours."""
+        raylets = {
+            str(each.process.pid)
+            for node in self.nodes.list_all_nodes()
+            for each in node.all_processes.get("raylet", ())
+        }
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended in the meantime
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                if parent in raylets and (folder / "cmdline").read_bytes().startswith(b"ray::Actor"):
+                    found.append(int(folder.name))
+        return found
+
+    def murder(self, count: int | None = None) -> None:
+        """Kill so many actors, or all that there are."""
+        victims = self.actors()[:count]
+        assert count in (None, len(victims))
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
@@ -108,25 +132,6 @@ def cluster() -> Iterator[Cluster]:
     made.add()
     yield made
     made.close()
-
-
-def actors() -> list[int]:
-    """Process ids of the workers that hold an actor of ours, wherever they run on this machine."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            title = entry.read_bytes()
-        except OSError:
-            continue
-        if title.startswith(b"ray::Actor"):
-            found.append(int(entry.parent.name))
-    return found
-
-
-def after(seconds: float, do: Any) -> threading.Thread:
-    thread = threading.Thread(target=lambda: (time.sleep(seconds), do()))
-    thread.start()
-    return thread
 
 
 def test_the_bytes_are_those_of_one_process_and_so_are_the_scores(tmp_path: Path, cluster: Cluster) -> None:
@@ -161,7 +166,7 @@ def test_a_worker_and_then_a_whole_machine_die_and_another_joins(tmp_path: Path,
         """Things happen after so many answers."""
 
         def run(self, job: Job, tasks: Any, batch_size: int) -> Iterator[list[Record]]:
-            plans = {8: lambda: os.kill(actors()[0], signal.SIGKILL), 20: lambda: cluster.kill(victim), 32: cluster.add}
+            plans = {8: lambda: cluster.murder(1), 20: lambda: cluster.kill(victim), 32: cluster.add}
             for records in super().run(job, tasks, batch_size):
                 answered.extend(records)
                 for due in [due for due in plans if due <= len(answered)]:
@@ -192,8 +197,7 @@ def test_a_decoder_that_raises_and_one_that_kills_its_process(tmp_path: Path, cl
 
         def murder() -> None:
             while not stop.is_set():
-                for pid in actors():
-                    os.kill(pid, signal.SIGKILL)
+                cluster.murder()
                 time.sleep(0.2)
 
         killer = threading.Thread(target=murder)
@@ -209,6 +213,19 @@ def test_a_decoder_that_raises_and_one_that_kills_its_process(tmp_path: Path, cl
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     spread = Spread(tmp_path, size=2)
     with RayExecutor("127.0.0.1:1") as executor, pytest.raises(ClusterError, match="cannot be reached"):
+        spread.decode("magic", tmp_path / "there", executor)
+
+
+@pytest.mark.heavy
+def test_workers_that_ray_kills_for_memory_are_told_and_a_cluster_of_ones_own_is_its_own(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray takes any use of memory for too much here. Without an address none of this reaches the cluster that is there."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    spread = Spread(tmp_path, size=8)
+    with RayExecutor(workers=1) as executor, pytest.raises((WorkerLost, ClusterError), match="workers"):
         spread.decode("magic", tmp_path / "there", executor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -137,6 +138,29 @@ def test_rows_that_do_not_give_the_stored_value_are_refused(results: Results) ->
     reasons = [each.reason for each in compared(first, second).differences]
     assert "do not give the stored value" in reasons[0]
     assert reasons[1:] == ["", ""]
+
+
+def test_rows_of_a_metric_that_has_other_columns_now_are_refused(results: Results) -> None:
+    runs = [ScoredRun.load(folder) for folder in two_runs(results)]
+    older = []
+    for run in runs:
+        quality = run.metrics["quality"]
+        assert quality.rows is not None
+        older.append(replace(run, metrics={"quality": replace(quality, rows=quality.rows[:, :2])}))
+    with pytest.raises(IncomparableRuns, match="quality: the stored rows do not give the stored value"):
+        compare_runs(*older, permutations=99)
+
+
+def test_a_number_that_a_metric_no_longer_reports_is_refused_alone(results: Results) -> None:
+    runs = [ScoredRun.load(folder) for folder in two_runs(results)]
+    older = []
+    for run in runs:
+        quality = run.metrics["quality"]
+        gone = replace(quality.scores[-1], output="letters")
+        older.append(replace(run, metrics={"quality": replace(quality, scores=(*quality.scores, gone))}))
+    found = compare_runs(*older, permutations=99).differences
+    assert [bool(each.reason) for each in found] == [False, False, False, True]
+    assert "do not give the stored value" in found[-1].reason
 
 
 def test_different_examples_are_refused_and_the_common_ones_offered(results: Results) -> None:

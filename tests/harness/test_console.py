@@ -1,4 +1,4 @@
-"""Tables in windows of any width."""
+"""What the command line shows: tables in windows of any width, and text from anywhere as nothing but text."""
 
 from __future__ import annotations
 
@@ -34,3 +34,19 @@ def test_a_table_of_one_column_or_no_row_is_shown(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert shown.replace("│", "").replace("\n", "").replace(" ", "").count("a") >= 300
     assert "only" in shown
+
+
+HOSTILE = "[red]x[/] [/] \x1b[31m\x9b2J\r\x07\u202egnp \ud800"
+INERT = r"[red]x[/] [/] \x1b[31m\x9b2J\r\x07\u202egnp \ud800"
+
+
+def test_a_table_neither_reads_markup_nor_lets_a_terminal_act(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_table(HOSTILE, [HOSTILE], [[HOSTILE]])
+    assert capsys.readouterr().out.count(INERT) == 3
+
+
+@pytest.mark.parametrize("tell", [console.say, console.complain])
+def test_messages_are_shown_as_they_are(tell: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(tell)
+    tell(f"{HOSTILE}\nsecond line")
+    assert f"{INERT}\nsecond line" in capsys.readouterr().err

@@ -158,7 +158,7 @@ def test_equal_images_and_ids_of_the_two_splits_are_problems(coco: Path) -> None
     ]
     same = check_suite(suite(coco, ".", options={"split": "train"}, expect=40))
     [shared] = problems(same)
-    assert shared.detail.startswith("40 ids in both: COCO_train2014_000000001000.jpg, ")
+    assert shared.detail.startswith("40 examples in both: COCO_train2014_000000001000.jpg, ")
 
 
 def test_ids_that_repeat_are_all_told(coco: Path) -> None:

@@ -129,6 +129,19 @@ def test_a_decoder_that_the_baseline_lacks_is_named_and_judges_nothing(results: 
     assert "not in the baseline" in to_markdown(report)
 
 
+def test_a_metric_that_the_baseline_lacks_is_named_and_judges_nothing(results: Results) -> None:
+    generator = np.random.default_rng(14)
+    texts = noisy(generator, 60)
+    accepted = run_of(results, texts)
+    both = ["quality", "unresampled"]
+    for given, outcome in ((texts, "pass"), (noisy(generator, 60, -0.2), "worse"), (noisy(generator, 60, 0.2), "pass")):
+        candidate = run_of(results, given, metrics=both, config={"made": outcome + given["ex0001"]})
+        report = judged(accepted, candidate, **{"un-quality": 0.5})
+        assert report.outcome == outcome
+        assert outcomes(report)["un-quality"] == "not gated"
+        assert "the baseline has no such score" in to_markdown(report)
+
+
 def test_a_metric_that_changed_under_its_signature_is_noticed(results: Results) -> None:
     accepted = run_of(results, noisy(np.random.default_rng(6), 10))
     quality = accepted.metrics["quality"]
@@ -202,7 +215,7 @@ def test_a_loss_beyond_the_margin_passes_at_most_one_time_in_twenty(results: Res
 
 
 def difference(value: float, error: float, n: int = 100, better: bool | None = True) -> Difference:
-    reach = 1.6449 * error
+    reach = 0.0 if math.isnan(error) else 1.6449 * error
     return Difference("m", "m", better, True, 0.5, 0.5 + value, value, value - reach, value + reach, error, n=n)
 
 
@@ -222,6 +235,7 @@ def difference(value: float, error: float, n: int = 100, better: bool | None = T
         (0.0, 0.02, True, "undecided"),
         (-0.05, 0.02, True, "worse"),  # too few for the margin, but surely beyond it
         (math.nan, math.nan, True, "undecided"),
+        (-0.05, math.nan, True, "undecided"),  # no standard error: without one of the examples there is no score
     ],
 )
 def test_verdicts_by_hand(value: float, error: float, better: bool | None, outcome: str) -> None:
@@ -293,6 +307,20 @@ def test_damaged_baselines_are_refused(results: Results, tmp_path: Path) -> None
     path.unlink()
     with pytest.raises(StoreError, match="there is no baseline"):
         Baseline.read(path)
+
+
+def test_a_baseline_of_another_suite_is_not_written_over(results: Results, tmp_path: Path) -> None:
+    texts = noisy(np.random.default_rng(13), 10)
+    path = tmp_path / "made.json"
+    Baseline.accept(path, {"echo": run_of(results, texts)}, {"quality": 0.02}, keep_others=False)
+    whole = path.read_bytes()
+    other = run_of(results, texts, suite_name="other")
+    for keep_others in (True, False):
+        with pytest.raises(
+            StoreError, match=r"made\.json is the baseline of suite 'made', not of other; name another file"
+        ):
+            Baseline.accept(path, {"echo": other}, {}, keep_others=keep_others)
+    assert path.read_bytes() == whole
 
 
 def test_packed_rows_keep_every_bit() -> None:

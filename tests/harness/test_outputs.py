@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import DataError
 from harness.outputs import common_subset, differing_sets, read_outputs
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 CAPTIONS = [
     {
@@ -234,14 +234,14 @@ def test_the_command_scores_files_into_one_table_each_set_of_images(tmp_path: Pa
     write(tmp_path, "third.json", json.dumps(CAPTIONS[1:]))
     environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
     files = ("first.json", "second.json", "third.json", "--metrics", "cider,repetition")
-    done = seetell("score", *files, "--json", cwd=tmp_path, **environment)
+    done = seetell_here("score", *files, "--json", cwd=tmp_path, **environment)
     assert "1 empty predictions, scored as they are: 0.jpg" in done.stderr
     assert "third lacks 1 of 4 examples: 0.jpg" in done.stderr
     scores = json.loads(done.stdout)
     assert {name: each["cider"]["n"] for name, each in scores.items()} == {"first": 4, "second": 4, "third": 3}
     assert scores["first"]["cider"]["signature"] == scores["second"]["cider"]["signature"]
     assert scores["first"]["cider"]["signature"] != scores["third"]["cider"]["signature"]
-    board = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)
+    board = json.loads(seetell_here("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)
     assert len({row["suite"] for row in board["rows"]}) == 2
-    common = seetell("score", *files, "--common", "--json", cwd=tmp_path, **environment)
+    common = seetell_here("score", *files, "--common", "--json", cwd=tmp_path, **environment)
     assert {each["cider"]["n"] for each in json.loads(common.stdout).values()} == {3}

@@ -260,6 +260,13 @@ def test_sums_stay_sums_where_the_draws_are_balanced() -> None:
     np.testing.assert_allclose(aligned.rows.sum(axis=1), rows.sum(axis=1), rtol=1e-15)
 
 
+def test_sums_stay_sums_where_both_systems_have_the_same_draws_of_each_example() -> None:
+    """Two images for one title and one for another: the values compared are those that stand in the table."""
+    rows = np.random.default_rng(19).random((2, 3, 2))
+    aligned = align([Clusters.of(["a", "a", "b"], each) for each in rows])
+    np.testing.assert_allclose(aligned.rows.sum(axis=1), rows.sum(axis=1), rtol=1e-15)
+
+
 def test_rows_that_belong_to_other_samples_are_refused() -> None:
     with pytest.raises(MetricError, match="2 example ids came with rows of shape"):
         Clusters.of(["a", "b"], np.ones((3, 2)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DataError, Interrupted, NeedMissing, SuiteError
+from harness.errors import DataError, Interrupted, NeedMissing, RunLocked, SuiteError
 from harness.executor import Job, Task
 from harness.run import Outcome, decode, load_examples, plan
 from harness.spec import Suite
@@ -193,6 +193,8 @@ def test_ctrl_c_on_the_command_line_ends_with_130_and_a_way_on(home: Path) -> No
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     while process.poll() is None and not (home / "log.txt").exists():
         time.sleep(0.01)
+    with pytest.raises(RunLocked, match="another process is writing"):
+        run(home, "other")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

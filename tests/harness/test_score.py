@@ -112,6 +112,17 @@ def test_an_output_that_is_not_defined_says_so() -> None:
     assert scores["rep-4"].method == "none"
 
 
+def test_an_infinite_value_is_none() -> None:
+    class Endless(Words):
+        def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.full((*sums.shape[:-1], 1), np.inf)
+
+    [score] = score_samples(samples(), {"words": Endless(MetricConfig(), Models())}).scores
+    assert math.isnan(score.value)
+    assert score.unavailable == "not defined for these samples"
+    assert json.loads(json.dumps(score.to_json(), allow_nan=False))["value"] is None
+
+
 def test_a_metric_without_resampling_gets_no_interval() -> None:
     [score] = score_samples(samples(), {"words": Words(MetricConfig(), Models())}).scores
     assert score.value == pytest.approx(np.mean([len(text.split()) for text in TEXTS]))

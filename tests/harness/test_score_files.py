@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from harness.bench_metrics import FIRST, NEW, SEEN
 from harness.metrics.java import java_path
+from tests.harness.in_process import seetell_here
 from tests.harness.test_cli import seetell
 from tests.harness.test_outputs import CAPTIONS, STORIES, write
 
@@ -21,11 +23,22 @@ KEYS = {"BLEU": {f"bleu-{n}": f"Bleu_{n}" for n in range(1, 5)}, "rest": {"rouge
 FIGURES = {"value", "low", "high", "n", "signature"}
 
 
-def scores_of(*arguments: str | Path, cwd: Path, code: int = 0, **environment: str) -> dict[str, dict[str, Any]]:
-    done = seetell("score", *map(str, arguments), "--json", cwd=cwd, SEETELL_CACHE=str(cwd / "cache"), **environment)
+def scores_of(*arguments: str | Path, cwd: Path, code: int = 0) -> dict[str, dict[str, Any]]:
+    return told(seetell_here("score", *map(str, arguments), "--json", cwd=cwd, SEETELL_CACHE=str(cwd / "cache")), code)
+
+
+def told(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, dict[str, Any]]:
     assert done.returncode == code, done.stderr
     scores: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return scores
+
+
+def scores_and_starts(files: Sequence[Path], metrics: str, folder: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """What a process of its own says of files, for only a new one has nothing in memory; and how often it started Java."""
+    home, notes = counting_java(folder)
+    asked = ("score", *map(str, files), "--metrics", metrics, "--json")
+    scores = told(seetell(*asked, cwd=folder, SEETELL_CACHE=str(folder / "cache"), JAVA_HOME=str(home)))
+    return scores, len(notes.read_text().splitlines())
 
 
 def counting_java(folder: Path) -> tuple[Path, Path]:
@@ -42,8 +55,7 @@ def test_all_published_captions_in_one_command(shared: Path, tmp_path: Path) -> 
     pytest.importorskip("pycocoevalcap", reason="the tokenizer's jar comes with pycocoevalcap, which is not installed")
     files = sorted((shared / "published" / "flickr30k").glob("*.json.gz"))
     golden = json.loads((shared / "published" / "golden.json").read_bytes())["flickr30k"]
-    home, notes = counting_java(tmp_path)
-    scores = scores_of(*files, "--metrics", "bleu,rouge-l,cider", cwd=tmp_path, JAVA_HOME=str(home))
+    scores, starts = scores_and_starts(files, "bleu,rouge-l,cider", tmp_path)
     assert set(scores) == set(golden)
     for system, expected in golden.items():
         for ours, theirs in (KEYS["BLEU"] | KEYS["rest"]).items():
@@ -52,7 +64,7 @@ def test_all_published_captions_in_one_command(shared: Path, tmp_path: Path) -> 
             assert found["value"] == pytest.approx(expected["scores"][theirs], abs=1e-6)
             assert found["low"] <= found["value"] <= found["high"]
             assert found["n"] == 1000
-    assert len(notes.read_text().splitlines()) == 1  # the tokenizer, once for the references and all texts
+    assert starts == 1  # the tokenizer, once for the references and all texts
 
 
 @pytest.mark.java
@@ -72,11 +84,10 @@ def test_meteor_of_all_published_captions(shared: Path, tmp_path: Path) -> None:
 def _check_meteor(shared: Path, folder: Path, systems: tuple[str, ...]) -> None:
     files = [shared / "published" / "flickr30k" / f"{system}.json.gz" for system in systems]
     golden = json.loads((shared / "published" / "golden.json").read_bytes())["flickr30k"]
-    home, notes = counting_java(folder)
-    scores = scores_of(*files, "--metrics", "meteor", cwd=folder, JAVA_HOME=str(home))
+    scores, starts = scores_and_starts(files, "meteor", folder)
     for system in systems:
         assert scores[system]["meteor"]["value"] == pytest.approx(golden[system]["scores"]["METEOR"], abs=1e-6)
-    assert len(notes.read_text().splitlines()) == 2  # the tokenizer and METEOR
+    assert starts == 2  # the tokenizer and METEOR
 
 
 def test_published_stories_as_their_authors_counted(shared: Path, tmp_path: Path) -> None:
@@ -112,7 +123,7 @@ def test_published_stories_as_their_authors_counted(shared: Path, tmp_path: Path
 )
 def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message: str) -> None:
     write(tmp_path, "a.json", json.dumps(STORIES))
-    done = seetell("score", "a.json", "--set", setting, cwd=tmp_path)
+    done = seetell_here("score", "a.json", "--set", setting, cwd=tmp_path)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -128,6 +139,11 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message:
         (("toybox-plain", "--metrics", "cider"), "--metrics is for files of outputs; a suite has its metrics in"),
         (("toybox-plain", "--common"), "--common is for files of outputs; a suite has its examples"),
         (("toybox-plain", "--references", "a.json"), "--references is for files of outputs"),
+        (("toybox-plain", "--images", "a.zip"), "--images is for files of outputs"),
+        (
+            ("toybox-plain", "--image-text", "toybox:clip"),
+            "--image-text is for files of outputs; a suite has its models",
+        ),
         (("a.json", "--only", "a"), "--only is for suites; of files, name those"),
         (("a.txt",), "a.txt is neither JSON, JSON Lines nor CSV"),
     ],
@@ -136,7 +152,7 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message:
 def test_what_is_for_files_is_not_for_suites(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     write(tmp_path, "a.json", json.dumps(CAPTIONS))
     write(tmp_path, "a.txt", "hello")
-    done = seetell("score", *arguments, cwd=tmp_path)
+    done = seetell_here("score", *arguments, cwd=tmp_path)
     assert (done.returncode, message in done.stderr) == (1, True), done.stderr
     assert not (tmp_path / "results").exists()
 
@@ -179,8 +195,10 @@ def test_paths_among_options_start_where_the_command_is_given(tmp_path: Path) ->
     asked = ("a.json", "--metrics", "chair", "--set", "chair.instances=here/instances.json")
     found = scores_of(*asked, cwd=tmp_path, code=2)["a"]["chair-i"]["unavailable"]
     assert str(tmp_path / "here" / "instances.json") in found
-    shown = seetell("score", *asked, cwd=tmp_path)  # a dash in the table has its reason beside it, once
+    shown = seetell_here("score", *asked, cwd=tmp_path)  # a dash in the table has its reason beside it, once
     assert (shown.returncode, shown.stderr.count(f"chair-i, chair-s unavailable: {found}")) == (2, 1)
+    asked = ("a.json", "--metrics", "perplexity", "--set", "perplexity.model=local:here/gpt2")
+    assert f"{tmp_path / 'here' / 'gpt2'}" in scores_of(*asked, cwd=tmp_path, code=2)["a"]["perplexity"]["unavailable"]
 
 
 def test_what_is_wrong_is_in_the_json_and_in_the_exit_code(tmp_path: Path) -> None:
@@ -204,7 +222,7 @@ def test_metrics_without_references_need_none_and_others_say_so(tmp_path: Path) 
     assert found["length"]["value"] == 2.5
     assert found["distinct-1"]["value"] == 3 / 5
     assert found["distinct-1"]["low"] is None
-    done = seetell("score", "bare.jsonl", "--metrics", "length,cider", cwd=tmp_path)
+    done = seetell_here("score", "bare.jsonl", "--metrics", "length,cider", cwd=tmp_path)
     assert done.returncode == 1
     assert "--references" in done.stderr
 
@@ -214,7 +232,7 @@ def test_metrics_without_references_need_none_and_others_say_so(tmp_path: Path) 
 def test_bench_metrics_agrees_and_is_cheaper(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pycocoevalcap", reason="there is nothing to compare with: pycocoevalcap is not installed")
     file = shared / "published" / "flickr30k" / "magic.json.gz"
-    done = seetell("bench", "metrics", str(file), "--json", cwd=tmp_path)
+    done = seetell_here("bench", "metrics", str(file), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     first, new, again = json.loads(done.stdout)["comparisons"]
     assert [each["case"] for each in (first, new, again)] == [f"1 system, {state}" for state in (FIRST, NEW, SEEN)]
@@ -226,10 +244,10 @@ def test_bench_metrics_agrees_and_is_cheaper(shared: Path, tmp_path: Path) -> No
 def test_bench_metrics_of_one_metric_without_java(tmp_path: Path) -> None:
     """Both sides run and are measured; without Java theirs cannot tokenise, and that is said."""
     write(tmp_path, "a.json", json.dumps(CAPTIONS))
-    done = seetell("bench", "metrics", "a.json", "--metrics", "rouge", cwd=tmp_path)
+    done = seetell_here("bench", "metrics", "a.json", "--metrics", "rouge", cwd=tmp_path)
     assert (done.returncode, "did you mean 'rouge-l'" in done.stderr) == (1, True)
     nowhere = {"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}
-    done = seetell("bench", "metrics", "a.json", "--metrics", "rouge-l", cwd=tmp_path, **nowhere)
+    done = seetell_here("bench", "metrics", "a.json", "--metrics", "rouge-l", cwd=tmp_path, **nowhere)
     assert done.returncode == 1
     assert "pycocoevalcap could not score these files" in done.stderr
 
@@ -239,7 +257,7 @@ def test_bench_metrics_measures_a_small_case(tmp_path: Path) -> None:
     pytest.importorskip("pycocoevalcap", reason="there is nothing to compare with: pycocoevalcap is not installed")
     write(tmp_path, "a.json", json.dumps(CAPTIONS))
     write(tmp_path, "b.json", json.dumps([{**each, "prediction": "one ball"} for each in CAPTIONS]))
-    done = seetell("bench", "metrics", "a.json", "b.json", "--metrics", "bleu,cider", "--json", cwd=tmp_path)
+    done = seetell_here("bench", "metrics", "a.json", "b.json", "--metrics", "bleu,cider", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     cases = json.loads(done.stdout)["comparisons"]
     assert [(each["systems"], each["case"].endswith("new")) for each in cases] == [

@@ -69,6 +69,7 @@ def test_keys_of_plugins_stay_apart_from_the_suites_own() -> None:
         (MINIMAL.replace("[decoders.greedy]", "[decoders]"), "names no decoder"),
         (MINIMAL + "[run]\ndtype = 'float8'\n", "run.dtype = 'float8'"),
         (MINIMAL + "[run]\ndraws = 0\n", "run.draws = 0"),
+        (MINIMAL + "[sweep]\ngird = 1\n", r"unknown key 'sweep.gird' \(did you mean 'grid'"),
         ("name = ", "not TOML"),
     ],
 )

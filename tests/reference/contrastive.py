@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from tests.reference.language import Answer, Margin, run, until_end
+from tests.reference.language import Answer, Margin, run
 
 
 def candidates(logits: Tensor, k: int, margin: Margin) -> tuple[list[int], Tensor]:
@@ -36,7 +36,9 @@ def penalties(model: Any, context: Sequence[int], tokens: Sequence[int], history
 def contrastive_search(
     model: Any, prompt: Sequence[int], *, k: int, alpha: float, new_tokens: int, end_id: int
 ) -> Answer:
-    """Generate `new_tokens` tokens after `prompt`; as published, it never stops early, and what follows the end is cut."""
+    """Generate `new_tokens` tokens after `prompt`. The released code writes on after an end token and then cuts what follows
+    it; here nothing follows.
+    """
     context, margins = list(prompt), []
     for _ in range(new_tokens):
         margin = Margin()
@@ -46,5 +48,6 @@ def contrastive_search(
         margin.between_first_two(score)
         margins.append(margin.smallest)
         context.append(tokens[int(torch.argmax(score))])
-    said = until_end(context[len(prompt) :], end_id)
-    return Answer(said, min(margins[: len(said)]))
+        if context[-1] == end_id:
+            break
+    return Answer(tuple(context[len(prompt) :]), min(margins))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tests.reference.contrastive import candidates, penalties
 from tests.reference.image_text import ImageText
-from tests.reference.language import Answer, Margin, run, until_end, words
+from tests.reference.language import Answer, Margin, run, words
 
 WINDOW = 60
 
@@ -54,7 +54,7 @@ def magic_search(
 ) -> Answer:
     """Generate `new_tokens` tokens after `prompt` for the image whose normalised features are `image`, `[d]`.
 
-    As published it never stops early, and what follows the end token is cut.
+    The released code writes on after an end token and then cuts what follows it; here nothing follows.
     """
     context, margins = list(prompt), []
     for _ in range(new_tokens):
@@ -68,5 +68,6 @@ def magic_search(
         margin.between_first_two(score)
         margins.append(margin.smallest)
         context.append(tokens[int(torch.argmax(score))])
-    said_tokens = until_end(context[len(prompt) :], end_id)
-    return Answer(said_tokens, min(margins[: len(said_tokens)]))
+        if context[-1] == end_id:
+            break
+    return Answer(tuple(context[len(prompt) :]), min(margins))

@@ -88,10 +88,11 @@ class ZeroCapOracle:
         config = self.settings
         with torch.no_grad():
             p0 = torch.softmax(self.model(torch.tensor([list(context)]), use_cache=False).logits[0, -1], dim=-1)
-        shift = [torch.zeros_like(state) for state in self.past(context)]
+        past = self.past(context)
+        shift = [torch.zeros_like(state) for state in past]
         for _ in range(config.iterations):
             shift = [part.detach().requires_grad_() for part in shift]
-            states = [state + part for state, part in zip(self.past(context), shift, strict=True)]
+            states = [state + part for state, part in zip(past, shift, strict=True)]
             p = torch.softmax(self.last(context[-1], states), dim=-1)
             top, q = self.wanted(torch.log(p), context, image)
             divergence = (torch.xlogy(p, p) - torch.xlogy(p, p0)).sum()
@@ -99,7 +100,7 @@ class ZeroCapOracle:
             step = config.stepsize
             shift = [s - step * s.grad / (s.grad.norm() + 1e-15) ** config.grad_norm_factor for s in shift]
         with torch.no_grad():
-            states = [state + part for state, part in zip(self.past(context), shift, strict=True)]
+            states = [state + part for state, part in zip(past, shift, strict=True)]
             logits = self.adjusted(self.last(context[-1], states), context, index)
             return torch.softmax(logits, dim=-1) ** config.fusion * p0 ** (1 - config.fusion)
 

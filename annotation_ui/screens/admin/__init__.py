@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from annotation_ui.screens.admin import exports, items, overview, plan, quality, results
-from annotation_ui.screens.admin.access import signed_in
+from annotation_ui.screens.admin.access import entered, signed_in, signed_on
 
-__all__ = ["SCREENS", "signed_in"]
+__all__ = ["SCREENS", "signed_in", "signed_on"]
 
 SCREENS: dict[str, Callable[[], None]] = {
-    "admin": overview.show,
-    "admin-plan": plan.show,
-    "admin-quality": quality.show,
-    "admin-items": items.show,
-    "admin-results": results.show,
-    "admin-exports": exports.show,
+    "admin": entered(overview.show),
+    "admin-plan": entered(plan.show),
+    "admin-quality": entered(quality.show),
+    "admin-items": entered(items.show),
+    "admin-results": entered(results.show),
+    "admin-exports": entered(exports.show),
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
 
 import streamlit as st
 
 from annotation_ui import sitting
 from annotation_ui.opened import opened
+from annotation_ui.sitting import say
 from harness.errors import NotAllowed, StudyError
 from harness.study.admin import StudyAdmin
 
@@ -26,19 +27,28 @@ def signed_in() -> bool:
     )
 
 
-@contextmanager
-def admin() -> Iterator[StudyAdmin]:
-    """The study, opened with what this session has; where that is nothing, or no longer good, the way in is shown instead."""
-    found = _open()
-    if found is None:
-        _ask()
-        st.stop()
-    try:
-        yield found
-    except StudyError as error:
-        st.error(str(error))
-    finally:
-        found.close()
+def signed_on() -> bool:
+    """Whether somebody, whoever it is, is signed in by OpenID Connect."""
+    return _single_sign_on() and bool(st.user.is_logged_in)
+
+
+def entered(screen: Callable[[StudyAdmin], None]) -> Callable[[], None]:
+    """A screen, given the study opened with what this session has; where that is nothing, or no longer good, the way in."""
+
+    @wraps(screen)
+    def show() -> None:
+        study = _open()
+        if study is None:
+            _ask()
+            return
+        try:
+            screen(study)
+        except StudyError as error:
+            st.error(str(error))
+        finally:
+            study.close()
+
+    return show
 
 
 def name() -> str:
@@ -61,21 +71,24 @@ def _open() -> StudyAdmin | None:
 
 
 def _ask() -> None:
-    st.title("Run the study")
-    st.write("Sign in with the admin secret that `seetell study create` printed.")
+    st.title(say("admin.title"))
+    st.write(say("admin.about"))
     with st.form("admin", width=520):
-        secret = st.text_input("Admin secret", type="password", autocomplete="off")
-        who = st.text_input("Your name", help="It signs the decisions you make here.", max_chars=60)
-        if st.form_submit_button("Sign in", type="primary"):
+        secret = st.text_input(say("admin.secret"), type="password", autocomplete="off")
+        who = st.text_input(say("admin.name"), help=say("admin.name_help"), max_chars=60)
+        if st.form_submit_button(say("admin.sign_in"), type="primary"):
             try:
                 StudyAdmin.open(opened().where, secret=secret or "-").close()
             except NotAllowed:
-                st.error("This secret does not open the study.")
+                st.error(say("admin.wrong"))
             else:
                 st.session_state[_SECRET], st.session_state[_NAME] = secret, who
                 st.rerun()
-    if _single_sign_on():
-        st.button("Sign in with your organisation", on_click=st.login)
+    if signed_on():
+        st.warning(say("admin.not_named", st.user.get("email") or "\N{EN DASH}", ADMINS))
+        st.button(say("admin.sign_out"), on_click=st.logout)
+    elif _single_sign_on():
+        st.button(say("admin.organisation"), on_click=st.login)
 
 
 def _single_sign_on() -> bool:
@@ -87,10 +100,13 @@ def _single_sign_on() -> bool:
 
 
 def _email() -> str | None:
-    """The address by which somebody is signed in, if it may run the study and its owner has proved to have it."""
-    if not _single_sign_on() or not st.user.is_logged_in:
+    """The address by which somebody is signed in, if it may run the study and its owner has proved to have it.
+
+    A provider that does not say so lets its users write any address into their profile.
+    """
+    if not signed_on():
         return None
     email = str(st.user.get("email") or "").casefold()
-    verified = st.user.get("email_verified", True)
+    verified = st.user.get("email_verified") in (True, "true")  # some providers write it as text
     allowed = {each.strip().casefold() for each in os.environ.get(ADMINS, "").split(",")} - {""}
     return email if verified and email in allowed else None

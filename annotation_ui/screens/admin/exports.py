@@ -10,7 +10,8 @@ from pathlib import Path
 import streamlit as st
 
 from annotation_ui import sitting
-from annotation_ui.screens.admin.access import admin, name
+from annotation_ui.screens.admin.access import name
+from annotation_ui.sitting import say
 from harness.study.admin import StudyAdmin
 from harness.study.findings import FROZEN
 
@@ -18,38 +19,33 @@ FORMATS = ("csv", "jsonl", "parquet")
 _READY = "export_ready"
 
 
-def show() -> None:
+def show(study: StudyAdmin) -> None:
     """The screen."""
-    with admin() as study:
-        st.title("Exports")
-        _take_out(study)
-        st.header("Check")
-        if st.button("Check the audit chain and every form"):
-            found = study.verify()
-            if found.ok:
-                st.success(f"{found.entries:,} entries and {found.forms:,} forms are as they were written.")
-            for problem in found.problems:
-                st.error(problem)
+    st.title(say("exports.title"))
+    _take_out(study)
+    st.header(say("exports.check"))
+    if st.button(say("exports.verify")):
+        found = study.verify()
+        if found.ok:
+            st.success(say("exports.whole", f"{found.entries:,}", f"{found.forms:,}"))
+        for problem in found.problems:
+            st.error(problem)
 
 
 def _take_out(study: StudyAdmin) -> None:
     sitter = sitting.seat()
     if sitter is not None and sitter.role == "annotator" and study.overview().status != FROZEN:
-        st.info(
-            "You rate in this study, and its data name the systems. They can be had here once the ratings are frozen."
-        )
+        st.info(say("exports.not_yet"))
         return
     with st.form("export", width=520):
-        formats = st.multiselect("Formats", FORMATS, default=FORMATS)
-        if st.form_submit_button("Prepare the export", type="primary") and formats:
+        formats = st.multiselect(say("exports.formats"), FORMATS, default=FORMATS)
+        if st.form_submit_button(say("exports.prepare"), type="primary") and formats:
             with tempfile.TemporaryDirectory() as folder:
                 files = study.export(Path(folder), formats, by=name())
                 st.session_state[_READY] = _zipped(files)
     if content := st.session_state.get(_READY):
-        st.write(
-            "Ratings, codebook and datasheet. The data name the systems: do not give them to people who still rate."
-        )
-        st.download_button("Download the export", content, "ratings.zip", "application/zip", on_click="ignore")
+        st.write(say("exports.about"))
+        st.download_button(say("exports.download"), content, "ratings.zip", "application/zip", on_click="ignore")
 
 
 def _zipped(files: tuple[Path, ...]) -> bytes:

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import streamlit as st
 
-from annotation_ui.screens.admin.access import admin, name
+from annotation_ui.screens.admin.access import entered, name
 from annotation_ui.screens.tables import table
+from annotation_ui.sitting import heads, say
 from harness.study.admin import Overview, StudyAdmin
 from harness.study.agreement import panel_alpha
 from harness.study.analysis import panels
@@ -18,60 +19,68 @@ ALPHA_DRAWS = 300
 """Fewer than in the analysis: this table is made again every few seconds."""
 
 
-def show() -> None:
+def show(study: StudyAdmin) -> None:
     """The screen."""
-    with admin() as study:
-        overview = study.overview()
-        st.title(overview.title or overview.name)
-        _live()
-        st.header("Invitations")
-        _invite(study)
-        _invitations(study)
+    overview = study.overview()
+    st.title(overview.title or overview.name)
+    _live()
+    st.header(say("overview.invitations"))
+    _invite(study)
+    _invitations(study)
 
 
 @st.fragment(run_every=EVERY_SECONDS)
 def _live() -> None:
-    with admin() as study:
-        overview = study.overview()
-        _progress(overview)
-        st.header("Agreement")
-        _agreement(study)
+    entered(_now)()
+
+
+def _now(study: StudyAdmin) -> None:
+    _progress(study.overview())
+    st.header(say("overview.agreement"))
+    _agreement(study)
 
 
 def _progress(overview: Overview) -> None:
     share = overview.forms_done / overview.forms_planned if overview.forms_planned else 0.0
-    st.progress(min(share, 1.0), text=f"{overview.forms_done:,} of {overview.forms_planned:,} forms ({share:.0%})")
+    told = say("overview.forms", f"{overview.forms_done:,}", f"{overview.forms_planned:,}", f"{share:.0%}")
+    st.progress(min(share, 1.0), text=told)
     hours = overview.seconds_left / 3600
     blocks = overview.blocks
     rows = [
-        ("Status", overview.status),
-        ("Items, ratings an item, systems", f"{overview.items}, {overview.ratings_per_item}, {len(overview.systems)}"),
+        (say("overview.status"), say(f"states.{overview.status}")),
+        (say("overview.size"), f"{overview.items}, {overview.ratings_per_item}, {len(overview.systems)}"),
         (
-            "People",
-            ", ".join(f"{count} {status}" for status, count in sorted(overview.annotators.items())) or "nobody yet",
+            say("overview.people"),
+            ", ".join(f"{count} {say(f'people.{status}')}" for status, count in sorted(overview.annotators.items()))
+            or say("overview.nobody"),
         ),
-        ("Forms in the last hour", f"{overview.forms_last_hour:,}"),
-        ("Work left, of all together", f"{hours:.1f} h"),
-        ("Blocks", ", ".join(f"{blocks.get(state, 0)} {state}" for state in ("open", "leased", "done", "void"))),
-        ("Skipped, flagged", f"{overview.skips}, {overview.flags}"),
-        ("Kept but not counted", f"{overview.surplus} late, {overview.refused} unreadable"),
-        ("Signals to look at, exclusions", f"{overview.open_signals}, {overview.exclusions}"),
+        (say("overview.last_hour"), f"{overview.forms_last_hour:,}"),
+        (say("overview.left"), f"{hours:.1f} h"),
+        (
+            say("overview.blocks"),
+            ", ".join(
+                f"{blocks.get(state, 0)} {say(f'blocks.{state}')}" for state in ("open", "leased", "done", "void")
+            ),
+        ),
+        (say("overview.skipped"), f"{overview.skips}, {overview.flags}"),
+        (say("overview.uncounted"), say("overview.late", overview.surplus, overview.refused)),
+        (say("overview.signals"), f"{overview.open_signals}, {overview.exclusions}"),
     ]
-    table("Progress", ("", "Now"), rows, left=(0, 1))
+    table(say("overview.progress"), ("", say("overview.now")), rows, left=(0, 1))
 
 
 def _agreement(study: StudyAdmin) -> None:
     ratings = study.ratings()
     if not len(ratings.where(kind="system")):
-        st.info("Nobody has rated anything yet.")
+        st.info(say("overview.unrated"))
         return
     rows = []
     for aspect, panel in panels(ratings).items():
         alpha = panel_alpha(panel, draws=ALPHA_DRAWS)
         rows.append((aspect, shown(alpha), int(panel.rated.sum()), alpha.reason))
-    heads = ("Aspect", "Ordinal alpha, 95 % interval", "Ratings", "Why there is none")
-    table("Agreement", heads, rows, left=(0, 1, 3))
-    st.markdown("Krippendorff's alpha on ordinal distances; the interval is from a bootstrap over items.")
+    columns = heads("overview", "aspect", "alpha", "ratings", "none")
+    table(say("overview.agreement"), columns, rows, left=(0, 1, 3))
+    st.markdown(say("overview.alpha_about"))
 
 
 def shown(estimate: Estimate) -> str:
@@ -80,20 +89,20 @@ def shown(estimate: Estimate) -> str:
         return "\N{EN DASH}"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+    return say("overview.interval", f"{estimate.value:.2f}", f"{estimate.low:.2f}", f"{estimate.high:.2f}")
 
 
 def _invite(study: StudyAdmin) -> None:
     with st.form("invite", width=640):
         left, middle, right = st.columns(3)
-        uses = left.number_input("People", 1, 10_000, 1)
-        days = middle.number_input("Days", 1, 365, 30)
-        note = right.text_input("Note", max_chars=80)
-        if not st.form_submit_button("Make an invitation link"):
+        uses = left.number_input(say("overview.people"), 1, 10_000, 1)
+        days = middle.number_input(say("overview.days"), 1, 365, 30)
+        note = right.text_input(say("overview.note"), max_chars=80)
+        if not st.form_submit_button(say("overview.invite")):
             return
     token = study.invite(uses=int(uses), lasts=timedelta(days=int(days)), note=note, by=name())
     base = (st.context.url or "").split("/admin")[0].rstrip("/")
-    st.write("Copy the link now; the study keeps only its hash.")
+    st.write(say("overview.copy"))
     st.code(f"{base}/?invite={token}", language=None, wrap_lines=True)
 
 
@@ -102,18 +111,19 @@ def _invitations(study: StudyAdmin) -> None:
     rows = [
         (
             each.id[:8],
-            "taken back" if each.revoked else f"{each.uses} of {each.max_uses} used",
+            say("overview.revoked") if each.revoked else say("overview.used", each.uses, each.max_uses),
             f"{each.expires_at:%Y-%m-%d}",
-            each.annotator or each.role,
+            each.annotator or say(f"roles.{each.role}"),
             each.note,
         )
         for each in found
     ]
-    table("Invitations", ("Invitation", "Use", "Good until", "For", "Note"), rows, left=range(5))
+    columns = heads("overview", "invitation", "use", "until", "whom", "note")
+    table(say("overview.invitations"), columns, rows, left=range(5))
     open_ones = [each.id for each in found if not each.revoked]
     if open_ones:
         with st.form("revoke", width=520):
-            chosen = st.selectbox("Invitation", open_ones, format_func=lambda each: each[:8])
-            if st.form_submit_button("Take back") and chosen:
+            chosen = st.selectbox(say("overview.invitation"), open_ones, format_func=lambda each: each[:8])
+            if st.form_submit_button(say("overview.take_back")) and chosen:
                 study.revoke(chosen, by=name())
                 st.rerun()

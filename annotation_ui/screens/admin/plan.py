@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from annotation_ui.screens.admin.access import admin
 from annotation_ui.screens.tables import table
+from annotation_ui.sitting import heads, say
 from harness.errors import DataError
 from harness.study.admin import Overview, StudyAdmin
 from harness.study.analysis import panels
@@ -23,44 +23,36 @@ from harness.study.power import (
 DIFFERENCES = (0.1, 0.2, 0.3, 0.5)
 
 
-def show() -> None:
+def show(study: StudyAdmin) -> None:
     """The screen."""
-    with admin() as study:
-        st.title("Plan and power")
-        overview = study.overview()
-        choices = _components(study)
-        name = st.selectbox("Variances", list(choices), width=420)
-        plan, seconds = _size(overview)
-        if plan is None:
-            return
-        parts = choices[name]
-        around = sorted({max(2, plan.items // 2), plan.items, plan.items * 2})
-        more = sorted({max(1, plan.ratings_per_item - 2), plan.ratings_per_item, plan.ratings_per_item + 2})
-        forecasts = compare_plans(around, more, plan, parts, seconds=seconds)
-        table("Plans", _HEADS, [_row(each) for each in forecasts])
-        st.markdown(
-            "Power: the chance that the paired test finds a true difference of so many points, at the hardest step of Holm's "
-            "correction over all pairs and aspects. Detectable: the smallest difference found with 80 % power."
-        )
-        if forecasts and forecasts[0].caution:
-            st.warning(forecasts[0].caution)
-        table(
-            "Variance components",
-            ("Part", "Variance"),
-            [(part, f"{getattr(parts, part):.3f}") for part in PARTS],
-            titled=True,
-        )
+    st.title(say("plan.title"))
+    overview = study.overview()
+    choices = _components(study)
+    name = st.selectbox(say("plan.variances"), list(choices), width=420)
+    plan, seconds = _size(overview)
+    if plan is None:
+        return
+    parts = choices[name]
+    around = sorted({max(2, plan.items // 2), plan.items, plan.items * 2})
+    more = sorted({max(1, plan.ratings_per_item - 2), plan.ratings_per_item, plan.ratings_per_item + 2})
+    forecasts = compare_plans(around, more, plan, parts, seconds=seconds)
+    table(say("plan.plans"), _heads(), [_row(each) for each in forecasts])
+    st.markdown(say("plan.about"))
+    if forecasts and forecasts[0].caution:
+        st.warning(forecasts[0].caution)
+    table(
+        say("plan.components"),
+        (say("plan.part"), say("plan.variance")),
+        [(say(f"parts.{part}"), f"{getattr(parts, part):.3f}") for part in PARTS],
+        titled=True,
+    )
 
 
-_HEADS = (
-    "Items",
-    "Ratings an item",
-    "Texts",
-    "Hours, all",
-    "Hours each",
-    "Detectable",
-    *(f"Power {d:g}" for d in DIFFERENCES),
-)
+def _heads() -> tuple[str, ...]:
+    return (
+        *heads("plan", "items", "ratings", "texts", "hours", "hours_each", "detectable"),
+        *(say("plan.power", f"{difference:g}") for difference in DIFFERENCES),
+    )
 
 
 def _row(each: Forecast) -> tuple[object, ...]:
@@ -74,25 +66,25 @@ def _row(each: Forecast) -> tuple[object, ...]:
 
 def _components(study: StudyAdmin) -> dict[str, Components]:
     """Variances to plan with: the assumed ones, and each aspect's own once it has enough ratings."""
-    choices = {"assumed, before any rating": ASSUMED}
+    choices = {say("plan.assumed"): ASSUMED}
     ratings = study.ratings()
     if len(ratings.where(kind="system")):
         for aspect, panel in panels(ratings).items():
             try:
-                choices[f"this study, {aspect}"] = variance_components(panel)
+                choices[say("plan.own", aspect)] = variance_components(panel)
             except DataError as error:
-                st.markdown(f"{aspect}: no variances yet ({error})")
+                st.text(say("plan.no_variances", aspect, error))
     return choices
 
 
 def _size(overview: Overview) -> tuple[StudyPlan | None, float]:
     columns = st.columns(4)
-    items = columns[0].number_input("Items", 2, 100_000, max(2, overview.items))
-    ratings = columns[1].number_input("Ratings an item", 1, 100, overview.ratings_per_item)
+    items = columns[0].number_input(say("plan.items"), 2, 100_000, max(2, overview.items))
+    ratings = columns[1].number_input(say("plan.ratings"), 1, 100, overview.ratings_per_item)
     people = columns[2].number_input(
-        "Annotators", 1, 10_000, max(overview.planned_annotators, overview.ratings_per_item)
+        say("plan.annotators"), 1, 10_000, max(overview.planned_annotators, overview.ratings_per_item)
     )
-    seconds = columns[3].number_input("Seconds a text", 1.0, 600.0, SECONDS_A_TEXT)
+    seconds = columns[3].number_input(say("plan.seconds"), 1.0, 600.0, SECONDS_A_TEXT)
     try:
         plan = StudyPlan(
             int(items),

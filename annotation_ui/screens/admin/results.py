@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from annotation_ui.opened import opened
-from annotation_ui.screens.admin.access import admin, name
+from annotation_ui.screens.admin.access import name
 from annotation_ui.screens.tables import table
+from annotation_ui.sitting import say
 from harness.errors import SeeTellError
 from harness.store import Results
 from harness.study.admin import StudyAdmin
@@ -17,23 +18,22 @@ DRAWS = 2000
 """Of the bootstrap: a preview; `seetell study analyze` takes more."""
 
 
-def show() -> None:
+def show(study: StudyAdmin) -> None:
     """The screen."""
-    with admin() as study:
-        st.title("Leaderboard")
-        frozen = study.overview().status == FROZEN
-        if not frozen:
-            st.info("Systems have stand-in names until the ratings are frozen.")
-        if st.button("Compute from the ratings so far", type="primary") or st.session_state.get("results_shown"):
-            st.session_state["results_shown"] = True
-            _report(study)
-        if not frozen:
-            _freeze(study)
+    st.title(say("results.title"))
+    frozen = study.overview().status == FROZEN
+    if not frozen:
+        st.info(say("results.blind"))
+    if st.button(say("results.compute"), type="primary") or st.session_state.get("results_shown"):
+        st.session_state["results_shown"] = True
+        _report(study)
+    if not frozen:
+        _freeze(study)
 
 
 def _report(study: StudyAdmin) -> None:
     try:
-        with st.spinner("Resampling items and annotators"):
+        with st.spinner(say("results.busy")):
             report = study_report(study, Results(opened().results), draws=DRAWS)
     except SeeTellError as error:
         st.warning(str(error))
@@ -47,12 +47,12 @@ def _report(study: StudyAdmin) -> None:
 
 
 def _freeze(study: StudyAdmin) -> None:
-    st.header("Freeze")
-    st.write("Closes the ratings for good and reveals the systems. What comes later is kept, but never counted.")
+    st.header(say("results.freeze"))
+    st.write(say("results.freeze_about"))
     with st.form("freeze", width=520):
-        sure = st.checkbox("I want to close the ratings of this study for good")
-        if st.form_submit_button("Freeze"):
+        sure = st.checkbox(say("results.sure"))
+        if st.form_submit_button(say("results.freeze")):
             if sure:
                 study.freeze(name())
                 st.rerun()
-            st.error("Tick the box to freeze; it cannot be undone.")
+            st.error(say("results.must"))

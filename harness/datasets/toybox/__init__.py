@@ -60,34 +60,22 @@ class Toybox(Dataset):
 
         Drawn anew at each call, about 12 ms an image.
         """
+        return [self._example(number, scene, draw=True) for number, scene in enumerate(self._scenes())]
+
+    def texts(self) -> list[Example]:
+        """The same, without drawing anything."""
+        return [self._example(number, scene, draw=False) for number, scene in enumerate(self._scenes())]
+
+    def _example(self, number: int, scene: Scene, *, draw: bool) -> Example:
         options = self.options
-        repeats = options.split in ("lm", "index")
-        found = []
-        for number, scene in enumerate(self._scenes()):
-            name = scene.key.replace("/", "-")
-            found.append(
-                Example(
-                    id=f"{number:04d}-{name}" if repeats else name,
-                    prompt=title(scene, about=options.titles) if options.domain == "stories" else "",
-                    image=png(scene, IMAGE_SIZE),
-                    references=texts(scene, options.domain),
-                    meta={"scene": scene.to_json()},
-                )
-            )
-        return found
-
-    def captions(self) -> list[str]:
-        """Every caption or story in order, without drawing anything."""
-        return [text for scene in self._scenes() for text in texts(scene, self.options.domain)]
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every caption, or title and story, in order, without drawing anything."""
-        titled = self.options.domain == "stories"
-        return [
-            (title(scene) if titled else "", text)
-            for scene in self._scenes()
-            for text in texts(scene, self.options.domain)
-        ]
+        name = scene.key.replace("/", "-")
+        return Example(
+            id=f"{number:04d}-{name}" if options.split in ("lm", "index") else name,  # where scenes repeat
+            prompt=title(scene, about=options.titles) if options.domain == "stories" else "",
+            image=png(scene, IMAGE_SIZE) if draw else None,
+            references=texts(scene, options.domain),
+            meta={"scene": scene.to_json()},
+        )
 
     def part(self, name: str) -> ToyboxOptions:
         """Language models learn from `lm`, and are chosen by all of `dev`."""

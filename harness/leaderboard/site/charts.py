@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,14 @@ from harness.leaderboard.frame import Board, Cell, Column, Row, rankable
 from harness.leaderboard.page import KINDS
 from harness.leaderboard.speeds import SPEED
 
-WIDTH, HEIGHT = 640, 380
+WIDTH, HEIGHT, ROOM = 640, 380, 70
+"""Of the drawing, in pixels; the last is left free beside the slowest and the fastest, for their names."""
+
+FONT, LETTER = 12, 6.8
+"""Size of the names, and about how wide a letter is."""
+
+_BESIDE = [("left", 10), ("right", -10)]
+_HEIGHTS = (-7, 8, -20, 21, -33, 34, -46, 47)
 
 
 def can_draw() -> bool:
@@ -45,7 +53,7 @@ def points(board: Board) -> list[dict[str, Any]]:
             if SPEED in row.cells and row.cells[SPEED].number is not None and (cell := rankable(row, column))
         ]
         found.extend(_point(column, row, cell, speed, pairs) for row, cell, speed in pairs)
-    return found
+    return _with_places(found)
 
 
 Pair = tuple[Row, Cell, Cell]
@@ -99,9 +107,16 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         name="chosen", value=measures[0], bind=alt.binding_select(options=measures, name="Measure of quality")
     )
     chosen = alt.Chart(alt.NamedData("points")).transform_filter("datum.measure === chosen")
-    speed = alt.X("speed:Q", title="Images a second (logarithmic)", scale=alt.Scale(type="log", nice=True))
+    speed = alt.X(
+        "speed:Q", title="Images a second (logarithmic)", scale=alt.Scale(type="log", nice=False, padding=ROOM)
+    )
     quality = alt.Y("quality:Q", title="Score", scale=alt.Scale(zero=False))
     colour = alt.Color("sees:N", title=None, legend=alt.Legend(orient="bottom"))
+    ring = (
+        chosen.transform_filter("datum.front")
+        .mark_point(filled=False, size=320, strokeWidth=1.5, opacity=0.8)
+        .encode(x=speed, y=quality)
+    )
     front = (
         chosen.transform_filter("datum.front")
         .mark_line(strokeDash=[5, 4], opacity=0.7)
@@ -120,13 +135,53 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         alt.Tooltip("speed:Q", title="Images a second"),
     ]
     dots = chosen.mark_point(filled=True, size=90, opacity=1).encode(x=speed, y=quality, color=colour, tooltip=tooltip)
-    names = chosen.mark_text(align="left", dx=9, dy=-7, fontSize=12).encode(x=speed, y=quality, text="system:N")
-    chart = alt.layer(front, intervals, repeats, dots, names, title=alt.Title(text=alt.expr("chosen")))
+    align, dx, dy = (alt.expr(f"datum.{key}") for key in ("align", "dx", "dy"))
+    names = chosen.mark_text(fontSize=FONT, align=align, dx=dx, dy=dy).encode(x=speed, y=quality, text="system:N")
+    chart = alt.layer(front, ring, intervals, repeats, dots, names, title=alt.Title(text=alt.expr("chosen")))
     chart = chart.add_params(measure).interactive().properties(width=WIDTH, height=HEIGHT)
     content: dict[str, Any] = chart.to_dict()
     content.pop("$schema", None)
     content.pop("config", None)
     return {**content, "datasets": {"points": [dict(each) for each in found]}}
+
+
+def _with_places(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The points with where each one's name stands, so that names of one measure lie neither on each other nor on a dot."""
+    placed: dict[int, dict[str, Any]] = {}
+    for measure in dict.fromkeys(each["measure"] for each in found):
+        those = [(index, each) for index, each in enumerate(found) if each["measure"] == measure]
+        across = _pixels([(each["speed"], each["slow"], each["fast"]) for _, each in those], WIDTH - 2 * ROOM, log=True)
+        down = _pixels([(each["quality"], each["low"], each["high"]) for _, each in those], HEIGHT)
+        dots = [(x - 5, x + 5, HEIGHT - y - 5, HEIGHT - y + 5) for x, y in zip(across, down, strict=True)]
+        taken: list[tuple[float, float, float, float]] = []
+        for (index, each), dot in sorted(zip(those, dots, strict=True), key=lambda one: one[1][2]):
+            options = [
+                (align, dx, dy, _box(dot, align, dx, dy, each["system"])) for dy in _HEIGHTS for align, dx in _BESIDE
+            ]
+            others = [*taken, *(other for other in dots if other != dot)]
+            free = [option for option in options if not any(_overlap(option[3], other) for other in others)]
+            align, dx, dy, box = (free or options)[0]
+            taken.append(box)
+            placed[index] = {**each, "align": align, "dx": dx, "dy": dy}
+    return [placed[index] for index in range(len(found))]
+
+
+def _pixels(values: Sequence[tuple[float, float, float]], size: float, *, log: bool = False) -> list[float]:
+    """About where the first of each three numbers is drawn on an axis that holds them all."""
+    scaled = [[math.log10(max(value, 1e-9)) if log else value for value in each] for each in values]
+    start, end = min(map(min, scaled)), max(map(max, scaled))
+    return [size * (each[0] - start) / ((end - start) or 1.0) for each in scaled]
+
+
+def _box(dot: tuple[float, ...], align: str, dx: float, dy: float, name: str) -> tuple[float, float, float, float]:
+    """Left, right, top and bottom of a name."""
+    x, y, width = (dot[0] + dot[1]) / 2 + dx, (dot[2] + dot[3]) / 2 + dy, LETTER * len(name)
+    left = x if align == "left" else x - width
+    return left, left + width, y - FONT, y + 2
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _label(column: Column) -> str:

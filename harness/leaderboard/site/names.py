@@ -22,6 +22,11 @@ def run_page(row: Row) -> str:
     return f"runs/{file_name(f'{row.suite}-{row.decoder}-{row.identity}')}.html"
 
 
+def anchor(suite: str) -> str:
+    """Where a suite stands on the pages that show several: `index.html#suite-toybox-plain`."""
+    return f"suite-{file_name(suite)}"
+
+
 def examples_page(suite: str) -> str:
     """The page of a suite's examples."""
     return f"examples/{file_name(suite)}.html"

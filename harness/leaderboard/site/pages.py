@@ -19,7 +19,7 @@ from harness.leaderboard.page import KINDS, BoardView, board_view, render_page
 from harness.leaderboard.reproduce import needs_file, suite_toml
 from harness.leaderboard.site import charts
 from harness.leaderboard.site.images import Picture
-from harness.leaderboard.site.names import examples_page, run_page
+from harness.leaderboard.site.names import anchor, examples_page, run_page
 from harness.spec import RunSpec, Suite
 from harness.speed import Speed
 
@@ -32,6 +32,7 @@ class _BoardPage:
     """One board of the front page."""
 
     view: BoardView
+    anchor: str
     verdict: str
     figures: Sequence[figures.Figure]
     gallery: str
@@ -55,7 +56,9 @@ def index(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
         view = board_view(board, links)
         order = board.order_by
         verdict = figures.verdict(board, order) if order else ""
-        pages.append(_BoardPage(view, verdict, figures.figures(view.board), known.get(board.suite, "")))
+        pages.append(
+            _BoardPage(view, anchor(board.suite), verdict, figures.figures(view.board), known.get(board.suite, ""))
+        )
     return render_page(
         "index.html.jinja",
         styles=("base", "tools", "table"),
@@ -84,6 +87,7 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
         here="",
         galleries=galleries,
         gallery=dict(galleries).get(row.suite, ""),
+        anchor=anchor(row.suite),
         run={
             "row": row,
             "kind": KINDS[row.kind],
@@ -167,18 +171,21 @@ def speed(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
     """Quality against speed, a scatter a suite; without the extra `site` it says how to get the drawings."""
     drawable = charts.can_draw()
     pages = []
-    for number, (board, material) in enumerate(zip(boards, materials, strict=True), start=1):
-        if not material.runs:
-            continue
+    measured = [(board, material) for board, material in zip(boards, materials, strict=True) if material.runs]
+    measured.sort(key=lambda each: not _measured(each[1]))  # suites without figures come last
+    for number, (board, material) in enumerate(measured, start=1):
         found = charts.points(board)
         chart = data_block(charts.specification(found)) if found and drawable else ""
         pages.append(
             {
                 "number": number,
+                "anchor": anchor(board.suite),
                 "suite": board.suite,
                 "chart": chart,
+                "front": _front(found),
                 "lacks_bundle": bool(found) and not drawable,
                 "speeds": [_speed_line(each) for each in _measured(material)],
+                "devices": sorted({f"{each.device}, {each.threads} threads" for each in _measured(material)}),
             }
         )
     drawn = any(page["chart"] for page in pages)
@@ -192,6 +199,14 @@ def speed(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
         galleries=galleries,
         pages=pages,
     )
+
+
+def _front(found: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]] | None:
+    """The measure that is drawn first, and who is on its front."""
+    if not found:
+        return None
+    measure = found[0]["measure"]
+    return measure, [each["system"] for each in found if each["measure"] == measure and each["front"]]
 
 
 def _measured(material: Material) -> list[Speed]:
@@ -210,7 +225,6 @@ def _speed_line(each: Speed) -> dict[str, str | int]:
         "memory": "–" if each.peak_memory is None else f"{each.peak_memory / 1e9:.2f} GB",
         "flops": "–" if each.flops_per_image is None else f"{each.flops_per_image / 1e9:.3g}",
         "share": "–" if finite(each.share_of_peak) is None else f"{100 * (each.share_of_peak or 0):.0f} %",
-        "device": each.device,
         "signature": each.signature,
     }
 

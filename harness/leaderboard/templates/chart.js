@@ -12,7 +12,7 @@
       axis: { labelColor: soft, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 13 },
       legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
       title: { color: ink, fontSize: 14, anchor: "start" },
-      text: { color: ink }, range: { category: [colour("--accent"), colour("--warm"), soft, ink] },
+      text: { color: ink }, point: { color: soft }, line: { color: soft }, range: { category: [colour("--accent"), colour("--warm"), soft, ink] },
     };
   };
   const draw = () => Promise.all(holders.map((holder) => {

@@ -87,7 +87,7 @@
     const cells = [make("th", { scope: "row" }, [name, make("span", { className: "kind", textContent: system.kind })]),
       make("td", {}, said.length ? said.map((each, draw) => answer(each, draw, said.length > 1)) : ["–"])];
     if (scores.label) cells.push(make("td", { className: "num", textContent: show(item.values[index]) }));
-    return make("tr", { className: index === item.best ? "top" : "" }, cells);
+    return make("tr", { className: item.best !== null && item.values[index] === item.values[item.best] ? "top" : "" }, cells);
   };
   const open = (item) => {
     const place = chosen.indexOf(item);

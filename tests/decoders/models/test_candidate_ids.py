@@ -19,9 +19,10 @@ from decoders.models.text_ids import CandidateIds, WordIds, starts_a_word
 PIECES = (
     " a", " red", " bo", "at", "s", " dog", "'s", "n", " n", "'t", " '", "'", ".", " .", ",", " !", " ", "Ã", "©", " naÃ¯ve",
     " 25", "7", "-", "<|", "<end_of_text>", " <end_of_text>", "&", "amp", ";", " x&lt;", "\n", " SKATE", "board", " of the",
-    "</", " n't", " well-known", " antidisestablishmentarianismishnessly", " re", " 's", " x.", " don't",
+    "</", " n't", " well-known", " antidisestablishmentarianismishnessly", " re", " 's", " x.", " don't", "!$",
 )  # fmt: skip
-"""As a byte-level vocabulary spells them (a space becomes Ġ below); two are halves of one character."""
+"""As a byte-level vocabulary spells them (a space becomes Ġ below); two are halves of one character, and the last has
+CLIP's id 0, which fills tables up elsewhere."""
 END = "<|endoftext|>"
 
 

@@ -127,9 +127,9 @@ def serve_hub(repositories: dict[str, tuple[str, Path]]) -> Iterator[Served]:
 def listing(name: str, commit: str, folder: Path) -> dict[str, object]:
     """A repository as the hub lists it, with the hash of what it keeps as a large file."""
     files = []
-    for path in sorted(each for each in folder.iterdir() if each.is_file()):
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         content = path.read_bytes()
-        entry: dict[str, object] = {"rfilename": path.name, "size": len(content)}
+        entry: dict[str, object] = {"rfilename": path.relative_to(folder).as_posix(), "size": len(content)}
         if path.suffix == ".safetensors":
             entry["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
         files.append(entry)

@@ -22,7 +22,7 @@ from harness.data_check import check_suite
 from harness.errors import DataError
 from harness.fetch import download
 from harness.fetch.lock import LOCK, Lock, LockedFile, LockedModel, content_of
-from harness.fetch.offline import check_fetched
+from harness.fetch.offline import check_fetched, check_parts
 from harness.fetch.suite import Fetched, prefetch_suite
 from harness.spec import Suite
 from tests.checkpoints import write_karpathy
@@ -283,25 +283,74 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(home: Path, copy: Path, mi
     assert same(home, copy)
 
 
+ALL_OFFLINE = """
+import json, os, sys
+from harness.cli import app
+for arguments in json.loads(sys.argv[1]):
+    print("$", *arguments, file=sys.stderr)
+    os.environ["HF_HUB_OFFLINE"] = "0"  # each has to cut itself off
+    if "huggingface_hub" in sys.modules:
+        sys.modules["huggingface_hub"].constants.HF_HUB_OFFLINE = False
+    code = app([*arguments, "--offline"], result_action="return_value", exit_on_error=False)
+    cut = os.environ["HF_HUB_OFFLINE"] == "1" and sys.modules["huggingface_hub"].constants.HF_HUB_OFFLINE
+    print("=", code, bool(cut), file=sys.stderr)
+"""
+
+COMMANDS = (
+    ["run", "mine.toml", "--json"],
+    ["score", "mine.toml", "--fresh"],
+    ["score", "said.jsonl", "--metrics", "perplexity", "--set", "perplexity.model=hf:toy/captions"],
+    ["index", "images", "mine.toml", "--out", "images"],
+    ["index", "captions", "said.txt", "--out", "captions", "--model", "hf-hub:toy/clip"],
+    ["index", "query", "captions", "a dog"],
+    ["train", "lm", "--train", "said.txt", "--val", "other.txt", "--model", "hf:toy/captions", "--steps", "1", "--out", "lm"],
+    ["data", "check", "mine.toml"],
+)  # fmt: skip
+
+
 def test_offline_nothing_is_asked_of_any_network(home: Path, copy: Path, tmp_path: Path) -> None:
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(NO_NETWORK)
-    path = os.pathsep.join([str(tmp_path / "guard"), *sys.path])
+    (tmp_path / "said.jsonl").write_text('{"id": "a", "text": "A dog on a beach."}\n')
+    (tmp_path / "said.txt").write_text("A dog on a beach.\nTwo red boats.\n")
+    (tmp_path / "other.txt").write_text("A cat in a bowl.\n")
     environment = {
-        "SEETELL_DATA": str(home),
-        "PYTHONPATH": path,
-        "HF_HUB_OFFLINE": "0",
-        "HF_HOME": str(tmp_path / "hub"),
-    }
+        **os.environ, "SEETELL_DATA": str(home), "SEETELL_CACHE": str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "hub"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "guard"), *sys.path]),
+    }  # fmt: skip
     fetch(home, str(copy))
-    done = seetell("run", "mine.toml", "--offline", "--json", cwd=tmp_path, **environment)
+    done = subprocess.run(
+        [sys.executable, "-c", ALL_OFFLINE, json.dumps(COMMANDS)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
-    assert "offline: 2 models and 2 data files" in done.stderr
     assert "NETWORK" not in done.stderr
-    runs = json.loads(done.stdout)["runs"]
+    assert done.stderr.count("\n= 0 True\n") == len(COMMANDS), done.stderr
+    assert done.stderr.count("offline: 2 models and 2 data files") == 2  # of run and score
+    assert done.stderr.count("offline: 1 models and 0 data files") == 4  # of models alone
+    assert "[lock] offline: 2 models and 2 data files" in done.stdout
+    runs = json.JSONDecoder().raw_decode(done.stdout)[0]["runs"]
     assert {each["decoder"]: each["complete"] for each in runs} == {"greedy": True, "magic": True, "constant": True}
     spec = json.loads((tmp_path / runs[0]["folder"] / "run.json").read_bytes())["spec"]
     assert spec["language_model"] == {"name": "hf:toy/captions", "digest": COMMIT["toy/captions"]}
+
+
+def test_a_model_that_was_never_fetched_is_told_offline_with_the_command_that_brings_it(home: Path, copy: Path) -> None:
+    fetch(home, str(copy))
+    for name, role in (("hf:toy/other", "language_model"), ("hf-hub:toy/other", "image_text")):
+        with pytest.raises(
+            DataError, match=f"{name} is not in .*seetell prefetch SUITE --set models.{role}={name}` brings it"
+        ):
+            check_parts("this training", [name])
+    suite = Suite.load(str(home.parent / "mine.toml"), ["models.language_model=hf:toy/other"])
+    [lock] = [finding for finding in check_suite(suite, locked=True).findings if finding.section == "[lock]"]
+    assert lock.level == "problem"
+    assert lock.steps == ("seetell prefetch mine --set 'models.language_model=\"hf:toy/other\"'",)
 
 
 def test_the_guard_catches_a_connection(tmp_path: Path) -> None:
@@ -324,6 +373,8 @@ def test_from_the_hub_only_what_is_needed_comes_pinned_to_its_commit(
     shutil.copytree(gpt2_folder, repository)
     for name in ("pytorch_model.bin", "README.md", "model.py", "flax_model.msgpack"):
         (repository / name).write_bytes(b"not wanted")
+    (repository / "onnx").mkdir()
+    (repository / "onnx" / "config.json").write_text("of another model")
     shutil.copytree(copy / "toy", home / "toy")  # the user's own data
     with serve_hub(
         {"toy/captions": (COMMIT["toy/captions"], repository), "toy/clip": (COMMIT["toy/clip"], clip_folder)}

@@ -27,6 +27,7 @@ from harness.index.manifest import check_files, read_manifest
 from harness.index.query import Index
 from harness.index.sources import FolderImages, ZipImages
 from tests.checkpoints import write_images
+from tests.harness.index.made_up_blocks import blocks_of_four
 
 FILES = ("features.f32", "rows.arrow", "manifest.json")
 
@@ -71,56 +72,48 @@ def test_rows_are_the_model_s_features_in_order_of_names(
     assert hits[0].sha256 == hits[1].sha256
 
 
-SCRIPT = """
+KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
-from decoders.testing.fakes import fake_image_text
-from harness.index import build
-from harness.index.build import build_index, caption_corpus
-clip = fake_image_text()
-build.CAPTIONS_A_BLOCK = 4
-seen = []
-whole = clip.text_features
-def text_features(texts):
-    seen.append(texts)
+from harness.index.build import build_index
+from tests.harness.index.made_up_blocks import blocks_of_four
+folder, where = Path(sys.argv[1]), sys.argv[2]
+corpus, seen = blocks_of_four(30), []
+def encode(items, stop):
+    seen.append(stop)
     if len(seen) == 4:
-        where, what = os.environ["WHERE"], Path(sys.argv[1])
         if where == "torn":  # the block's bytes are there, its line only half
-            with (what / "features.f32").open("ab") as file:
+            with (folder / "features.f32").open("ab") as file:
                 file.write(b"x" * 1000)
-            with (what / "journal.jsonl").open("ab") as file:
+            with (folder / "journal.jsonl").open("ab") as file:
                 file.write(b'{"stop": 16, "rows"')
         os.kill(os.getpid(), signal.SIGKILL)
-    return whole(texts)
-clip.text_features = text_features
-build_index(caption_corpus("c", [f"caption {n % 17}" for n in range(30)], clip), Path(sys.argv[1]))
+    return corpus.encode(items, stop)
+build_index(replace(corpus, encode=encode), folder)
 """
 
 
 @pytest.mark.parametrize("where", ["between", "torn"])
-def test_a_build_that_was_killed_goes_on_and_encodes_nothing_twice(
-    clip: ImageTextModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
+def test_a_build_that_was_killed_goes_on_and_encodes_nothing_twice(tmp_path: Path, where: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "out")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "WHERE": where},
+        [sys.executable, "-c", KILLED, str(tmp_path / "out"), where],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(StoreError, match="only half built; run the same"):
         Index(tmp_path / "out")
-    monkeypatch.setattr(module, "CAPTIONS_A_BLOCK", 4)
-    captions = [f"caption {n % 17}" for n in range(30)]
-    build_index(caption_corpus("c", captions, clip), tmp_path / "whole")
+    build_index(blocks_of_four(30), tmp_path / "whole")
     encoded: list[str] = []
-    build_index(caption_corpus("c", captions, _counted(clip, monkeypatch, encoded)), tmp_path / "out")
-    assert encoded == captions[12:], "three blocks of four were on disk"
+    build_index(blocks_of_four(30, encoded), tmp_path / "out")
+    assert encoded == [f"row {number}" for number in range(12, 30)], "three blocks of four were on disk"
     for name in FILES:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     encoded.clear()
-    build_index(caption_corpus("c", captions, clip), tmp_path / "out")
+    build_index(blocks_of_four(30, encoded), tmp_path / "out")
     assert not encoded, "a whole index is only looked at"
-    assert Index(tmp_path / "out").names() == captions
+    assert Index(tmp_path / "out").names() == [f"row {number}" for number in range(30)]
 
 
 def test_a_block_that_was_damaged_on_disk_is_encoded_again(
@@ -205,24 +198,19 @@ def test_files_that_were_cut_or_changed_are_told(clip: ImageTextModel, tmp_path:
 FULL = """
 import resource, sys
 from pathlib import Path
-from decoders.testing.fakes import fake_image_text
 from harness.errors import StoreError
-from harness.index import build
-from harness.index.build import build_index, caption_corpus
-build.CAPTIONS_A_BLOCK = 4
-clip = fake_image_text()
+from harness.index.build import build_index
+from tests.harness.index.made_up_blocks import blocks_of_four
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 try:
-    build_index(caption_corpus("c", [f"caption {n}" for n in range(60)], clip), Path(sys.argv[1]))
+    build_index(blocks_of_four(60), Path(sys.argv[1]))
 except StoreError as error:
     print(error)
 """
 
 
 @pytest.mark.parametrize("limit", [4000, 5800])
-def test_a_file_that_cannot_grow_leaves_nothing_that_looks_whole(
-    clip: ImageTextModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
-) -> None:
+def test_a_file_that_cannot_grow_leaves_nothing_that_looks_whole(tmp_path: Path, limit: int) -> None:
     """The system itself refuses to write on, among the features (5,760 bytes) or in the file of the rows."""
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path / "out"), str(limit)],
@@ -234,12 +222,10 @@ def test_a_file_that_cannot_grow_leaves_nothing_that_looks_whole(
     assert "cannot be written" in done.stdout, done.stderr
     with pytest.raises(StoreError, match="only half built"):
         Index(tmp_path / "out")
-    monkeypatch.setattr(module, "CAPTIONS_A_BLOCK", 4)
-    captions = [f"caption {n}" for n in range(60)]
     encoded: list[str] = []
-    build_index(caption_corpus("c", captions, _counted(clip, monkeypatch, encoded)), tmp_path / "out")
+    build_index(blocks_of_four(60, encoded), tmp_path / "out")
     assert len(encoded) < 60
-    build_index(caption_corpus("c", captions, clip), tmp_path / "whole")
+    build_index(blocks_of_four(60), tmp_path / "whole")
     for name in FILES:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

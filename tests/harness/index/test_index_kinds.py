@@ -111,9 +111,9 @@ def test_a_query_does_not_load_the_features(tmp_path: Path) -> None:
 
 
 def test_the_measurement_tells_recall_against_flat(tmp_path: Path) -> None:
-    found = measure(3000, 24, ("flat", "ivf", "hnsw"), ("clustered", "random"), 50, tmp_path)
+    found = measure(3000, 24, ("flat", "ivf"), ("clustered", "random"), 50, tmp_path)
     by = {(each.making, each.kind): each for each in found}
-    assert len(by) == 6
+    assert len(by) == 4
     for making in ("clustered", "random"):
         assert by[making, "flat"].recall_1 == by[making, "flat"].recall_10 == 1
     assert by["random", "ivf"].recall_10 < by["clustered", "ivf"].recall_10

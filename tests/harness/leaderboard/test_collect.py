@@ -64,7 +64,9 @@ def test_a_metric_that_nobody_here_knows_is_in_every_format_with_its_direction(r
     lines = [line for line in csv.DictReader(io.StringIO(render([board], "csv"))) if line["metric"] == "badness"]
     assert {line["decoder"]: (line["rank"], line["letters"]) for line in lines}["worst"] == ("3", "b")
     columns = json.loads(render([board], "json"))["suites"][0]["columns"]
-    assert {"metric": "words", "higher_is_better": None, "percent": False} in columns
+    assert {
+        "metric": "words", "label": "words", "kind": "metric", "higher_is_better": None, "percent": False,
+    } in columns  # fmt: skip
     assert "group b: told apart from all others" in render([board], "html")
     assert r"quality $\uparrow$ & badness $\downarrow$ & words" in render([board], "tex")
 
@@ -113,7 +115,13 @@ SIGNATURE = "quality|way:plain|n:7|v:0.1.0"
 
 def publish(results: Results, suite: str, signature: str = "") -> None:
     signatures = {"quality": signature} if signature else {}
-    row = {"system": "MAGIC", "source": "paper", "digits": 1, "values": {"quality": 0.6, "spice": 0.113}}
+    row = {
+        "system": "MAGIC",
+        "source": "paper",
+        "digits": 1,
+        "values": {"quality": 0.6, "spice": 0.113},
+        "deviations": {"spice": 0.0046},
+    }
     content = {
         "format": "seetell-published-1",
         "title": "A paper",
@@ -137,7 +145,7 @@ def test_published_numbers_stand_apart_and_change_no_rank(results: Results) -> N
     assert table.rows[0].cells["quality"].place is None, "its signature is not known to be ours"
     written = render([board], "md")
     assert written.index("How each number was made") < written.index("### Published: A paper")
-    assert "| MAGIC <sup>authors, source 1, 4,982 examples, note 1</sup> | 60.0 | 11.3 |" in written
+    assert "| MAGIC <sup>authors, source 1, 4,982 examples, note 1</sup> | 60.0 | 11.3 ± 0.5 |" in written
     assert "1. A paper (authors): table 1" in written
     assert "1. 18 images fewer." in written
     [line] = [each for each in csv.DictReader(io.StringIO(render([board], "csv"))) if each["metric"] == "spice"]

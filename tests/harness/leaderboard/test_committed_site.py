@@ -33,6 +33,12 @@ def test_it_shows_the_embedded_suites() -> None:
     assert sorted(shown) == sorted(EMBEDDED), REMEDY
 
 
+def test_a_table_is_ordered_by_what_sums_a_metric_up() -> None:
+    page = (SITE / "index.html").read_text("utf-8")
+    assert "first in Grounding F1" in page
+    assert "first in Grounding P" not in page.partition('id="suite-')[0], "precision alone favours who says little"
+
+
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_every_run_is_that_of_its_suite_as_it_is_now(name: str) -> None:
     suite = Suite.load(name)

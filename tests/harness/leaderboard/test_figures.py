@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.leaderboard.figures import NAMES, SCALE, figure, figures, verdict
 from harness.leaderboard.frame import Board, Cell, Column
 from tests.harness.leaderboard.samples import COLUMNS, board, lettered_board
@@ -33,6 +35,27 @@ def test_the_sentence_tells_the_first_and_who_cannot_be_told_apart_from_it() -> 
     assert verdict(three, CIDER).endswith("apart from clipre and greedy.")
     assert verdict(board(), CIDER).endswith("was not tested.")
     assert verdict(board(), LENGTH) == ""
+
+
+def test_those_who_share_the_first_place_are_all_named() -> None:
+    shown = lettered({"magic": "a", "clipre": "a", "greedy": "ab", "constant": "b", "contrastive": "b"})
+    rows = [
+        replace(row, cells={**row.cells, "cider": replace(row.cells["cider"], value=0.9)})
+        if row.decoder == "clipre"
+        else row
+        for row in shown.rows
+    ]
+    said = verdict(replace(shown, rows=tuple(rows)), CIDER)
+    assert said == "clipre and magic are first in CIDEr with 90.0; they cannot be told apart from greedy."
+
+
+def test_ticks_are_round_numbers_where_they_belong() -> None:
+    found = figure(lettered_board(), CIDER)
+    assert found is not None
+    assert [label for _, label in found.ticks] == ["20", "40", "60", "80"]
+    low, high = 5, 95  # of all intervals
+    for x, label in found.ticks:
+        assert x == pytest.approx(NAMES + SCALE * (float(label) - low) / (high - low), abs=0.1)
 
 
 def test_incomplete_runs_and_other_signatures_are_not_drawn() -> None:

@@ -7,15 +7,18 @@ import io
 import json
 import math
 import re
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness.errors import SeeTellError
 from harness.leaderboard import FORMATS, render
 from harness.leaderboard.frame import Cell
-from harness.leaderboard.latex import latex, number
-from tests.harness.leaderboard.samples import HOSTILE, board, hostile_board, lettered_board, row
+from harness.leaderboard.latex import WIDEST, latex, number
+from tests.harness.leaderboard.samples import COLUMNS, HOSTILE, board, hostile_board, lettered_board, row
 
 
 def test_json_has_the_promised_shape() -> None:
@@ -23,8 +26,15 @@ def test_json_has_the_promised_shape() -> None:
     assert list(document) == ["suites", "rows", "published"]
     rows = {each["decoder"]: each for each in document["rows"]}
     magic = rows["magic"]
-    assert list(magic) == ["suite", "decoder", "identity", "complete", "decoded", "failed", "reproduce", "metrics"]
-    assert (magic["suite"], magic["complete"], magic["decoded"], magic["failed"]) == ("toybox-plain", True, 61, 3)
+    assert list(magic) == [
+        "suite", "decoder", "identity", "kind", "config", "complete", "decoded", "failed", "total", "reproduce", "metrics",
+    ]  # fmt: skip
+    assert (magic["suite"], magic["complete"]) == ("toybox-plain", True)
+    assert (magic["decoded"], magic["failed"], magic["total"]) == (61, 3, 64)
+    assert (magic["kind"], magic["config"]) == ("image-aware", {"k": 12, "alpha": 0.1})
+    assert document["suites"][0]["columns"][1] == {
+        "metric": "rep-2", "label": "rep-2", "kind": "metric", "higher_is_better": False, "percent": True,
+    }  # fmt: skip
     assert magic["metrics"]["cider"] == {
         "value": 0.9, "low": 0.85, "high": 0.9500000000000001, "n": 61, "unscored": 3, "letters": "",
         "signature": "cider|tok:ptb|v:0.1.0",
@@ -108,7 +118,7 @@ def test_letters_stand_in_every_format() -> None:
 
 
 def latex_cells(text: str) -> list[list[str]]:
-    """The rows of the tables, split where LaTeX would: at & and \\\\ outside braces that are not escaped."""
+    """The rows of a table, split where LaTeX would: at & and \\\\ outside braces that are not escaped."""
     rows: list[list[str]] = []
     depth, cell = 0, ""
     row: list[str] = []
@@ -129,16 +139,58 @@ def latex_cells(text: str) -> list[list[str]]:
 
 def test_latex_rows_have_a_cell_a_column_whatever_the_texts_say() -> None:
     for shown in (board(), lettered_board(), hostile_board()):
-        rows = latex_cells(render([shown], "tex"))
-        assert {len(each) for each in rows} == {len(shown.columns) + 2}
-        with_intervals = sum(any(cell.interval for cell in each.cells.values()) for each in shown.rows)
-        assert len(rows) == 1 + len(shown.rows) + with_intervals
+        tables = render([shown], "tex").split(r"\begin{table*}")[1:]
+        widths = []
+        for rows in map(latex_cells, tables):
+            [width] = {len(each) - 2 for each in rows}
+            widths.append(width)
+            with_intervals = sum(any(cell.interval for cell in each.cells.values()) for each in shown.rows)
+            assert len(rows) == 1 + len(shown.rows) + with_intervals
+        assert sum(widths) == len(shown.columns)
+        assert max(widths) <= WIDEST
+        assert max(widths) - min(widths) <= 1
     assert render([board()], "tex").count(r"\scriptsize 85.0 to 95.0") == 1
+
+
+def test_latex_marks_what_a_note_warns_of_and_puts_equal_signatures_together() -> None:
+    shown = row("magic", 0.9)
+    shown = replace(shown, cells={**shown.cells, "cider": replace(shown.cells["cider"], caution="few texts")})
+    twin = replace(COLUMNS[0], name="twin", label="Twin")
+    shown = replace(shown, cells={**shown.cells, "twin": shown.cells["cider"]})
+    text = render([replace(board(), rows=(shown,), columns=(*COLUMNS, twin))], "tex")
+    assert r"90.0\textsuperscript{\textdagger{}}" in text
+    assert r"\textdagger{} few texts." in text
+    assert r"CIDEr, Twin: \texttt{cider\textbar{}\allowbreak{}tok:ptb" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
+def test_latex_compiles_whatever_the_names_are(tmp_path: Path) -> None:
+    names = (
+        "*",
+        "[2pt] x",
+        "\u4e2d\U0001f600 a,,b --- !`",
+        "\u0166\u0138 \xe9\xdf\u0151",
+        "50% & $x_1^2$ #1 ~ {\\end",
+        "'<|end|>'",
+    )
+    odd = replace(board(), rows=tuple(row(name, 0.5) for name in names), description=" ".join(names))
+    tables = render([board(), lettered_board(), odd, hostile_board()], "tex")
+    packages = r"\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
+    document = rf"\documentclass{{article}}{packages}\begin{{document}}\listoftables {tables}\end{{document}}"
+    (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
+    for _ in range(2):  # the list of tables is read back the second time
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "tables.tex"], cwd=tmp_path, capture_output=True, check=False
+        )
+        said = done.stdout.decode("utf-8", "replace")
+        assert [line for line in said.splitlines() if line.startswith("!")] == []
+        assert done.returncode == 0, said[-2000:]
+    assert (tmp_path / "tables.pdf").stat().st_size > 10_000
 
 
 def test_latex_prints_hostile_text_and_never_runs_it() -> None:
     text = latex("\\input{/etc/passwd} 50% of $x_1^2$ #1 ~ & -- --- [2pt] `'\" <a|b> \n \u202e ↑–")
-    ours = r"\\(text(backslash|ascii\w+|less|greater|bar|quote\w+|endash)|uparrow)(?![a-z])"
+    ours = r"\\(text(backslash|ascii\w+|less|greater|bar|quote\w+|endash)|uparrow|ifdefined|Umathcode|else|fi)(?![a-z])"
     assert not re.search(r"\\[a-zA-Z]", re.sub(ours, "", text))
     assert not re.search(r"(?<!\\)[&#%_^~]", text)
     assert "--" not in text

@@ -15,10 +15,14 @@ import pytest
 from decoders.base import Models
 from harness.errors import JavaError, MetricUnavailable
 from harness.examples import Example, Failure, Sample
+from harness.imported import score_imported, store_outputs
 from harness.metrics import java
 from harness.metrics.java import CORENLP_JARS
 from harness.metrics.spice import Spice, SpiceConfig, spice_jars
+from harness.outputs import Outputs
 from harness.score import score_samples
+from harness.spec import MetricRef
+from harness.store import Results
 
 SCORER = """
 package edu.anu.spice;
@@ -192,3 +196,88 @@ def test_the_real_program_gets_as_far_as_the_parser(tmp_path: Path, monkeypatch:
     put_parser(tmp_path)
     with pytest.raises(JavaError, match=r"(?s)SpiceScorer ended with code 1.*edu/stanford/nlp"):
         spice().rows(SAMPLES)
+
+
+WORDS = {
+    "SceneGraph": """
+package edu.anu.spice;
+import java.util.*;
+
+public class SceneGraph {
+    private final Map<String, SceneGraphNode> nodes = new LinkedHashMap<>();
+    void add(String word) { nodes.put(word, new SceneGraphNode(new SemanticConcept(word, new HashSet<Integer>()))); }
+    public Set<SceneGraphNode> nodeList() { return new LinkedHashSet<>(nodes.values()); }
+    public List<SceneGraphRelation> relationList() { return new ArrayList<>(); }
+}
+""",
+    "SpiceParser": """
+package edu.anu.spice;
+import java.util.*;
+
+public class SpiceParser {
+    public SpiceParser(String cache, int threads, Boolean synsets) {}
+
+    public List<SceneGraph> parseCaptions(List<String> captions) {
+        return parseCaptions(captions, Collections.nCopies(captions.size(), 1));
+    }
+
+    public List<SceneGraph> parseCaptions(List<String> captions, List<Integer> sizes) {
+        List<SceneGraph> found = new ArrayList<>();
+        Iterator<String> next = captions.iterator();
+        for (int size : sizes) {
+            SceneGraph graph = new SceneGraph();
+            for (int i = 0; i < size; i++)
+                for (String word : next.next().split(" ")) if (!word.isEmpty()) graph.add(word);
+            found.add(graph);
+        }
+        return found;
+    }
+}
+""",
+}
+"""In place of the two classes of the program that stand on Stanford's parser: every word is a thing that is there."""
+
+
+@pytest.fixture
+def published_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The published program and its libraries, all but the parsing; the value is SeeTell's cache, without the parser."""
+    real = java.find_jar("spice/spice-1.0.jar")
+    compiler, packer = shutil.which("javac"), shutil.which("jar")
+    if real is None or compiler is None or packer is None:
+        pytest.skip("needs pycocoevalcap, whose program it is, and a Java compiler")
+    libraries = tmp_path / "pycocoevalcap" / "spice" / "lib"
+    libraries.mkdir(parents=True)
+    for jar in (real, *(real.parent / "lib").glob("*.jar")):
+        (libraries / jar.name).symlink_to(jar)
+    (tmp_path / "IndexedWord.java").write_text("package edu.stanford.nlp.ling; public class IndexedWord {}")
+    for name, source in WORDS.items():
+        (tmp_path / f"{name}.java").write_text(source)
+    sources = [f"{name}.java" for name in (*WORDS, "IndexedWord")]
+    options = ["-nowarn", "-cp", f"{libraries}/*", "-d", "classes"]
+    subprocess.run([compiler, *options, *sources], cwd=tmp_path, check=True, capture_output=True)
+    command = [packer, "cf", str(libraries.parent / "spice-1.0.jar"), "-C", "classes", "edu/anu"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    there = SimpleNamespace(submodule_search_locations=[str(tmp_path / "pycocoevalcap")])
+    monkeypatch.setattr(java.util, "find_spec", lambda name, *_: there)
+    monkeypatch.setenv("SEETELL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.java
+def test_the_published_program_reads_the_question_scores_and_answers(published_program: Path, tmp_path: Path) -> None:
+    """Its own arguments, JSON and F1 over words; and what was unavailable is scored once the parser is there."""
+    samples = [
+        Sample(Example("a", references=("a dog runs", "the dog")), text="a dog sits"),
+        Sample(Example("b", references=("two cats",)), text=""),
+        Sample(Example("c", references=('two "cats" ß',)), text='two "cats" ß'),
+    ]
+    options = {"tokenizer": "python", "heap": "64m"}
+    asked = [Outputs("a", "CSV", samples)], Results(tmp_path / "results"), {"spice": MetricRef(options=options)}
+    [score] = score_imported(store_outputs(*asked))["a"]
+    assert score.unavailable.endswith("run `seetell prefetch spice`")
+    put_parser(published_program)
+    [score] = score_imported(store_outputs(*asked))["a"]
+    assert score.unavailable == ""
+    # a, dog of a, dog, sits and of a, dog, runs, the: precision 2/3, recall 2/4.
+    assert score.value == pytest.approx((2 * 2 / (3 + 4) + 0 + 1) / 3)
+    assert score.n == 3

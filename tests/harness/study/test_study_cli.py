@@ -82,7 +82,7 @@ def test_from_runs_to_a_frozen_study(
     )  # fmt: skip
     assert code == 0
     token = re.search(r"https://rate\.example/\?invite=(\S+)", said).group(1)
-    assert "next: seetell annotate pilot" in said
+    assert "next: `seetell annotate pilot" in said
     folder = results / "studies" / "pilot"
     admin = StudyAdmin.open(folder)
     assert admin.overview().systems == ("beam", "magic", "nucleus"), (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -142,11 +143,25 @@ def test_labels_with_dots_are_found(tmp_path: Path) -> None:
         ("text.max_lenth=3", "unknown key 'text.max_lenth' .did you mean 'max_length'"),
         ("run.seed=x\ny=1", "run.seed = "),
         ("name.x=1", "no table 'name'"),
+        ("magic.=1", "'magic.' names no key inside a table"),
+        ("data..x=1", "'data..x' names no key inside a table"),
     ],
 )
 def test_settings_that_lead_nowhere_are_told(setting: str, message: str) -> None:
     with pytest.raises(SuiteError, match=message):
         Suite.load("toybox-plain", [setting])
+
+
+def test_a_value_inside_another_is_told() -> None:
+    with pytest.raises(SuiteError, match=r"--set data.size.x=2 is inside --set data.size=1"):
+        Suite.load("toybox-plain", ["data.size.x=2", "data.size=1"])
+
+
+def test_a_quotation_mark_in_a_setting_survives_the_shell() -> None:
+    suite = Suite.load("toybox-plain", ["zerocap.end_token=it's"])
+    flag, setting = shlex.split(as_flags(suite.settings))
+    assert flag == "--set"
+    assert Suite.load("toybox-plain", [setting]).settings == suite.settings
 
 
 def test_an_unknown_hyper_parameter_is_told_with_the_nearest() -> None:

@@ -47,6 +47,8 @@ def suite_of(folder: Path, text: str = "") -> Suite:
         ({}, [], "names the suite's own data"),
         ({"split": "test"}, [], "names the suite's own data"),
         ({"first": 2}, [], "names the suite's own data"),
+        ({"expect": 4, "how": "as ever"}, [], "names the suite's own data"),
+        ({"size": 6, "first": 0}, [], r"\[sweep.data\]: first = 0: .* greater than or equal to 1"),
         ({"split": "test", "size": 9}, [], "has 4 examples of its test data, such as the id"),
         ({"split": "dev", "size": 6}, ['data.split="dev"', "data.size=2"], "has 2 examples of its test data"),
     ],
@@ -85,6 +87,12 @@ def test_the_same_image_under_another_name_is_found(tmp_path: Path) -> None:
         ("[sweep.grid.beem]\nwidth = [1]\n", [], None, r"\[sweep.grid.beem\]: .* no such decoder .did you mean 'beam'"),
         ("[sweep.grid.nucleus]\npp = [0.9]\n", [], None, "unknown key 'pp'"),
         ("[sweep.grid.nucleus]\np = []\n", [], None, "expected at least one value"),
+        (
+            "[sweep.grid.nucleus]\ndraws = [1, 0]\n",
+            [],
+            None,
+            r"\[sweep.grid.nucleus\]: draws = 0: .* greater than or equal",
+        ),
     ],
 )
 def test_a_grid_that_cannot_be_run_is_told(

@@ -107,6 +107,10 @@ def test_a_long_text_of_the_test_data_is_refused_and_a_short_one_counted(tmp_pat
     assert corpus.notes == ("1 of 3 different validation texts are test texts too",)
     with pytest.raises(DataError, match="1 long validation texts are test texts too, such as 'One day"):
         read_corpus(suite, tmp_path / "train.txt", tmp_path / "bad.jsonl", "caption")
+    pasted = [[story, "A house."], ["B."], ["C."]]  # one of several captions of an image
+    (tmp_path / "pasted.jsonl").write_text("".join(json.dumps({"references": texts}) + "\n" for texts in pasted))
+    corpus = read_corpus(suite, tmp_path / "train.txt", tmp_path / "pasted.jsonl", "caption")
+    assert corpus.notes == ("1 of 4 different validation texts are test texts too",)
 
 
 def test_training_texts_that_are_test_or_validation_texts_are_refused(tmp_path: Path) -> None:

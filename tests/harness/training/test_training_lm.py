@@ -87,6 +87,9 @@ tokenizer = "python"
     assert [(run["decoder"], run["decoded"]) for run in json.loads(out)["runs"]] == [("magic", 3), ("constant", 3)]
     model = load_language_model(f"local:{tmp_path / 'adapted'}")
     assert model.encode("") == [model.known_tokens - 2]  # the start token that was added
+    out, _ = command_line("train", "compare", "adapted", "--suite", "mine.toml", "--only", "magic", "--json")
+    [line] = json.loads(out)["models"]
+    assert (line["decoder"], line["updates"], list(line["scores"])) == ("magic", 8, ["cider"])
 
 
 def test_the_folder_holds_model_record_picture_and_card(base: Path, tmp_path: Path) -> None:

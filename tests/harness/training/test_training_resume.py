@@ -27,7 +27,7 @@ from harness.training.lm import train_lm
 from harness.training.recipe import Recipe, recipe
 from tests.checkpoints import captions_of, write_gpt2
 
-STEPS, EVERY = 100, 4
+STEPS, EVERY = 60, 2
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +98,16 @@ def test_killed_three_times_it_ends_with_the_same_bits(
         return any(int(path.name[5:]) >= step for path in checkpoints.glob("step-*"))
 
     moments: list[Callable[[], bool]] = [
-        lambda: at_least(12),
-        lambda: at_least(28) and any(checkpoints.glob(".step-*.tmp")),
-        lambda: at_least(60),
+        lambda: at_least(6),
+        lambda: at_least(12) and any(checkpoints.glob(".step-*.tmp")),
+        lambda: at_least(40),
     ]
     for moment in moments:
         process = processes.Process(target=run_command_line, args=(arguments, corpus_folder, said))
         process.start()
         limit = time.monotonic() + 120
         while process.is_alive() and not moment() and time.monotonic() < limit:
-            time.sleep(0.0005)
+            time.sleep(0.001)
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, said.read_text()

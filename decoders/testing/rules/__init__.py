@@ -1,0 +1,1 @@
+"""The rules of the contract, by kind: each module has a `RULES` table, name to function."""

@@ -1,0 +1,29 @@
+"""The command line without a process of its own: a second cheaper each time, for tests of what a command does and says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+
+
+def seetell_here(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As `tests.harness.test_cli.seetell`, in this process: what a process remembers is remembered for the next call."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["seetell", *arguments])
+        for name, value in {"COLUMNS": "100", **environment}.items():
+            patch.setenv(name, value)
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+    return subprocess.CompletedProcess(arguments, int(str(code)), out.getvalue(), err.getvalue())
