@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from decoders.base import ImageLike, Need, Prompt
 from harness import registry
@@ -27,6 +27,9 @@ from harness.provenance import environment
 from harness.registry import did_you_mean
 from harness.spec import DataRef, DecoderRef, ModelPin, RunSpec, Suite, checked
 from harness.store import Key, Record, Results, RunFolder, cache_folder
+
+if TYPE_CHECKING:  # reading data needs no torch
+    from decoders.models.load import Role
 
 CONSTANT = "constant"
 """The row that stands in every captioning table: one sentence, whatever the image."""
@@ -374,7 +377,7 @@ class Digests:
         """Hash of `captions`."""
         return _hash(self.captions)
 
-    def model(self, name: str | None, role: Literal["language_model", "image_text"] | None = None) -> ModelPin:
+    def model(self, name: str | None, role: Role | None = None) -> ModelPin:
         """A model with the hash of its content; `role` is what it has to be."""
         from decoders.models.load import model_digest
 

@@ -33,7 +33,7 @@ def commands(page: str) -> list[tuple[list[str], bool]]:
 
 def words(text: str) -> list[str]:
     """A command as the shell splits it, up to a comment, a column of notes, `...` or the next command."""
-    found = shlex.split(re.split(r"\s{4,}", text, maxsplit=1)[0], comments=True)
+    found = shlex.split(re.split(r" {2,}", text, maxsplit=1)[0], comments=True)
     stop = next((place for place, word in enumerate(found) if word in ENDS or word == "..."), len(found))
     if found[stop - 1 : stop + 1] == ["--set", "..."]:
         stop -= 1

@@ -26,6 +26,8 @@ from decoders.models.language_model import LanguageModel
 from decoders.models.packed import pack_image_text, pack_language_model
 from decoders.models.sentence_encoder import SentenceEncoder
 
+Role = Literal["language_model", "image_text"]
+"""What a model is in a suite, as the keys of its `[models]` call it."""
 TOYBOX = Path(__file__).parent / "toybox"
 TOYBOX_LANGUAGE_MODELS = ("plain", "ornate", "stories")
 LANGUAGE_SCHEMES = ("hf", "local", "toybox")
@@ -123,7 +125,7 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
     return _sentence_encoders[key]
 
 
-def model_digest(name: str, role: Literal["language_model", "image_text"] | None = None) -> str:
+def model_digest(name: str, role: Role | None = None) -> str:
     """What identifies a model's content: the commit of a hub model, else a SHA-256 over its files.
 
     Nothing is loaded. A hub model without a revision is resolved to the commit that the cache or the hub holds now.
