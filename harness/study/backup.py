@@ -12,10 +12,11 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
-from harness.study.database import Database, shown
+from harness.study.database import Database, check_free, shown
 from harness.study.journal import BackupLog
 
 
@@ -62,8 +63,7 @@ def restore(copy: Path, path: Path) -> Path:
     Raises:
         StudyError: the copy is not whole, or something is there already.
     """
-    if path.exists():
-        raise StudyError(f"{path} exists; move it away before a backup takes its place")
+    check_free(path)
     _check(copy)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -102,12 +102,11 @@ def _dump_postgres(database: Database, target: Path) -> None:
             "write the ratings out with `seetell study export`"
         )
     url = database.url
-    given = {
-        "PGHOST": url.host, "PGPORT": str(url.port) if url.port else None, "PGUSER": url.username, "PGPASSWORD": url.password,
-    }  # fmt: skip
-    environment = os.environ | {name: value for name, value in given.items() if value is not None}
+    environment = os.environ | ({} if url.password is None else {"PGPASSWORD": url.password})
+    # With its query, which may name a socket or ask for TLS; without its password, which other users could read in `ps`.
+    address = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
     done = subprocess.run(
-        [program, "--format=custom", "--no-owner", f"--file={target}", f"--dbname={url.database}"],
+        [program, "--format=custom", "--no-owner", f"--file={target}", f"--dbname={address.render_as_string()}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from harness.errors import StudyError
 from harness.examples import Example
 from harness.study import invites, migrations
-from harness.study.database import FILE, Database, locate, point_to, shown
+from harness.study.database import FILE, POINTER, Database, check_free, locate, point_to, shown
 from harness.study.fill import PRACTICE, Design, Maker
 from harness.study.plan import PLANNER, Control, Plan, make_plan
 from harness.study.service import utc_now
@@ -65,8 +65,8 @@ def create(
     """
     now = now or utc_now()
     notes: list[str] = []
-    url = locate(database) if database else locate(folder)
-    _check(design, sources, folder)
+    url = locate(database or folder / FILE)  # not the folder: its name may have a dot
+    _check(design, sources)
     chosen, spare = _choose(design, sources, notes)
     plan, kinds = _plan(design, sources, chosen)
     secret = secrets.token_urlsafe(24)
@@ -89,7 +89,7 @@ def create(
     return Created(str(folder), shown(url), plan, token, secret, tuple(dict.fromkeys(notes)))
 
 
-def _check(design: Design, sources: Sources, folder: Path) -> None:
+def _check(design: Design, sources: Sources) -> None:
     if not NAME.fullmatch(design.name):
         raise StudyError(
             f"{design.name!r} cannot be a study's name; expected small letters, digits, '.', '_' and '-', 48 at most"
@@ -101,9 +101,6 @@ def _check(design: Design, sources: Sources, folder: Path) -> None:
             raise StudyError(
                 f"the title {design.title!r} names the system {run.name!r}; annotators read it and must not know the systems"
             )
-    for name in (FILE, "database.url"):
-        if (folder / name).exists():
-            raise StudyError(f"{folder} holds a study already; choose another name, or move that folder away")
 
 
 def _choose(design: Design, sources: Sources, notes: list[str]) -> tuple[list[Example], list[Example]]:
@@ -151,19 +148,19 @@ def fresh(url: URL, folder: Path) -> Iterator[Database]:
     Raises:
         StudyError: something is there already.
     """
+    for name in (FILE, POINTER):
+        if (folder / name).exists():
+            raise StudyError(f"{folder} holds a study already; choose another name, or move that folder away")
     if url.get_backend_name() == "sqlite":
         path = Path(url.database or "")
-        if path.exists():
-            raise StudyError(f"{path} exists already; choose another name, or move it away")
+        check_free(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         target = Database(URL.create("sqlite", database=str(beside)))
         try:
             migrations.upgrade(target.engine)
             yield target
-            with target.engine.connect() as connection:
-                connection.exec_driver_sql("COMMIT")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            target.checkpoint()
             target.close()
             beside.replace(path)
         finally:

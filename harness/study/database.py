@@ -25,6 +25,8 @@ SCHEMA = "0002"
 """The layout that this SeeTell reads and writes: the latest of `harness/study/migrations/versions`."""
 FILE, POINTER = "study.sqlite", "database.url"
 """What a study's folder holds: the database itself, or the address of one."""
+MOVED = "this study was moved"
+"""What a database says that was left for another one (`harness.study.move`)."""
 _TRIES = 8
 _RETRIED = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
 
@@ -112,11 +114,21 @@ class Database:
             try:
                 with self._turn, Session(writer, expire_on_commit=False) as session, session.begin():
                     return work(session)
-            except (IntegrityError, OperationalError) as error:
+            except DBAPIError as error:
+                if MOVED in str(error.orig):
+                    raise StudyError(
+                        f"{MOVED} out of {shown(self.url)} while it was open; restart the app, and it finds its new place"
+                    ) from error
                 if attempt == _TRIES - 1 or not _worth_retrying(error):
                     raise
                 time.sleep(0.002 * 2**attempt)
         raise AssertionError("unreachable")
+
+    def checkpoint(self) -> None:
+        """Bring everything into the one file of SQLite, so that it may be renamed."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -146,6 +158,17 @@ def locate(where: str | Path) -> URL:
     if (path / POINTER).is_file():
         return locate((path / POINTER).read_text("utf-8").strip())
     return URL.create("sqlite", database=str(path / FILE if path.suffix == "" or path.is_dir() else path))
+
+
+def check_free(path: Path) -> None:
+    """Refuse a place for a SQLite file where something is, a log of a file that is gone too: SQLite would play it back.
+
+    Raises:
+        StudyError: naming what is in the way.
+    """
+    for taken in (path, path.with_name(f"{path.name}-wal")):
+        if taken.exists():
+            raise StudyError(f"{taken} exists; move it away first, or choose another place")
 
 
 def shown(url: URL) -> str:
@@ -195,6 +218,8 @@ def _begin_sqlite(connection: Any) -> None:
 def _worth_retrying(error: DBAPIError) -> bool:
     if isinstance(error, IntegrityError):
         return True  # somebody else was first; the second look sees what they did
+    if not isinstance(error, OperationalError):
+        return False
     code = getattr(error.orig, "sqlstate", None)
     return code in _RETRIED or "locked" in str(error.orig) or "busy" in str(error.orig)
 

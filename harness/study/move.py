@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 from harness.errors import StudyError
 from harness.study import audit, identity, journal, migrations, schema  # noqa: F401 - they register their tables
 from harness.study.base import Base, canonical, to_ms
-from harness.study.database import FILE, Database, locate, point_to, shown
+from harness.study.database import FILE, MOVED, Database, locate, point_to, shown
 
 _AT_A_TIME = 1000
+_TRIGGER = "study_moved"
+"""Name of what stops work in a database that was left."""
 _LATER = {"slot": "repeats_id"}
 """Columns that refer to rows of their own table, perhaps to later ones: filled in when all rows are there."""
 
@@ -23,7 +25,8 @@ _LATER = {"slot": "repeats_id"}
 def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
     """Move a study that is kept in a folder to another database; the folder stands for it afterwards.
 
-    While it runs nobody can hand in forms (browsers keep them and send them again). The old file stays, under another name.
+    While it runs nobody can hand in forms (browsers keep them and send them again). The old database stays, a file under another
+    name, and takes no more work: an app that still has it open would acknowledge forms that the new one never sees.
 
     Args:
         folder: the study's.
@@ -46,18 +49,15 @@ def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
             raise StudyError(f"{shown(url)} holds a study already; give an empty database")
         migrations.upgrade(target.engine)
         try:
-            before, copied = source.write(lambda session: _copy(session.connection(), target))
-            after = target.read(lambda session: database_sha256(session.connection()))
-            if before != after:
-                raise StudyError(
-                    f"the copy in {shown(url)} has other content ({after[:12]}, not {before[:12]}); nothing was moved"
-                )
+            before, copied = source.write(lambda session: _hand_over(session.connection(), target))
         except BaseException:
             migrations.downgrade(target.engine, "base")
             raise
         target.write(
             lambda session: audit.record(session, now, "move", "move", shown(url), {"sha256": before, "rows": copied})
         )
+        if source.is_sqlite:
+            source.checkpoint()
     finally:
         source.close()
         target.close()
@@ -78,8 +78,8 @@ def database_sha256(connection: Connection) -> str:
     return digest.hexdigest()
 
 
-def _copy(source: Connection, target: Database) -> tuple[str, int]:
-    """Copy every table. The source's transaction holds off writers meanwhile."""
+def _hand_over(source: Connection, target: Database) -> tuple[str, int]:
+    """Copy every table, compare, and close the source. Its transaction holds off writers all the while."""
     if source.dialect.name == "postgresql":
         names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
         source.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
@@ -91,7 +91,32 @@ def _copy(source: Connection, target: Database) -> tuple[str, int]:
         return copied
 
     copied = target.write(paste)
-    return database_sha256(source), copied
+    before = database_sha256(source)
+    after = target.read(lambda session: database_sha256(session.connection()))
+    if before != after:
+        raise StudyError(
+            f"the copy in {shown(target.url)} has other content ({after[:12]}, not {before[:12]}); nothing was moved"
+        )
+    _close(source)
+    return before, copied
+
+
+def _close(source: Connection) -> None:
+    """Refuse what every kind of work adds: an entry of the audit chain, or a lease."""
+    if source.dialect.name == "postgresql":
+        source.execute(
+            text(
+                f"CREATE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN RAISE EXCEPTION '{MOVED}'; END $$"
+            )
+        )
+    for table in ("audit", "lease"):
+        name = f"{table}_{_TRIGGER}"
+        if source.dialect.name == "postgresql":
+            body = f"FOR EACH ROW EXECUTE FUNCTION {_TRIGGER}()"
+        else:
+            body = f"BEGIN SELECT RAISE(ABORT, '{MOVED}'); END"
+        source.execute(text(f"CREATE TRIGGER {name} BEFORE INSERT ON {table} {body}"))
 
 
 def _copy_table(source: Connection, target: Connection, table: Table) -> int:

@@ -20,12 +20,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from postgres import Server
 from sqlalchemy import MetaData, insert, inspect, select
-from studies import Clock, a_study, rate_all, sit, some_sources
+from studies import Clock, a_study, form, rate_all, sit, some_sources
 
 from harness.errors import StudyError, StudyOutdated
 from harness.study import journal, migrations
 from harness.study.admin import StudyAdmin
-from harness.study.backup import restore
+from harness.study.backup import backup, restore
 from harness.study.base import Base
 from harness.study.database import SCHEMA, Database, locate, shown
 from harness.study.export import export_sha256
@@ -136,11 +136,15 @@ def test_moving_to_postgres_keeps_everything(tmp_path: Path, postgres: Server) -
     admin.signals()
     before = export_sha256(admin.database), admin.ratings(excluded=True).sha256
     assert "repeat" in admin.ratings(excluded=True).kind, "slots that refer to later slots were among them"
-    service.close()
     admin.close()
     url = postgres.fresh()
     digest, rows = move(folder, url, clock())
     assert rows > 300
+    with pytest.raises(StudyError, match=r"this study was moved .*restart the app"):  # the browser keeps the form
+        service.submit(ann, form(service.history(ann)[0].slot, 1, 7))
+    with pytest.raises(StudyError, match="this study was moved"):
+        rate_all(service, ann)
+    service.close()
     assert digest == Database.open(folder / "study.sqlite.moved").read(
         lambda session: database_sha256(session.connection())
     )
@@ -192,6 +196,10 @@ def test_backups_are_studies(tmp_path: Path) -> None:
     assert StudyAdmin.open(tmp_path / "again").verify().ok
     with pytest.raises(StudyError, match="exists"):
         restore(copy, back)
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "study.sqlite-wal").write_bytes(b"of a file that is gone")
+    with pytest.raises(StudyError, match="study.sqlite-wal exists; move it away"):
+        restore(copy, tmp_path / "lost" / "study.sqlite")
     torn = tmp_path / "torn.sqlite"
     torn.write_bytes(copy.read_bytes()[:20_000])
     with pytest.raises(StudyError, match="no whole copy"):
@@ -201,11 +209,23 @@ def test_backups_are_studies(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_with_a_dot_is_a_folder(tmp_path: Path) -> None:
+    made = a_study(tmp_path / "pilot-1.5")
+    assert (tmp_path / "pilot-1.5" / "study.sqlite").is_file()
+    assert StudyAdmin.open(made.where).overview().name == "pilot-1.5"
+    with pytest.raises(StudyError, match="holds a study already"):
+        a_study(tmp_path / "pilot-1.5")
+
+
 def test_postgres_is_backed_up_by_pg_dump(tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     a_study(tmp_path / "pilot", database=postgres.fresh())
     admin = StudyAdmin.open(tmp_path / "pilot")
+    address = f"host=127.0.0.1&port={postgres.port}&user={postgres.user}"
     if shutil.which("pg_dump"):
         assert admin.backup(tmp_path / "copies").read_bytes().startswith(b"PGDMP")
+        by_query = Database(locate(f"postgresql:///{admin.database.url.database}?{address}"))
+        assert backup(by_query, tmp_path / "by-query.dump", Clock()()).stat().st_size, "where it is stands in the query"
+        by_query.close()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StudyError, match="pg_dump is not on the path"):
         admin.backup(tmp_path / "copies" / "other.dump")
