@@ -163,6 +163,9 @@ def _design(session: Session, campaign: Campaign, described: Mapping[str, Any]) 
     first, last, median = _times(session)
     standing = [each for each in decisions.exclusions(session) if each.reverted_at is None]
     late = _count(session, Submission.event_id, Submission.status == "surplus")
+    # A skip of a text that was rated after all is superseded.
+    skips = _count(session, SkipFlag.event_id, SkipFlag.kind == "skip", SkipFlag.status == "current")
+    flags = _count(session, SkipFlag.slot_id.distinct(), SkipFlag.kind == "flag")
     lines = [
         "### 3.3 Design",
         "",
@@ -173,9 +176,8 @@ def _design(session: Session, campaign: Campaign, described: Mapping[str, Any]) 
         f"- Controls, mixed in unmarked: {', '.join(f'{number} {kind}' for kind, number in kinds.items()) or 'none'}",
         *(f"    - {kind}: {_KINDS[kind]}" for kind in kinds),
         f"- Collected from {first} to {last}; a form took {median} (median)",
-        f"- Not counted: {late} forms that came late; {_count(session, SkipFlag.event_id, SkipFlag.kind == 'skip')} texts "
-        f"skipped, {_count(session, SkipFlag.event_id, SkipFlag.kind == 'flag')} flagged; {_count(session, Refused.id)} "
-        "messages that were no forms",
+        f"- Not counted: {late} forms that came late, {skips} skips, {_count(session, Refused.id)} messages that were no forms",
+        f"- Flagged by annotators, and counted: {flags} texts",
         f"- Exclusions that stand: {len(standing) or 'none'}",
     ]
     lines += [f"    - {each.target.split(':')[0]}, rule {_md(each.rule)}: {_md(each.reason)}" for each in standing]

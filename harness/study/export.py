@@ -33,7 +33,7 @@ def export(
 
     Args:
         database: of the study.
-        folder: where to; files of an earlier export there are replaced.
+        folder: where to; files of an earlier export there are replaced, those in other formats taken away.
         formats: some of csv, jsonl, parquet.
         by: who asks; it is audited.
         now: the time.
@@ -63,6 +63,9 @@ def export(
             "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
         }
     )
+    for name in tables:
+        for other in set(FORMATS) - set(formats):  # else old ratings would lie beside the new ones, and be imported
+            (folder / f"{name}.{other}").unlink(missing_ok=True)
     for name, content in files.items():
         write_bytes(folder / name, content)
 

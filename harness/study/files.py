@@ -91,7 +91,7 @@ def _typed(cell: Any, column: Column) -> Any:
     if isinstance(cell, datetime):
         return to_ms(cell)
     if isinstance(cell, int):
-        return cell
+        return to_ms(from_ms(cell))  # a time that there is
     when = datetime.fromisoformat(str(cell))
     return to_ms(when if when.tzinfo else when.replace(tzinfo=UTC))
 

@@ -6,9 +6,7 @@ Such a study is closed: nobody rates in it, everything that looks at ratings wor
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,16 +15,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
-from harness.study import audit, files, rows
+from harness.study import audit, incoming, rows
 from harness.study.base import canonical, from_ms, plain_text
-from harness.study.collect import REFERENCE
 from harness.study.create import NAME, fresh
-from harness.study.database import locate
-from harness.study.export import STUDY_FILE
+from harness.study.database import FILE, locate
 from harness.study.forms import Note, payload_sha256
 from harness.study.identity import Exclusion, Origin, System
 from harness.study.protocol import load_document, version_of
-from harness.study.ratings import KINDS
 from harness.study.schema import (
     Annotator,
     Aspect,
@@ -42,9 +37,6 @@ from harness.study.schema import (
     Slot,
     Submission,
 )
-
-_STATUSES = ("current", "superseded", "surplus", "withdrawn")
-_SAME = uuid.UUID("6f1c3a52-6d0e-4f0a-9d53-5a1e7e11c0de")
 
 
 def import_ratings(
@@ -67,98 +59,11 @@ def import_ratings(
     """
     if not NAME.fullmatch(name):
         raise StudyError(f"{name!r} cannot be a study's name; expected small letters, digits, '.', '_' and '-'")
-    file = _ratings_file(source)
-    found = [_completed(row, number) for number, row in enumerate(files.read(file, rows.RATINGS), start=1)]
-    if not found:
-        raise StudyError(f"{file} has no ratings")
-    notes = _notes(file)
-    described = _described(file, name, found)
-    with fresh(locate(database) if database else locate(folder), folder) as target:
-        target.write(lambda session: _Filler(session, described, now).fill(found, notes))
-    slots = {row["slot"] for row in found}
-    return len(found), sum(row["slot"] not in slots for row in notes)
-
-
-def _ratings_file(source: Path) -> Path:
-    if not source.is_dir():
-        return source
-    for ending in ("parquet", "jsonl", "csv"):
-        if (source / f"ratings.{ending}").is_file():
-            return source / f"ratings.{ending}"
-    raise StudyError(f"{source} has no ratings.parquet, ratings.jsonl or ratings.csv; expected the folder of an export")
-
-
-def _notes(file: Path) -> list[rows.Row]:
-    """The skips and flags of the same export, where they lie beside the ratings."""
-    beside = file.with_name(f"notes{file.suffix}")
-    return files.read(beside, rows.NOTES) if file.stem == "ratings" and beside.is_file() else []
-
-
-def _completed(row: rows.Row, number: int) -> rows.Row:
-    """Fill in what ratings from elsewhere do not say."""
-    where = f"rating {number}"
-    if not 1 <= row["value"] <= 5:
-        raise StudyError(f"{where}: value is {row['value']}; expected 1 to 5")
-    kind = row["kind"] or ("reference" if row["system"] == REFERENCE else "system")
-    if kind not in KINDS:
-        raise StudyError(f"{where}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
-    if (row["status"] or "current") not in _STATUSES:
-        raise StudyError(f"{where}: status is {row['status']!r}; expected one of {', '.join(_STATUSES)}")
-    text = {name: plain_text(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
-    output = text["output"] or _name("output", kind, text["system"], text["item"], text["text"])
-    slot = text["slot"] or _name("slot", output, text["annotator"])
-    return text | {
-        "kind": kind,
-        "status": text["status"] or "current",
-        "output": output,
-        "slot": slot,
-        "block": text["block"] or _name("block", text["item"], text["annotator"]),
-        "event_id": text["event_id"] or str(uuid.uuid5(_SAME, slot)),
-        **{each: text[each] or 0 for each in ("revision", "position", "active_ms", "hidden_ms", "changes")},
-    }
-
-
-def _name(*parts: Any) -> str:
-    """An id that follows from what it names."""
-    return hashlib.sha256(canonical([str(part) for part in parts]).encode()).hexdigest()[:22]
-
-
-def _described(file: Path, name: str, found: Sequence[rows.Row]) -> dict[str, Any]:
-    path = file.with_name(STUDY_FILE)
-    known: Mapping[str, Any] = {}
-    if file.stem == "ratings" and path.is_file():
-        try:
-            known = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise StudyError(
-                f"{path} is no JSON ({error}); mend it, or import the ratings' file from elsewhere"
-            ) from error
-    codes = dict.fromkeys(row["aspect"] for row in found)
-    order = [code for code in known.get("aspects", {}) if code in codes]
-    blank = {"label": "", "definition": "", "anchors": [], "examples": []}
-    aspects = {code: known["aspects"][code] for code in order}
-    aspects |= {code: blank | {"label": code} for code in codes if code not in aspects}
-    systems = {row["system"] for row in found if row["system"] != REFERENCE}
-    return {
-        "name": name,
-        "title": known.get("title", "Imported ratings"),
-        "task": known.get("task", "caption"),
-        "suite": known.get("suite", ""),
-        "ratings_per_item": known.get("ratings_per_item", _most_ratings(found)),
-        "annotators": known.get("annotators", len({row["annotator"] for row in found})),
-        "seed": known.get("seed", 0),
-        "protocol": known.get("protocol", {"imported": True}),
-        "aspects": aspects,
-        "systems": {each: known.get("systems", {}).get(each, {}) for each in sorted(systems)},
-    }
-
-
-def _most_ratings(found: Sequence[rows.Row]) -> int:
-    counts: dict[tuple[str, str], int] = {}
-    for row in found:
-        if row["status"] == "current" and row["kind"] == "system":
-            counts[row["output"], row["aspect"]] = counts.get((row["output"], row["aspect"]), 0) + 1
-    return max(counts.values(), default=1)
+    given = incoming.read(source, name)
+    with fresh(locate(database or folder / FILE), folder) as target:
+        target.write(lambda session: _Filler(session, given.described, now).fill(given.ratings, given.notes))
+    slots = {row["slot"] for row in given.ratings}
+    return len(given.ratings), sum(row["slot"] not in slots for row in given.notes)
 
 
 class _Filler:
@@ -215,6 +120,7 @@ class _Filler:
         prompts: dict[str, str] = {}
         for row in found:
             prompts.setdefault(row["item"], row["prompt"] or "")
+        for row in found:  # after all of those: an item may be a swap's source and be rated itself
             if row["source"]:
                 prompts.setdefault(row["source"], "")
         made = {source: Item(source_id=source, prompt=prompt) for source, prompt in prompts.items()}

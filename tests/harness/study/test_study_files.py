@@ -167,7 +167,8 @@ def test_the_datasheet_knows_what_the_database_knows(original: tuple[StudyAdmin,
         "2 ratings a text",
         "toy/magic-00000000",
         "rule =manual: because",
-        "1 texts skipped, 1 flagged",
+        "1 skips, ",
+        "and counted: 1 texts",
     ):
         assert fact in text, fact
     assert len(open_questions(text)) >= 4
