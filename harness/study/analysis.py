@@ -281,11 +281,18 @@ def _references(table: RatingTable, sha256: str, draws: int, seed: int) -> list[
     own = table.where(kind="reference")
     found = []
     for aspect in own.aspects:
-        part = own.where(aspect=aspect)
+        part = _first_looks(own.where(aspect=aspect))
         panel = Panel.of(["reference"] * len(part), part.item, part.annotator, part.value)
         [column] = two_way_means(panel.values, draws=draws, seed=seed).T
         found.append(_summary(panel, 0, aspect, column, "", sha256, reference=True))
     return found
+
+
+def _first_looks(table: RatingTable) -> RatingTable:
+    """The first rating that each annotator gave each item: a control may come up again in another block."""
+    order = np.lexsort((table.output, table.at))
+    _, first = np.unique(np.stack([table.item, table.annotator], axis=1)[order], axis=0, return_index=True)
+    return table.rows(order[first])
 
 
 def _summary(

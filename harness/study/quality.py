@@ -67,6 +67,7 @@ class _Forms:
     kind: NDArray[np.str_]
     repeat_of: NDArray[np.str_]
     seconds: Floats
+    """NaN of a form that was changed later: to change one takes less time than to read the text."""
     values: Floats
     """`[forms, aspects]`, NaN where an aspect has no rating."""
 
@@ -115,17 +116,19 @@ def _forms(table: RatingTable, annotator: str, aspects: tuple[str, ...]) -> _For
         table.item[place],
         table.kind[place],
         table.repeat_of[place],
-        table.seconds[place],
+        np.where(table.revision[place] > 0, np.nan, table.seconds[place]),
         values[order],
     )
 
 
 def _speed(forms: _Forms, words: Mapping[str, int]) -> Iterator[Signal]:
-    n = len(forms.output)
+    timed = ~np.isnan(forms.seconds)
+    n = int(timed.sum())
     if n < ENOUGH_FORMS:
         return
-    limits = np.array([max(FASTEST_SECONDS, words.get(output, 0) / WORDS_A_SECOND) for output in forms.output.tolist()])
-    fast = forms.seconds < limits
+    seconds, outputs = forms.seconds[timed], forms.output[timed]
+    limits = np.array([max(FASTEST_SECONDS, words.get(output, 0) / WORDS_A_SECOND) for output in outputs.tolist()])
+    fast = seconds < limits
     share = float(fast.mean())
     yield Signal(
         forms.annotator,
@@ -134,7 +137,7 @@ def _speed(forms: _Forms, words: Mapping[str, int]) -> Iterator[Signal]:
         FAST_SHARE,
         share > FAST_SHARE,
         n,
-        {"median_seconds": float(np.median(forms.seconds)), "texts": forms.output[fast].tolist()[:20]},
+        {"median_seconds": float(np.median(seconds)), "texts": outputs[fast].tolist()[:20]},
         f"{int(fast.sum())} of {n} forms were sent sooner than the text can be read",
     )
 

@@ -47,6 +47,15 @@ def test_means_medians_and_distributions() -> None:
         found.summary("c", "fluency")
 
 
+def test_a_reference_that_comes_up_again_counts_once() -> None:
+    """Stories show one item in several blocks of an annotator, and a control may come with two of them."""
+    again = {"system": "reference", "kind": "reference", "output": "r", "annotator": "annotator 000"}
+    twice = table([again | {"item": "7", "value": 2, "at": 9.0}, again | {"item": "7", "value": 5, "at": 3.0}])
+    found = analyse(joined(simulated(), twice), draws=FAST)
+    [people] = [each for each in found.summaries if each.reference]
+    assert (people.ratings, people.mean.value) == (1, 5.0), "the first look"
+
+
 def test_tests_are_those_of_the_item_means_with_holm_over_pairs_and_aspects() -> None:
     ratings = simulated(effects=(0.0, 0.3, 0.6))
     found = analyse(ratings, draws=FAST, seed=4)

@@ -67,6 +67,14 @@ def test_a_run_of_one_answer_is_found_in_the_order_of_sending(others: RatingTabl
     assert "longstring" not in raised(others, seven)
 
 
+def test_changing_an_answer_is_not_reading_too_fast(others: RatingTable) -> None:
+    changed = [
+        row | {"seconds": 1.0, "revision": 1} if number % 4 < 2 else row for number, row in enumerate(forms(honest))
+    ]
+    assert "speed" not in raised(others, table(changed))
+    assert "speed" in raised(others, table([row | {"revision": 0} for row in changed]))
+
+
 def test_little_variation_against_the_others(others: RatingTable) -> None:
     flat = table(list(forms(lambda n: {"fluency": 3 + (n % 2), "relevance": 3 + (n % 3 == 0)})))
     found = raised(others, flat)["low-variation"]
