@@ -79,7 +79,7 @@ def create(
         database: postgresql://user@host/name of an empty database, instead of a file.
         url: Where annotators will find the app; only for the printed link.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_create as commands
 
     return commands.create(
         name, suite, runs, aspects, items, ratings_per_item, annotators, preset, seed, title, controls, practice, images,
@@ -231,7 +231,7 @@ def power(
     ratings_per_item: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (3, 5),
     annotators: int = 12,
     systems: int | None = None,
-    aspects: int = 4,
+    aspects: int | None = None,
     differences: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] = (0.1, 0.2, 0.3, 0.5),
     seconds: float | None = None,
     stories: Annotated[bool, Parameter(negative="")] = False,
@@ -247,15 +247,15 @@ def power(
     pace of a pilot: `seetell study power pilot`.
 
     Args:
-        name: A study to take variances, pace and the number of systems from; typical ones are assumed without.
+        name: A study to take variances, pace, systems, aspects and the way of showing from; typical ones are assumed without.
         items: Numbers of items to compare.
         ratings_per_item: Numbers of ratings an item to compare.
         annotators: How many people will rate.
         systems: How many systems will be compared; the pilot's, or 6.
-        aspects: How many aspects are rated.
+        aspects: How many aspects are rated; the pilot's, or 4.
         differences: True differences in points whose chance is shown.
         seconds: To rate one text on all aspects; the pilot's median, or 25.
-        stories: One text a visit, instead of all of an image's texts together.
+        stories: One text a visit, instead of all of an image's texts together; as in the pilot.
     """
     from harness.commands import study_analysis
 
@@ -284,7 +284,7 @@ def export(
         format: csv, jsonl, parquet or all.
         out: Folder; `export` in the study's by default.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.export(name, format, out, by, results, as_json)
 
@@ -309,7 +309,7 @@ def import_(
         name: Of the new study.
         database: postgresql:// URL of an empty database, instead of a file.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.import_(source, name, database, results, as_json)
 
@@ -331,7 +331,7 @@ def backup(
         out: File or folder; `backups` in the study's folder by default. Nothing is overwritten.
         restore: Instead: put this copy in the place of a study that is gone.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.backup(name, out, restore, results, as_json)
 
@@ -377,7 +377,7 @@ def move(
         name: The study.
         to: postgresql://user@host/name of an empty database.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.move(name, to, results, as_json)
 
@@ -397,6 +397,6 @@ def migrate(
         name: The study.
         backup: Copy it first.
     """
-    from harness.commands import study as commands
+    from harness.commands import study_files as commands
 
     return commands.migrate(name, backup, results, as_json)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness import console
+from harness.commands.studies import find
 from harness.errors import StudyError
 
 _ANY = ("127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104  # addresses that this machine's own browser calls localhost
@@ -54,11 +55,9 @@ def serve(study: str, host: str, port: int, browse: bool, results: Path) -> NoRe
 
 
 def place(study: str, results: Path) -> str:
-    """Where a study is: a URL, a name among the results, or a path."""
-    named = results / "studies" / study
-    if "://" in study:
-        return study
-    return str((named if named.exists() else Path(study)).resolve())
+    """Where a study is: a URL, or an absolute path, since the app's process is another one."""
+    where = find(study, results)
+    return where if isinstance(where, str) else str(where.resolve())
 
 
 def _welcome(where: str, url: str) -> None:

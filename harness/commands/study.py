@@ -1,98 +1,17 @@
-"""`seetell study`: what its verbs do."""
+"""`seetell study`: running one: who may come in, how far it is, what to look at, closing it, checking it."""
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import console
 from harness.cli import DONE, SOME_FAILED
+from harness.commands.studies import hours, link_to, needs_sqlalchemy, opened, plain, signed
 from harness.errors import StudyError
-from harness.store import Results
-
-if TYPE_CHECKING:  # what they import would make `--help` slow
-    from harness.study.admin import StudyAdmin
-    from harness.study.create import Created
-    from harness.study.fill import Design
-    from harness.study.sources import Sources
-
-
-def create(
-    name: str,
-    suite: str,
-    runs: Sequence[str],
-    aspects: Sequence[str],
-    items: int,
-    ratings_per_item: int | None,
-    annotators: int | None,
-    preset: str | None,
-    seed: int,
-    title: str,
-    controls: float,
-    practice: bool,
-    images: Path | None,
-    aspects_file: Path | None,
-    guidelines: Path | None,
-    consent: Path | None,
-    database: str | None,
-    url: str,
-    results: Path,
-    as_json: bool,
-) -> int:
-    """`seetell study create`."""
-    _needs_sqlalchemy()
-    from harness.study import protocol
-    from harness.study.create import create as make
-    from harness.study.fill import Design
-    from harness.study.sources import read_sources
-
-    known = protocol.preset(preset) if preset else None
-    design = Design(
-        name=name,
-        aspects=tuple(_split(aspects)) or (known.aspects if known else protocol.DEFAULT_ASPECTS),
-        items=items,
-        ratings_per_item=ratings_per_item if ratings_per_item is not None else known.ratings_per_item if known else 3,
-        annotators=annotators
-        if annotators is not None
-        else known.annotators
-        if known and not ratings_per_item
-        else None,
-        seed=seed,
-        title=title,
-        preset=preset or "",
-        analysis=dict(known.analysis if known else protocol.DEFAULT_ANALYSIS),
-        share=controls,
-        practice=practice,
-        aspects_file=aspects_file,
-        guidelines=guidelines,
-        consent=consent,
-        images=images,
-    )
-    sources = read_sources(Results(results), suite, _split(runs))
-    with console.progress_bar("images") as progress:
-        made = make(design, sources, results / "studies" / name, database=database, progress=progress)
-    plan = _plan(made, design, sources)
-    link = _link(url, made.invite)
-    if as_json:
-        console.emit(
-            plan | {"invite": made.invite, "link": link, "admin_secret": made.admin_secret, "notes": list(made.notes)}
-        )
-        return DONE
-    _show_plan(name, plan)
-    for note in made.notes:
-        console.say(f"note: {note}")
-    if known:
-        console.say(f"protocol {known.name}: {known.about}")
-    console.say(f"\nadmin secret (shown once): {made.admin_secret}")
-    console.say(f"invitation for {max(made.plan.lanes, 2)} people, 30 days: {link}")
-    console.say(f"next: seetell annotate {name}    (starts the app; then open the invitation)")
-    return DONE
 
 
 def invite(
@@ -116,7 +35,7 @@ def invite(
         if listed:
             rows = study.invites()
             if as_json:
-                console.emit([_plain(asdict(row)) for row in rows])
+                console.emit([plain(asdict(row)) for row in rows])
                 return DONE
             shown = [
                 (
@@ -132,7 +51,7 @@ def invite(
             console.show_table(f"Invitations of {name}", ("id", "role", "used", "good", "for", "note"), shown)
             return DONE
         if revoke is not None:
-            study.revoke(revoke, by=_signed(by))
+            study.revoke(revoke, by=signed(by))
             console.say("the invitation lets nobody in any more")
             return DONE
         token = study.invite(
@@ -141,9 +60,9 @@ def invite(
             role="admin" if role == "admin" else "annotator",
             annotator=annotator,
             note=note,
-            by=_signed(by),
+            by=signed(by),
         )
-    link = _link(url, token)
+    link = link_to(url, token)
     if as_json:
         console.emit({"token": token, "link": link, "uses": uses, "days": expires, "role": role})
     else:
@@ -158,12 +77,12 @@ def status(name: str | None, results: Path, as_json: bool) -> int:
     with opened(name, results) as study:
         overview, people = study.overview(), study.annotators()
     if as_json:
-        console.emit(_plain(asdict(overview) | {"people": [asdict(row) for row in people]}))
+        console.emit(plain(asdict(overview) | {"people": [asdict(row) for row in people]}))
         return DONE
     share = overview.forms_done / overview.forms_planned if overview.forms_planned else 0.0
     console.say(
         f"{overview.name}: {overview.status}; {overview.forms_done:,} of {overview.forms_planned:,} forms ({share:.0%}), "
-        f"{overview.forms_last_hour} in the last hour, about {_hours(overview.seconds_left)} of work left"
+        f"{overview.forms_last_hour} in the last hour, about {hours(overview.seconds_left)} of work left"
     )
     console.say(
         f"{overview.items} items, {len(overview.systems)} systems, {overview.ratings_per_item} ratings a text, "
@@ -211,7 +130,7 @@ def review(
     asked = [each for each in (dismiss, exclude, revert, pause, resume) if each is not None]
     if len(asked) > 1:
         raise StudyError("one decision at a time: give one of --dismiss, --exclude, --revert, --pause and --resume")
-    signer = _signed(by)
+    signer = signed(by)
     with opened(name, results) as study:
         if dismiss is not None:
             study.dismiss(dismiss, by=signer, reason=reason)
@@ -229,8 +148,8 @@ def review(
     if as_json:
         console.emit(
             {
-                "signals": [_plain(asdict(row)) for row in signals],
-                "exclusions": [_plain(asdict(row)) for row in exclusions],
+                "signals": [plain(asdict(row)) for row in signals],
+                "exclusions": [plain(asdict(row)) for row in exclusions],
             }
         )
         return DONE
@@ -256,69 +175,10 @@ def review(
     return DONE
 
 
-def export(name: str, format: str, out: Path | None, by: str, results: Path, as_json: bool) -> int:
-    """`seetell study export`."""
-    from harness.study.export import export_sha256
-    from harness.study.files import FORMATS
-
-    folder = out or _folder(name, results) / "export"
-    with opened(name, results) as study:
-        files = study.export(folder, FORMATS if format == "all" else (format,), by=_signed(by))
-        digest, ratings = export_sha256(study.database), len(study.ratings(excluded=True))
-    if as_json:
-        console.emit({"files": [str(file) for file in files], "export_sha256": digest, "current_ratings": ratings})
-    else:
-        console.say(f"wrote {len(files)} files into {folder}: {', '.join(file.name for file in files)}")
-        console.say(f"{ratings:,} current ratings; sha256 of everything exported: {digest}")
-    return DONE
-
-
-def import_(source: Path, name: str, database: str | None, results: Path, as_json: bool) -> int:
-    """`seetell study import`."""
-    _needs_sqlalchemy()
-    from harness.study.export import export_sha256
-    from harness.study.imports import import_ratings
-    from harness.study.service import utc_now
-
-    rows, left_out = import_ratings(source, name, results / "studies" / name, database=database, now=utc_now())
-    with opened(name, results) as study:
-        digest = export_sha256(study.database)
-    if as_json:
-        console.emit({"ratings": rows, "notes_left_out": left_out, "export_sha256": digest})
-        return DONE
-    console.say(f"{rows:,} ratings in results of {name}; sha256: {digest}")
-    if left_out:
-        console.say(
-            f"note: {left_out} skips and flags are about texts that nobody rated in that place; they were left out"
-        )
-    console.say(f"next: seetell study analyze {name}")
-    return DONE
-
-
-def backup(name: str, out: Path | None, restored: Path | None, results: Path, as_json: bool) -> int:
-    """`seetell study backup`."""
-    _needs_sqlalchemy()
-    from harness.study.backup import restore
-
-    if restored is not None:
-        from harness.study.database import FILE
-
-        path = restore(restored, _folder(name, results) / FILE)
-        console.say(f"{path} is a copy of {restored}; seetell study verify {name} checks it")
-        return DONE
-    with opened(name, results) as study:
-        path = study.backup(out or _folder(name, results) / "backups")
-    if as_json:
-        console.emit({"backup": str(path), "bytes": path.stat().st_size})
-    else:
-        console.say(f"wrote {path} ({path.stat().st_size:,} bytes), checked")
-    return DONE
-
-
 def freeze(name: str, by: str, results: Path, as_json: bool) -> int:
     """`seetell study freeze`."""
     with opened(name, results) as study:
-        study.freeze(_signed(by))
+        study.freeze(signed(by))
         table = study.ratings()
     if as_json:
         console.emit({"ratings": len(table), "ratings_sha256": table.sha256})
@@ -343,58 +203,8 @@ def verify(name: str, results: Path, as_json: bool) -> int:
     return DONE if found.ok else SOME_FAILED
 
 
-def move(name: str, to: str, results: Path, as_json: bool) -> int:
-    """`seetell study move`."""
-    _needs_sqlalchemy()
-    from harness.study.database import locate, shown
-    from harness.study.move import move as go
-    from harness.study.service import utc_now
-
-    folder = _folder(name, results)
-    if not folder.is_dir():
-        raise StudyError(
-            f"{name} is not kept in a folder of {results / 'studies'}, so there is nothing to move it from"
-        )
-    digest, rows = go(folder, to, utc_now())
-    if as_json:
-        console.emit({"sha256": digest, "rows": rows, "database": shown(locate(to))})
-    else:
-        console.say(f"moved {rows:,} rows to {shown(locate(to))}; both databases have sha256 {digest}")
-        console.say(f"{folder} stands for it from now on; restart the app: seetell annotate {name}")
-    return DONE
-
-
-def migrate(name: str, backed_up: bool, results: Path, as_json: bool) -> int:
-    """`seetell study migrate`."""
-    _needs_sqlalchemy()
-    from harness.study import migrations
-    from harness.study.backup import copy_to
-    from harness.study.database import SCHEMA, Database
-    from harness.study.service import utc_now
-
-    database = Database.open(_where(name, results), check=False)
-    try:
-        before = database.schema()
-        if before is None or before > SCHEMA:
-            database.check_schema(name)
-        kept: Path | None = None
-        if before != SCHEMA:
-            if backed_up:
-                kept = copy_to(database, _folder(name, results) / "backups", utc_now(), f"before-{SCHEMA}")
-            migrations.upgrade(database.engine)
-    finally:
-        database.close()
-    if as_json:
-        console.emit({"from": before, "to": SCHEMA, "backup": str(kept) if kept else None})
-    elif before == SCHEMA:
-        console.say(f"{name} has layout {SCHEMA} already")
-    else:
-        console.say(f"{name} went from layout {before} to {SCHEMA}" + (f"; the old one is in {kept}" if kept else ""))
-    return DONE
-
-
 def _all_studies(results: Path, as_json: bool) -> int:
-    _needs_sqlalchemy()
+    needs_sqlalchemy()
     from harness.study.database import FILE, POINTER
 
     folders = sorted(
@@ -426,134 +236,3 @@ def _all_studies(results: Path, as_json: bool) -> int:
         shown = [[str(row.get(key, "")) for key in keys] for row in rows]
         console.show_table("Studies", ("name", "status", "forms", "planned", "annotators"), shown, (2, 3, 4))
     return DONE
-
-
-def _plan(made: Created, design: Design, sources: Sources) -> dict[str, Any]:
-    """What a new study will take and what it can find."""
-    from harness.study.power import StudyPlan, forecast
-    from harness.study.work import GUESSED_SECONDS
-
-    plan = made.plan
-    found: dict[str, Any] = {
-        "study": made.where,
-        "database": made.database,
-        "systems": [run.name for run in sources.runs],
-        "items": plan.items,
-        "ratings_per_item": plan.k,
-        "annotators": plan.lanes,
-        "blocks": len(plan.blocks),
-        "forms": plan.forms,
-        "controls": plan.controls,
-        "forms_each": plan.longest_lane,
-        "hours": plan.forms * GUESSED_SECONDS / 3600,
-        "hours_each": plan.longest_lane * GUESSED_SECONDS / 3600,
-        "seconds_a_form": GUESSED_SECONDS,
-        "smallest_difference": None,
-    }
-    if plan.items >= 2:
-        size = StudyPlan(plan.items, plan.k, plan.lanes, plan.systems, len(design.aspects), together=not plan.spread)
-        outlook = forecast(size, seconds=GUESSED_SECONDS)
-        found |= {
-            "smallest_difference": outlook.detectable,
-            "assumed": outlook.components.source,
-            "caution": outlook.caution,
-        }
-    return found
-
-
-def _show_plan(name: str, plan: Mapping[str, Any]) -> None:
-    rows = [
-        ("kept in", plan["database"]),
-        ("systems", ", ".join(plan["systems"])),
-        ("items", str(plan["items"])),
-        ("ratings a text", str(plan["ratings_per_item"])),
-        ("annotators planned", str(plan["annotators"])),
-        ("forms", f"{plan['forms']:,}, of which {plan['controls']:,} are controls, in {plan['blocks']:,} blocks"),
-        ("an annotator", f"{plan['forms_each']:,} forms at most, about {_hours(plan['hours_each'] * 3600)}"),
-        ("in all", f"about {_hours(plan['hours'] * 3600)} at {plan['seconds_a_form']:.0f} s a form"),
-    ]
-    if plan["smallest_difference"] is not None:
-        difference = plan["smallest_difference"]
-        rows.append(
-            (
-                "can find",
-                f"differences of {difference:.2f} points or more, with 80 % power after correction ({plan['assumed']})",
-            )
-        )
-    console.show_table(f"Study {name}", ("", ""), rows)
-    if plan.get("caution"):
-        console.say(f"note: {plan['caution']}")
-
-
-@contextlib.contextmanager
-def opened(name: str, results: Path) -> Iterator[StudyAdmin]:
-    """A study by whatever names it, closed afterwards."""
-    _needs_sqlalchemy()
-    from harness.study.admin import StudyAdmin
-
-    study = StudyAdmin.open(_where(name, results))
-    try:
-        yield study
-    finally:
-        study.close()
-
-
-def _where(name: str, results: Path) -> str | Path:
-    """A study by its name, its folder or file, or its URL."""
-    if "://" in name:
-        return name
-    folder = results / "studies" / name
-    return folder if folder.exists() or not Path(name).exists() else Path(name)
-
-
-def _folder(name: str, results: Path) -> Path:
-    """Where files that belong to a study go."""
-    where = _where(name, results)
-    if isinstance(where, str):
-        return Path()
-    return where.parent if where.is_file() else where
-
-
-def _needs_sqlalchemy() -> None:
-    try:
-        import alembic  # noqa: F401
-        import sqlalchemy  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise StudyError(
-            f"studies are kept in a database, and {error.name} is not installed; pip install 'seetell[ui]'"
-        ) from error
-
-
-def _split(given: Sequence[str]) -> list[str]:
-    """`--runs a,b` and `--runs a b` both work."""
-    return [each.strip() for one in given for each in one.split(",") if each.strip()]
-
-
-def _link(url: str, token: str) -> str:
-    return f"{url.rstrip('/')}/?invite={token}"
-
-
-def _signed(by: str) -> str:
-    if by.strip():
-        return by.strip()
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "admin"
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{math.ceil(seconds / 60)} min"
-
-
-def _plain(content: Any) -> Any:
-    """What JSON can hold: times as text, NaN as null."""
-    if isinstance(content, Mapping):
-        return {str(key): _plain(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_plain(each) for each in content]
-    if isinstance(content, datetime):
-        return content.isoformat()
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content
