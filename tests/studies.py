@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from sqlalchemy import select
 
 from harness.examples import Example
+from harness.study.admin import StudyAdmin
 from harness.study.create import Created, create
 from harness.study.fill import Design
 from harness.study.service import StudyService
@@ -104,6 +107,10 @@ def form(slot: str | SlotView, value: int | Mapping[str, int] = 3, revision: int
     } | more
 
 
+def note(slot: str, **more: str) -> dict[str, str]:
+    return {"event_id": form(slot)["event_id"], "slot": slot, "reason": "other", "note": "=1+1 😀"} | more
+
+
 def rate_all(service: StudyService, seat: Seat, value: int = 3, most: int = 10_000) -> int:
     """Rate until nothing is left; how many forms it took."""
     done = 0
@@ -114,6 +121,26 @@ def rate_all(service: StudyService, seat: Seat, value: int = 3, most: int = 10_0
         done += 1
         service.submit(seat, form(work.slots[0], value, sent_at=1_772_355_612_345 + 20_000 * done))
     return done
+
+
+class Desk:
+    """A study with its two sides and a clock."""
+
+    def __init__(self, folder: Path, made: Created | None = None, **design: object) -> None:
+        self.clock = Clock()
+        self.made = made or a_study(folder, design.pop("sources", None), clock=self.clock, **design)  # type: ignore[arg-type]
+        self.service = StudyService.open(folder, clock=self.clock)
+        self.admin = StudyAdmin.open(folder, clock=self.clock)
+
+    def sit(self, name: str) -> Seat:
+        return sit(self.service, self.made.invite, name)
+
+    def rows(self, table: type) -> list:  # type: ignore[type-arg]
+        return self.admin.database.read(lambda session: list(session.scalars(select(table))))
+
+    def ratings_a_text(self) -> Counter[str]:
+        table = self.admin.ratings().where(kind="system", aspect="fluency")
+        return Counter(table.output.tolist())
 
 
 def _dot(number: int) -> bytes:

@@ -3,6 +3,7 @@
 const CLIENT = "seetell-rate/1";
 const FETCH_UNDER = 3; // texts left in the queue when more are asked for
 const WAIT_FOR_WORK_MS = 5000;
+const RARELY = 12; // every so many times, where what is left is kept for others
 const TRIGGER_EVERY_MS = 5000;
 
 class Rate {
@@ -16,6 +17,7 @@ class Rate {
     this.row = 0;
     this.held = false; // Enter came before the text had been shown long enough
     this.ended = "";
+    this.ticks = 0; // of the clock that asks for work
     this.asking = false;
     this.pictures = new Map();
     this.build();
@@ -129,7 +131,9 @@ class Rate {
   }
 
   idle() {
-    if (this.queue.length < FETCH_UNDER && (!this.ended || this.ended === "wait")) this.ask();
+    const patience = { "": 1, wait: 1, reserved: RARELY }[this.ended]; // nothing for other ends: they are final
+    this.ticks += 1;
+    if (patience && this.queue.length < FETCH_UNDER && this.ticks % patience === 0) this.ask();
   }
 
   // ---- work -----------------------------------------------------------------------------------------------------------------
@@ -228,7 +232,7 @@ class Rate {
     const text = words[`end_${this.ended}`] ?? words.end_wait;
     if (why.textContent !== text) why.textContent = text;
     const on = this.$(".on");
-    on.hidden = this.ended !== "finished" || this.outbox?.state !== "saved";
+    on.hidden = !["finished", "reserved"].includes(this.ended) || this.outbox?.state !== "saved";
     on.textContent = words.to_done;
     on.href = this.data.urls.done;
   }

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import or_, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session, undefer
 
 from harness.errors import NotAllowed, NotYours, StudyError, StudyFrozen
@@ -21,7 +21,7 @@ from harness.study.decisions import ExclusionRow, SignalRow
 from harness.study.lookout import AnnotatorRow, InviteRow, ItemRow, Overview
 from harness.study.protocol import version_of
 from harness.study.ratings import RatingTable
-from harness.study.schema import Annotator, Block, Campaign, Document, Media, SeatKey
+from harness.study.schema import Annotator, Block, Campaign, Document, Lease, Media, SeatKey
 from harness.study.seats import token_sha256
 from harness.study.service import utc_now
 from harness.study.verify import Verified
@@ -161,7 +161,7 @@ class StudyAdmin:
         self._set_status(annotator, "paused", by, reason)
 
     def resume(self, annotator: str, *, by: str, reason: str = "resumed") -> None:
-        """Give work again."""
+        """Give work again: to whoever had some, at once; to others when they have agreed and practised."""
         self._set_status(annotator, "active", by, reason)
 
     def withdraw(self, annotator: str, *, by: str, reason: str) -> None:
@@ -187,12 +187,10 @@ class StudyAdmin:
 
     def signals(self, *, decided: bool = False) -> tuple[SignalRow, ...]:
         """The review queue, computed anew; with `decided`, also what was decided. Nothing is decided by itself."""
-
-        def look(session: Session) -> tuple[SignalRow, ...]:
-            decisions.refresh(session, self._clock())
-            return decisions.queue(session, decided=decided)
-
-        return self._write(look)
+        found = self._read(decisions.compute)  # while nobody waits: it looks at every rating
+        if found:
+            self._write(lambda session: decisions.keep(session, found, self._clock()))
+        return self._read(lambda session: decisions.queue(session, decided=decided))
 
     def dismiss(self, signal: int, *, by: str, reason: str) -> None:
         """A signal was looked at and is no reason to exclude."""
@@ -292,9 +290,12 @@ class StudyAdmin:
             who = _annotator(session, annotator)
             if who.status == "withdrawn":
                 raise StudyError(f"{who.pseudonym!r} has left the study")
+            begun = select(exists().where(Lease.annotator_id == who.id))
             who.status = status
+            if status == "active" and not session.scalar(begun):
+                who.status = "training" if who.consent_at else "invited"
             session.flush()
-            audit.record(session, self._clock(), by, f"annotator-{status}", who.public_id, {"reason": reason})
+            audit.record(session, self._clock(), by, f"annotator-{who.status}", who.public_id, {"reason": reason})
 
         decisions.check_signed(by, reason)
         self._write(change)

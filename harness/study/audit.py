@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from harness.study.base import canonical, to_ms
 from harness.study.schema import Audit
 
+_LAST = select(Audit.seq, Audit.hash).order_by(Audit.seq.desc()).limit(1)
 _LOCK = 0x5EE7E11  # of PostgreSQL's advisory locks; entries have to be made one after another
 
 
@@ -27,7 +28,7 @@ def record_all(
     """Add entries (action, object, payload), one after another."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    last = session.execute(select(Audit.seq, Audit.hash).order_by(Audit.seq.desc()).limit(1)).first()
+    last = session.execute(_LAST).first()
     seq, before = (last.seq, last.hash) if last else (0, "")
     for action, target, payload in entries:
         seq += 1

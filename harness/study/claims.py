@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from harness.study import audit
@@ -25,10 +25,25 @@ IDLE = timedelta(hours=24)
 """Work planned for somebody who has not been here for so long may be done by others."""
 KEPT = timedelta(hours=72)
 """How long a block that was begun stays its owner's."""
-MOST_ATTEMPTS = 3
-"""A text that so many people skipped is not given to another one; the flags say so."""
+MOST_SKIPS = 4
+"""A text that so many people skipped is not given to another one; the skips say so."""
 _MOST_BLOCKS = 4
 """That one person holds at a time: the one being rated and what is fetched ahead."""
+
+# What runs for every form is put together once: that takes longer than running it.
+_TO_RATE = (
+    select(Slot)
+    .join(Block, Block.id == Slot.block_id)
+    .where(
+        Block.annotator_id == bindparam("annotator"),
+        Block.state == "leased",
+        ~exists().where(Submission.slot_id == Slot.id, Submission.status == "current"),
+        ~exists().where(SkipFlag.slot_id == Slot.id, SkipFlag.kind == "skip", SkipFlag.status == "current"),
+    )
+    .order_by(Block.claimed_at, Block.id, Slot.position)
+)
+_LATEST_TIMES = select(Block.active_ms).where(Block.state == "done").order_by(Block.done_at.desc()).limit(51)
+_ENDS = select(func.min(Block.lease_until)).where(Block.annotator_id == bindparam("annotator"), Block.state == "leased")
 
 
 def take(session: Session, campaign: Campaign, annotator: Annotator, now: datetime, ahead: int) -> list[Slot]:
@@ -60,59 +75,51 @@ def holds_enough(session: Session, annotator: Annotator, now: datetime, ahead: i
     slots = to_rate(session, annotator.id)
     if len(slots) < 1 + ahead:
         return []
-    ends = session.scalar(
-        select(func.min(Block.lease_until)).where(Block.annotator_id == annotator.id, Block.state == "leased")
-    )
+    ends = session.scalar(_ENDS, {"annotator": annotator.id})
     return slots if ends is not None and ends > now + SHORTEST_LEASE / 2 else []
 
 
 def to_rate(session: Session, annotator: int) -> list[Slot]:
     """Slots of live blocks that are neither rated nor skipped, in the order in which they are shown."""
-    rated = exists().where(Submission.slot_id == Slot.id, Submission.status == "current")
-    skipped = exists().where(SkipFlag.slot_id == Slot.id, SkipFlag.kind == "skip", SkipFlag.status == "current")
-    return list(
-        session.scalars(
-            select(Slot)
-            .join(Block, Block.id == Slot.block_id)
-            .where(Block.annotator_id == annotator, Block.state == "leased", ~rated, ~skipped)
-            .order_by(Block.claimed_at, Block.id, Slot.position)
-        )
-    )
+    return list(session.scalars(_TO_RATE, {"annotator": annotator}))
 
 
 def lease(session: Session) -> timedelta:
     """How long a block is lent: 20 minutes, or five times what one takes if that is longer."""
-    times = list(
-        session.scalars(select(Block.active_ms).where(Block.state == "done").order_by(Block.done_at.desc()).limit(51))
-    )
+    times = list(session.scalars(_LATEST_TIMES))
     usual = timedelta(milliseconds=statistics.median(times)) if times else timedelta()
     return max(SHORTEST_LEASE, LEASE_OF_MEDIANS * usual)
 
 
-def others_hold(session: Session, annotator: Annotator) -> bool:
-    """Whether something of this annotator's own lane is in other hands just now, and may come back."""
-    had = select(Block.unit).where(Block.annotator_id == annotator.id)
-    held = exists().where(
-        Block.state == "leased",
-        Block.annotator_id != annotator.id,
-        Block.lane == annotator.lane,
-        Block.unit.not_in(had),
+def outlook(session: Session, annotator: Annotator, now: datetime) -> str:
+    """What may still come to somebody who can be given nothing now.
+
+    Returns:
+        `wait`: others hold something that they may lose within a lease. `reserved`: what is left was begun by others, or is
+        planned for others who are here. Nothing: no more will come, unless somebody skips a text or leaves.
+    """
+    soon = and_(Block.forms == 0, ~_reserved(annotator, now))
+    left = set(
+        session.scalars(
+            select(case((soon, "wait"), else_="reserved"))
+            .where(Block.state.in_(("open", "leased")), *_new_to(session, annotator))
+            .distinct()
+        )
     )
-    return bool(session.scalar(select(held)))
+    return "wait" if "wait" in left else "reserved" if left else ""
 
 
 def open_afresh(session: Session, block: Block, slots: Sequence[Slot]) -> Block | None:
-    """A new block for slots of an old one, open to those who have not had the unit; None after too many attempts."""
-    attempts = select(func.max(Block.attempt)).where(Block.unit == block.unit, Block.rep == block.rep)
-    attempt = 1 + (session.scalar(attempts) or 0)
+    """A new block for slots of an old one, open to those who have not had the unit; None if there is nothing to give."""
     again = [slot for slot in slots if slot.repeats_id is None]
-    if attempt > MOST_ATTEMPTS or not again:
+    if not again:
         return None
+    attempts = select(func.max(Block.attempt)).where(Block.unit == block.unit, Block.rep == block.rep)
     fresh = Block(
         unit=block.unit,
         topic=block.topic,
         rep=block.rep,
-        attempt=attempt,
+        attempt=1 + (session.scalar(attempts) or 0),
         lane=block.lane,
         seq=block.seq,
         order_row=block.order_row,
@@ -136,9 +143,22 @@ def open_afresh(session: Session, block: Block, slots: Sequence[Slot]) -> Block 
     return fresh
 
 
+def skipped_slots(session: Session, slots: Sequence[Slot]) -> set[int]:
+    """Which of these slots were skipped, by number."""
+    return set(
+        session.scalars(
+            select(SkipFlag.slot_id).where(
+                SkipFlag.slot_id.in_([slot.id for slot in slots]), SkipFlag.kind == "skip", SkipFlag.status == "current"
+            )
+        )
+    )
+
+
 def void(session: Session, block: Block, now: datetime, *, by: str, reason: str) -> None:
     """Take a block away: what was rated of it is kept as surplus, and a fresh one opens."""
     slots = list(session.scalars(select(Slot).where(Slot.block_id == block.id).order_by(Slot.position)))
+    # What was skipped of a block that is done has been opened afresh already: once more would be one rating too many.
+    given = skipped_slots(session, slots) if block.state == "done" else set()
     session.execute(
         update(Submission)
         .where(Submission.slot_id.in_([slot.id for slot in slots]), Submission.status == "current")
@@ -147,7 +167,7 @@ def void(session: Session, block: Block, now: datetime, *, by: str, reason: str)
     )
     block.state = "void"
     session.flush()
-    fresh = open_afresh(session, block, slots)
+    fresh = open_afresh(session, block, [slot for slot in slots if slot.id not in given])
     audit.record(
         session,
         now,
@@ -177,36 +197,22 @@ def reopen_overdue(session: Session, annotator: Annotator, now: datetime) -> Non
 
 
 def _claim_one(session: Session, annotator: Annotator, now: datetime, until: datetime) -> Block | None:
-    """Take the block that fits best, in one statement."""
-    mine = aliased(Block)
+    """Take the block that fits best: the next one of the own lane, or else whatever nobody else is expected to do."""
+    last = session.scalar(
+        select(Block.topic).where(Block.annotator_id == annotator.id).order_by(Block.claimed_at.desc()).limit(1)
+    )
     free = or_(
         Block.state == "open",
         and_(Block.state == "leased", Block.forms == 0, Block.lease_until < now, Block.annotator_id != annotator.id),
     )
-    never_had = ~exists().where(mine.unit == Block.unit, mine.annotator_id == annotator.id)
-    barred = _units_rated_late(session, annotator)
-    reachable = or_(Block.lane.not_in(_lanes_in_use(session, annotator, now)), Block.attempt > 0)
-    best = (
-        select(Block.id)
-        .where(free, reachable, never_had, Block.unit.not_in(barred))
-        .order_by(*_preferences(session, annotator))
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
+    new = _new_to(session, annotator)
+    own = select(Block.id).where(
+        free, *new, Block.lane == annotator.lane, Block.topic != (-1 if last is None else last)
     )
-    taken = session.execute(
-        update(Block)
-        .where(Block.id == best)
-        .values(
-            state="leased",
-            annotator_id=annotator.id,
-            claimed_at=now,
-            lease_until=until,
-            kept_until=None,
-        )
-        .returning(Block.id),
-        execution_options={"synchronize_session": False},
-    ).scalar()
+    taken = _take(session, own.order_by(Block.seq, Block.id), annotator, now, until)
+    if taken is None:
+        other = select(Block.id).where(free, *new, ~_reserved(annotator, now))
+        taken = _take(session, other.order_by(*_preferences(session, annotator, last)), annotator, now, until)
     if taken is None:
         return None
     session.add(Lease(block_id=taken, annotator_id=annotator.id, at=now))
@@ -214,14 +220,45 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
     return session.get_one(Block, taken, populate_existing=True)
 
 
-def _preferences(session: Session, annotator: Annotator) -> list[ColumnElement[Any]]:
+def _take(
+    session: Session, wanted: Select[tuple[int]], annotator: Annotator, now: datetime, until: datetime
+) -> int | None:
+    """Lease the first of these blocks that nobody is about to take, in one statement."""
+    first = wanted.limit(1).with_for_update(skip_locked=True).scalar_subquery()
+    return session.execute(
+        update(Block)
+        .where(Block.id == first)
+        .values(state="leased", annotator_id=annotator.id, claimed_at=now, lease_until=until, kept_until=None)
+        .returning(Block.id),
+        execution_options={"synchronize_session": False},
+    ).scalar()
+
+
+def _new_to(session: Session, annotator: Annotator) -> tuple[ColumnElement[bool], ...]:
+    """Of a block: that its annotator-to-be never had the unit, nor rated something of it after losing it."""
+    mine = aliased(Block)
+    had = exists().where(mine.unit == Block.unit, mine.annotator_id == annotator.id)
+    return ~had, Block.unit.not_in(_units_rated_late(session, annotator))
+
+
+def _reserved(annotator: Annotator, now: datetime) -> ColumnElement[bool]:
+    """Of a block: that it is planned for somebody else, who is here and has not had it; what was opened afresh is for all."""
+    owner, had = aliased(Annotator), aliased(Block)
+    planned_for = exists().where(
+        owner.lane == Block.lane,
+        owner.id != annotator.id,
+        owner.status.in_(("invited", "training", "active")),
+        owner.last_at > now - IDLE,
+        Block.unit.not_in(select(had.unit).where(had.annotator_id == owner.id)),
+    )
+    return and_(Block.attempt == 0, Block.lane != annotator.lane, planned_for)
+
+
+def _preferences(session: Session, annotator: Annotator, last: int | None) -> list[ColumnElement[Any]]:
     """Another topic than the last one's; the own lane in its order; then others, the fullest first.
 
     Other lanes are begun at their end, which their owner would reach last.
     """
-    last = session.scalar(
-        select(Block.topic).where(Block.annotator_id == annotator.id).order_by(Block.claimed_at.desc()).limit(1)
-    )
     counts = session.execute(
         select(Block.lane, func.count())
         .where(Block.state.in_(("open", "leased")), Block.lane != annotator.lane)
@@ -234,17 +271,6 @@ def _preferences(session: Session, annotator: Annotator) -> list[ColumnElement[A
     by_lane = case(rank, value=Block.lane, else_=len(rank))
     along = case((Block.lane == annotator.lane, Block.seq), else_=-Block.seq)
     return [same_topic, by_lane, along, Block.id.expression]
-
-
-def _lanes_in_use(session: Session, annotator: Annotator, now: datetime) -> list[int]:
-    """Lanes of others who are here: what is planned for them is left to them."""
-    here = select(Annotator.lane).where(
-        Annotator.id != annotator.id,
-        Annotator.lane != annotator.lane,
-        Annotator.status.in_(("invited", "training", "active")),
-        Annotator.last_at > now - IDLE,
-    )
-    return list(session.scalars(here.distinct()))
 
 
 def _units_rated_late(session: Session, annotator: Annotator) -> list[int]:
@@ -261,8 +287,13 @@ def _units_rated_late(session: Session, annotator: Annotator) -> list[int]:
 
 
 def _bind_repeats(session: Session, campaign: Campaign, annotator: Annotator, block: Block) -> None:
-    """Give slots that are to repeat something a text that this annotator rated long enough ago, if there is one."""
+    """Give slots that are to repeat something a text that this annotator rated long enough ago, if there is one.
+
+    Only when the block is given out for the first time: what a slot has shown to somebody is what it shows.
+    """
     planned = session.scalars(select(Slot).where(Slot.block_id == block.id, Slot.repeat_planned)).all()
+    if planned and (session.scalar(select(func.count(Lease.id)).where(Lease.block_id == block.id)) or 0) > 1:
+        return
     for slot in planned:
         earlier = session.execute(
             select(Slot.id, Slot.output_id, Slot.counted)

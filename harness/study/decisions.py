@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,7 +13,10 @@ from sqlalchemy.orm import Session
 from harness.errors import StudyError
 from harness.study import audit, collect
 from harness.study.identity import Decision, Exclusion, Signal
-from harness.study.schema import Annotator, Submission
+from harness.study.schema import Annotator, Campaign, Submission
+
+if TYPE_CHECKING:
+    from harness.study.quality import Signal as Found
 
 RULES = 1
 """Version of the rules in `harness.study.quality`, kept with every signal."""
@@ -58,35 +61,45 @@ class ExclusionRow:
     reverted_by: str
 
 
-def refresh(session: Session, now: datetime) -> None:
-    """Compute all signals and queue what is new, or has become clearly worse since it was dismissed."""
+def compute(session: Session) -> tuple[Found, ...]:
+    """All signals as they are now that are not in the queue, or became clearly worse since they were dismissed."""
     from harness.study.quality import signals
 
     table = collect.ratings(session, excluded=True)
-    if not len(table):
-        return
-    latest = _latest(session)
+    return _news(session, signals(table, collect.words(session))) if len(table) else ()
+
+
+def keep(session: Session, found: Sequence[Found], now: datetime) -> None:
+    """Queue what is still new."""
     people = {public: number for number, public in session.execute(select(Annotator.id, Annotator.public_id))}
-    for found in signals(table, collect.words(session)):
-        known = latest.get((found.annotator, found.rule))
+    session.execute(select(Campaign.id).with_for_update())  # two reviewers queue nothing twice
+    session.add_all(
+        Signal(
+            annotator_id=people[each.annotator],
+            rule=each.rule,
+            version=RULES,
+            value=each.value,
+            threshold=each.threshold,
+            evidence={"n": each.n, "says": each.says, "evidence": dict(each.evidence)},
+            computed_at=now,
+        )
+        for each in _news(session, found)
+    )
+    session.flush()
+
+
+def _news(session: Session, found: Sequence[Found]) -> tuple[Found, ...]:
+    latest = _latest(session)
+    new = []
+    for each in found:
+        known = latest.get((each.annotator, each.rule))
         if known is not None:
             signal, decided = known
-            beyond, before = abs(found.value - found.threshold), abs(signal.value - signal.threshold)
-            if signal.value == found.value or (decided and beyond <= _WORSE * before):
+            beyond, before = abs(each.value - each.threshold), abs(signal.value - signal.threshold)
+            if signal.value == each.value or (decided and beyond <= _WORSE * before):
                 continue
-        evidence = {"n": found.n, "says": found.says, "evidence": dict(found.evidence)}
-        session.add(
-            Signal(
-                annotator_id=people[found.annotator],
-                rule=found.rule,
-                version=RULES,
-                value=found.value,
-                threshold=found.threshold,
-                evidence=evidence,
-                computed_at=now,
-            )
-        )
-    session.flush()
+        new.append(each)
+    return tuple(new)
 
 
 def queue(session: Session, *, decided: bool) -> tuple[SignalRow, ...]:
@@ -147,11 +160,10 @@ def exclude(session: Session, target: str, rule: str, reason: str, by: str, now:
     kind, _, which = target.partition(":")
     annotator_id, event_id = None, None
     if kind == "annotator":
-        annotator_id = session.scalar(
-            select(Annotator.id).where((Annotator.public_id == which) | (Annotator.pseudonym_key == which.casefold()))
-        )
+        known = (Annotator.public_id == which) | (Annotator.pseudonym_key == which.casefold())
+        annotator_id = session.scalar(select(Annotator.id).where(known).with_for_update())
     elif kind == "submission":
-        event_id = session.scalar(select(Submission.event_id).where(Submission.event_id == which))
+        event_id = session.scalar(select(Submission.event_id).where(Submission.event_id == which).with_for_update())
     if annotator_id is None and event_id is None:
         raise StudyError(f"there is nothing to exclude at {target!r}; expected annotator:NAME or submission:EVENT-ID")
     standing = select(Exclusion.id).where(
@@ -174,7 +186,7 @@ def revert(session: Session, exclusion: int, by: str, now: datetime) -> None:
         StudyError: no such exclusion, taken back already, or unsigned.
     """
     check_signed(by, "-")
-    row = session.get(Exclusion, exclusion)
+    row = session.get(Exclusion, exclusion, with_for_update=True)
     if row is None:
         raise StudyError(f"there is no exclusion {exclusion}")
     if row.reverted_at is not None:

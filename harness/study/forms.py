@@ -13,7 +13,8 @@ from harness.study.base import canonical, from_ms, plain_text, to_ms
 from harness.study.views import SKIP_REASONS
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_MOST_MS = 2**31 - 1
+MOST_MS = 2**31 - 1
+"""What a column of whole numbers holds on every database."""
 _LATEST_MS = 253_402_300_799_000  # the last second of the year 9999
 LONGEST_KEPT = 65_536
 """Characters of something that is no form."""
@@ -61,9 +62,9 @@ class Form:
             _when(form.get("shown_at")),
             _when(form.get("first_at")),
             _when(form.get("sent_at")),
-            _count(form.get("active_ms"), _MOST_MS),
-            _count(form.get("hidden_ms"), _MOST_MS),
-            _count(form.get("changes"), _MOST_MS),
+            _count(form.get("active_ms"), MOST_MS),
+            _count(form.get("hidden_ms"), MOST_MS),
+            _count(form.get("changes"), MOST_MS),
             _word(form.get("input")),
             _word(form.get("client")),
         )

@@ -160,9 +160,16 @@ def overview(session: Session, now: datetime) -> Overview:
 
 def annotators(session: Session) -> tuple[AnnotatorRow, ...]:
     """Everybody who joined, in that order."""
+    forms: dict[int, int] = pairs(
+        session.execute(
+            select(Submission.annotator_id, func.count())
+            .where(Submission.status != "superseded")
+            .group_by(Submission.annotator_id)
+        )
+    )
     times: dict[int, list[int]] = {}
     for who, active in session.execute(
-        select(Submission.annotator_id, Submission.active_ms).where(Submission.status != "superseded")
+        select(Submission.annotator_id, Submission.active_ms).where(Submission.revision == 0)
     ):
         times.setdefault(who, []).append(active)
     notes = {
@@ -182,7 +189,7 @@ def annotators(session: Session) -> tuple[AnnotatorRow, ...]:
             each.role,
             each.status,
             each.lane,
-            len(times.get(each.id, ())),
+            forms.get(each.id, 0),
             notes.get((each.id, "skip"), 0),
             notes.get((each.id, "flag"), 0),
             statistics.median(times[each.id]) / 1000 if times.get(each.id) else math.nan,

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from harness.errors import InviteRefused, NotAllowed, SeatUnknown, StudyError
 from harness.study import audit
-from harness.study.base import plain_text, public_id
+from harness.study.base import pairs, plain_text, public_id
 from harness.study.schema import (
     Annotator,
+    Block,
     Campaign,
     Document,
     Invite,
@@ -236,12 +237,17 @@ def _newcomer(session: Session, invite: Invite, pseudonym: str, now: datetime) -
 
 
 def _free_lane(session: Session) -> int:
-    """The lane in which fewest people work, the first of those."""
+    """The lane in which there is most to do for one more, the first of those."""
     lanes = session.scalars(select(Campaign.lanes)).one()
-    people = dict.fromkeys(range(lanes), 0)
-    for lane in session.scalars(select(Annotator.lane).where(Annotator.status.not_in(("paused", "withdrawn")))):
-        people[lane] = people.get(lane, 0) + 1
-    return min(range(lanes), key=lambda lane: (people[lane], lane))
+    people = pairs(
+        session.execute(
+            select(Annotator.lane, func.count())
+            .where(Annotator.status.in_(("invited", "training", "active")))
+            .group_by(Annotator.lane)
+        )
+    )
+    blocks = pairs(session.execute(select(Block.lane, func.count()).where(Block.state == "open").group_by(Block.lane)))
+    return min(range(lanes), key=lambda lane: (-blocks.get(lane, 0) / (1 + people.get(lane, 0)), lane))
 
 
 def _address(campaign: Campaign, address: str) -> str:

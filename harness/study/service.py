@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, undefer
 
 from harness.errors import InviteRefused, NotYours, SeatUnknown, TooManyTries
@@ -29,6 +29,12 @@ from harness.study.views import (
 from harness.study.views import Aspect as AspectView
 
 T = TypeVar("T")
+
+# Put together once: that takes longer than running them.
+_CAMPAIGN = select(Campaign)
+_CAMPAIGN_HELD = _CAMPAIGN.with_for_update(read=True)
+_ANNOTATOR = select(Annotator).where(Annotator.public_id == bindparam("annotator"))
+_ANNOTATOR_LOCKED = _ANNOTATOR.with_for_update()
 
 
 def utc_now() -> datetime:
@@ -115,7 +121,7 @@ class StudyService:
 
     def practice(self, seat: Seat) -> tuple[PracticeItem, ...]:
         """Texts to practise on; none if the study has no practice."""
-        return self._database.read(seats.practice)
+        return self._look(seat, lambda session, me: seats.practice(session))
 
     def answer_practice(self, seat: Seat, item: str, values: Mapping[str, int]) -> Feedback:
         """Answer one; it may be answered again.
@@ -155,8 +161,8 @@ class StudyService:
             if slots:
                 me.status = "active"
                 return Work(work.views(session, me, slots), False)
-            if claims.others_hold(session, me):
-                return Work((), False, "wait")
+            if later := claims.outlook(session, me, self._clock()):
+                return Work((), False, later)
             me.status = "done"
             return Work((), True, "finished")
 
@@ -164,18 +170,22 @@ class StudyService:
 
     def submit(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Keep a form. The same form again changes nothing; never raises for anything a browser can send."""
-        return self._with(seat, lambda session, me: submit.submit(session, _campaign(session), me, form, self._clock()))
+        return self._with(
+            seat, lambda session, me: submit.submit(session, _campaign(session, hold=True), me, form, self._clock())
+        )
 
     def skip(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Skip a slot: `event_id`, `slot`, `reason` (one of the protocol's), `note`. Somebody else will be given it."""
         return self._with(
-            seat, lambda session, me: submit.note(session, _campaign(session), me, form, "skip", self._clock())
+            seat,
+            lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "skip", self._clock()),
         )
 
     def flag(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Flag a slot, as `skip`; it stays to be rated."""
         return self._with(
-            seat, lambda session, me: submit.note(session, _campaign(session), me, form, "flag", self._clock())
+            seat,
+            lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "flag", self._clock()),
         )
 
     # looking
@@ -232,13 +242,13 @@ class StudyService:
         return self._database.read(lambda session: what(session, _annotator(session, seat)))
 
 
-def _campaign(session: Session) -> Campaign:
-    return session.scalars(select(Campaign)).one()
+def _campaign(session: Session, *, hold: bool = False) -> Campaign:
+    """The study; with `hold` it is not frozen before this transaction is over, so that no form slips in behind the freeze."""
+    return session.scalars(_CAMPAIGN_HELD if hold else _CAMPAIGN).one()
 
 
 def _annotator(session: Session, seat: Seat, *, lock: bool = False) -> Annotator:
-    wanted = select(Annotator).where(Annotator.public_id == seat.annotator)
-    found = session.scalars(wanted.with_for_update() if lock else wanted).first()
+    found = session.scalars(_ANNOTATOR_LOCKED if lock else _ANNOTATOR, {"annotator": seat.annotator}).first()
     if found is None:
         raise SeatUnknown("this browser's seat is of another study; open your invitation link again")
     return found

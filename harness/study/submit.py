@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from harness.study import audit, claims
-from harness.study.forms import Form, NoForm, Note, as_text, event_id_of
+from harness.study.base import pairs
+from harness.study.forms import MOST_MS, Form, NoForm, Note, as_text, event_id_of
 from harness.study.schema import (
     Annotator,
     Aspect,
@@ -33,10 +34,29 @@ from harness.study.views import Receipt
 _MOST_REFUSED = 2000
 """Of one annotator that are kept: no browser of ours comes near."""
 
+# Put together once: that takes longer than running them.
+_ASPECTS = select(Aspect.code, Aspect.id).order_by(Aspect.position)
+_SLOT = (
+    select(Slot, Block)
+    .join(Block, Block.id == Slot.block_id)
+    .where(Slot.public_id == bindparam("slot"))
+    .with_for_update(of=Block)
+)
+_SLOTS = select(Slot).where(Slot.block_id == bindparam("block")).order_by(Slot.position)
+_REVISIONS = select(Submission.revision).where(
+    Submission.slot_id == bindparam("slot"), Submission.annotator_id == bindparam("annotator")
+)
+_SKIP = select(SkipFlag).where(
+    SkipFlag.slot_id == bindparam("slot"),
+    SkipFlag.annotator_id == bindparam("annotator"),
+    SkipFlag.kind == "skip",
+    SkipFlag.status == "current",
+)
+
 
 def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any, now: datetime) -> Receipt:
     """Keep a rating."""
-    aspects = session.execute(select(Aspect.code, Aspect.id).order_by(Aspect.position)).all()
+    aspects = session.execute(_ASPECTS).all()
     try:
         checked = Form.read(form, [code for code, _ in aspects])
         if known := _seen(session, annotator, checked.event_id, checked.sha256()):
@@ -145,10 +165,10 @@ def _slot_of(session: Session, annotator: Annotator, public: str) -> tuple[Slot,
     Raises:
         NoForm: there is no such slot, or it was never theirs.
     """
-    slot = session.scalar(select(Slot).where(Slot.public_id == public))
-    if slot is None:
+    found = session.execute(_SLOT, {"slot": public}).one_or_none()
+    if found is None:
         raise NoForm("unknown-slot")
-    block = session.scalars(select(Block).where(Block.id == slot.block_id).with_for_update()).one()
+    slot, block = found.Slot, found.Block
     if block.annotator_id != annotator.id:
         given = select(Lease.id).where(Lease.block_id == block.id, Lease.annotator_id == annotator.id).limit(1)
         if session.scalar(given) is None:
@@ -169,19 +189,11 @@ def _surplus(campaign: Campaign, annotator: Annotator, block: Block) -> str:
 
 def _revisions(session: Session, slot: Slot, annotator: Annotator) -> set[int]:
     """What this annotator has sent for the slot before."""
-    mine = select(Submission.revision).where(Submission.slot_id == slot.id, Submission.annotator_id == annotator.id)
-    return set(session.scalars(mine))
+    return set(session.scalars(_REVISIONS, {"slot": slot.id, "annotator": annotator.id}))
 
 
 def _current_skip(session: Session, slot: Slot, annotator: Annotator) -> SkipFlag | None:
-    return session.scalars(
-        select(SkipFlag).where(
-            SkipFlag.slot_id == slot.id,
-            SkipFlag.annotator_id == annotator.id,
-            SkipFlag.kind == "skip",
-            SkipFlag.status == "current",
-        )
-    ).first()
+    return session.scalars(_SKIP, {"slot": slot.id, "annotator": annotator.id}).first()
 
 
 def _place(form: Form, used: set[int]) -> tuple[int, bool, str]:
@@ -207,27 +219,38 @@ def _supersede(session: Session, slot: Slot, annotator: Annotator, status: str) 
 
 def _count_form(session: Session, block: Block, active_ms: int, now: datetime) -> None:
     """One more slot of a block is through: the lease is longer, and the last one closes the block."""
-    slots = session.scalars(select(Slot).where(Slot.block_id == block.id).order_by(Slot.position)).all()
+    until = now + claims.lease(session)
+    slots = session.scalars(_SLOTS, {"block": block.id}).all()
     block.forms += 1
-    block.active_ms += active_ms
-    block.lease_until = now + claims.lease(session)
-    block.kept_until = now + claims.KEPT
+    block.active_ms = min(block.active_ms + active_ms, MOST_MS)  # more does not fit, and no form is lost for that
+    block.lease_until, block.kept_until = until, now + claims.KEPT
     if block.forms < len(slots):
         return
     block.state, block.done_at = "done", now
     session.flush()
-    skipped = _skipped(session, slots)
-    if skipped:
-        claims.open_afresh(session, block, skipped)
+    if wanted := _still_wanted(session, slots):
+        claims.open_afresh(session, block, wanted)
 
 
-def _skipped(session: Session, slots: Sequence[Slot]) -> list[Slot]:
-    """Slots whose ratings are still wanted; controls that were skipped are let go."""
-    current = select(SkipFlag.slot_id).where(
-        SkipFlag.slot_id.in_([slot.id for slot in slots]), SkipFlag.kind == "skip", SkipFlag.status == "current"
+def _still_wanted(session: Session, slots: Sequence[Slot]) -> list[Slot]:
+    """Slots that were skipped and whose ratings are wanted; controls, and what too many people skipped, are let go."""
+    skipped = claims.skipped_slots(session, slots)
+    missing = [slot for slot in slots if slot.counted and slot.id in skipped]
+    if not missing:
+        return []
+    people = pairs(
+        session.execute(
+            select(Slot.output_id, func.count(SkipFlag.annotator_id.distinct()))
+            .join(SkipFlag, SkipFlag.slot_id == Slot.id)
+            .where(
+                Slot.output_id.in_([slot.output_id for slot in missing]),
+                SkipFlag.kind == "skip",
+                SkipFlag.status == "current",
+            )
+            .group_by(Slot.output_id)
+        )
     )
-    missing = set(session.scalars(current))
-    return [slot for slot in slots if slot.counted and slot.id in missing]
+    return [slot for slot in missing if people[slot.output_id] < claims.MOST_SKIPS]
 
 
 def _refuse(session: Session, annotator: Annotator, form: Any, reason: str, now: datetime) -> Receipt:

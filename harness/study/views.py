@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 Role = Literal["annotator", "admin"]
+Task = Literal["caption", "story"]
 Status = Literal["invited", "training", "active", "paused", "withdrawn", "done"]
 SKIP_REASONS = ("image-missing", "text-unreadable", "wrong-language", "offensive", "other")
 """Why a text may be skipped or flagged."""
@@ -56,7 +57,7 @@ class Protocol:
     study: str
     """What sets this study apart from others in a browser's storage. Not its name, which might name a system."""
     title: str
-    task: Literal["caption", "story"]
+    task: Task
     aspects: tuple[Aspect, ...]
     guidelines: str
     """Markdown."""
@@ -135,7 +136,8 @@ class Work:
     done: bool
     """Nothing is left for this annotator."""
     message: str = ""
-    """Why there is nothing: `finished`, `paused`, `frozen`, `withdrawn`, `training` or `wait` (others hold what is left)."""
+    """Why there is nothing: `finished`, `paused`, `frozen`, `withdrawn` or `training`; `wait`, if others hold something that they
+    may lose within minutes; `reserved`, if what is left was begun by others or is planned for others who are here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy import Select, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from harness.study import claims
@@ -33,9 +33,9 @@ _PRIOR = 5
 
 def views(session: Session, annotator: Annotator, slots: Sequence[Slot]) -> tuple[SlotView, ...]:
     """Slots still to rate as the screen shows them."""
-    done = forms_done(session, annotator.id)
-    of = done + forms_left(session, annotator, len(slots))
-    shown = {row.id: row for row in session.execute(_shown(select(Slot.id)).where(Slot.id.in_([s.id for s in slots])))}
+    done, left = how_far(session, annotator, len(slots))
+    of = done + left
+    shown = {row.id: row for row in session.execute(_SHOWN, {"slots": [slot.id for slot in slots]})}
     return tuple(
         SlotView(
             slot.public_id,
@@ -63,12 +63,11 @@ def one(session: Session, annotator: Annotator, public: str) -> SlotView | None:
         .limit(1)
     ).first()
     pending = [slot.id for slot in claims.to_rate(session, annotator.id)]
-    done = forms_done(session, annotator.id)
+    done, left = how_far(session, annotator, len(pending))
     number = done + 1 + pending.index(row.id) if row.id in pending else _number(session, annotator.id, row.id)
-    of = done + forms_left(session, annotator, len(pending))
     values = _values(session, [latest.event_id])[latest.event_id] if latest else None
     revision = latest.revision if latest else -1
-    return SlotView(row.public_id, row.block, number, of, row.media, row.prompt, row.text, values, revision)
+    return SlotView(row.public_id, row.block, number, done + left, row.media, row.prompt, row.text, values, revision)
 
 
 def history(session: Session, annotator: Annotator, limit: int) -> tuple[Rated, ...]:
@@ -90,58 +89,28 @@ def history(session: Session, annotator: Annotator, limit: int) -> tuple[Rated, 
 def progress(session: Session, annotator: Annotator) -> Progress:
     """How far the annotator is, and how long the rest will take."""
     pending = claims.to_rate(session, annotator.id)
-    left = forms_left(session, annotator, len(pending))
+    done, left = how_far(session, annotator, len(pending))
     seconds = pace(session, annotator.id)
-    return Progress(forms_done(session, annotator.id), left, seconds, left * seconds)
+    return Progress(done, left, seconds, left * seconds)
 
 
-def forms_done(session: Session, annotator: int) -> int:
-    """Slots that the annotator has rated or skipped."""
-    rated = select(func.count(Submission.slot_id.distinct())).where(Submission.annotator_id == annotator)
-    skipped = select(func.count()).where(
-        SkipFlag.annotator_id == annotator, SkipFlag.kind == "skip", SkipFlag.status == "current"
-    )
-    return (session.scalar(rated) or 0) + (session.scalar(skipped) or 0)
-
-
-def forms_left(session: Session, annotator: Annotator, pending: int) -> int:
-    """Slots that are this annotator's to do: those held, and a fair part of what is open in the own lane."""
-    mine = aliased(Block)
-    had = exists().where(mine.unit == Block.unit, mine.annotator_id == annotator.id)
-    waiting = session.scalar(
-        select(func.count(Slot.id))
-        .join(Block, Block.id == Slot.block_id)
-        .where(Block.lane == annotator.lane, Block.state == "open", ~had)
-    )
-    people = session.scalar(
-        select(func.count()).where(
-            Annotator.lane == annotator.lane,
-            or_(Annotator.status.in_(("invited", "training", "active")), Annotator.id == annotator.id),
-        )
-    )
-    return pending + -(-(waiting or 0) // max(1, people or 1))
+def how_far(session: Session, annotator: Annotator, pending: int) -> tuple[int, int]:
+    """Slots that the annotator has rated or skipped, and those still to do: held ones, and a fair part of the own lane's."""
+    row = session.execute(_HOW_FAR, {"annotator": annotator.id, "lane": annotator.lane}).one()
+    return row.rated + row.skipped, pending - (-row.waiting // row.people)
 
 
 def pace(session: Session, annotator: int | None) -> float:
-    """Seconds a form takes: the median of the latest, drawn towards everybody's while an annotator has few."""
-    latest = select(Submission.active_ms).order_by(Submission.received_at.desc()).limit(51)
+    """Seconds a form takes: the median of the latest first answers, drawn towards everybody's while an annotator has few."""
+    latest = (
+        select(Submission.active_ms).where(Submission.revision == 0).order_by(Submission.received_at.desc()).limit(51)
+    )
     everyone = session.scalars(latest).all()
     common = statistics.median(everyone) / 1000 if everyone else GUESSED_SECONDS
     own = session.scalars(latest.where(Submission.annotator_id == annotator)).all() if annotator is not None else []
     if not own:
         return common
     return (len(own) * statistics.median(own) / 1000 + _PRIOR * common) / (len(own) + _PRIOR)
-
-
-def _shown(what: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Add what a screen shows of a slot to a query of slots."""
-    return (
-        what.add_columns(Block.public_id.label("block"), Media.public_id.label("media"), Item.prompt, Output.text)
-        .join(Block, Block.id == Slot.block_id)
-        .join(Output, Output.id == Slot.output_id)
-        .join(Item, Item.id == Output.item_id)
-        .outerjoin(Media, Media.id == Item.media_id)
-    )
 
 
 def _number(session: Session, annotator: int, slot: int) -> int:
@@ -169,3 +138,42 @@ def _values(session: Session, events: Sequence[str]) -> Mapping[str, Mapping[str
     for event, code, value in rows:
         found[event][code] = value
     return found
+
+
+def _shown(what: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Add what a screen shows of a slot to a query of slots."""
+    return (
+        what.add_columns(Block.public_id.label("block"), Media.public_id.label("media"), Item.prompt, Output.text)
+        .join(Block, Block.id == Slot.block_id)
+        .join(Output, Output.id == Slot.output_id)
+        .join(Item, Item.id == Output.item_id)
+        .outerjoin(Media, Media.id == Item.media_id)
+    )
+
+
+def _counts() -> Select[*tuple[Any, ...]]:
+    me, mine = bindparam("annotator"), aliased(Block)
+    rated = select(func.count(Submission.slot_id.distinct())).where(Submission.annotator_id == me)
+    skipped = select(func.count(SkipFlag.event_id)).where(
+        SkipFlag.annotator_id == me, SkipFlag.kind == "skip", SkipFlag.status == "current"
+    )
+    waiting = (
+        select(func.count(Slot.id))
+        .join(Block, Block.id == Slot.block_id)
+        .where(
+            Block.lane == bindparam("lane"),
+            Block.state == "open",
+            ~exists().where(mine.unit == Block.unit, mine.annotator_id == me),
+        )
+    )
+    people = select(func.count(Annotator.id)).where(
+        Annotator.lane == bindparam("lane"),
+        or_(Annotator.status.in_(("invited", "training", "active")), Annotator.id == me),
+    )
+    parts = {"rated": rated, "skipped": skipped, "waiting": waiting, "people": people}
+    return select(*(part.scalar_subquery().label(name) for name, part in parts.items()))
+
+
+# Put together once: that takes longer than running them.
+_SHOWN = _shown(select(Slot.id)).where(Slot.id.in_(bindparam("slots", expanding=True)))
+_HOW_FAR = _counts()

@@ -49,7 +49,7 @@ def claim_all(folder: Path, seat: Seat, start: object, told: object) -> None:
         if not work.slots:
             if work.done:
                 break
-            time.sleep(0.05)
+            time.sleep(0.5)  # the screen waits for 5 s, or for a minute
             continue
         blocks += 1
         for slot in work.slots:

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from studies import ASPECTS, Clock, a_study, form, rate_all, sit, some_sources
+from studies import ASPECTS, Desk, a_study, form, note, rate_all, some_sources
 
 from harness.errors import InviteRefused, NotAllowed, NotYours, SeatUnknown, StudyError, TooManyTries
-from harness.study.admin import StudyAdmin
 from harness.study.create import Created
 from harness.study.schema import Block, Output, Refused, Slot, Submission
-from harness.study.service import StudyService
 from harness.study.views import Seat, SlotView
-
-
-class Desk:
-    """A study with its two sides and a clock."""
-
-    def __init__(self, folder: Path, made: Created | None = None, **design: object) -> None:
-        self.clock = Clock()
-        self.made = made or a_study(folder, design.pop("sources", None), clock=self.clock, **design)  # type: ignore[arg-type]
-        self.service = StudyService.open(folder, clock=self.clock)
-        self.admin = StudyAdmin.open(folder, clock=self.clock)
-
-    def sit(self, name: str) -> Seat:
-        return sit(self.service, self.made.invite, name)
-
-    def rows(self, table: type) -> list:  # type: ignore[type-arg]
-        return self.admin.database.read(lambda session: list(session.scalars(select(table))))
-
-    def ratings_a_text(self) -> Counter[str]:
-        table = self.admin.ratings().where(kind="system", aspect="fluency")
-        return Counter(table.output.tolist())
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +26,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Created]:
 def desk(template: tuple[Path, Created], tmp_path: Path) -> Desk:
     """A fresh study: making one takes longer than most of these tests."""
     return Desk(shutil.copytree(template[0], tmp_path / "pilot"), template[1])
-
-
-def note(slot: str, **more: str) -> dict[str, str]:
-    return {"event_id": form(slot)["event_id"], "slot": slot, "reason": "other", "note": "=1+1 😀"} | more
 
 
 def test_a_whole_study(desk: Desk) -> None:
