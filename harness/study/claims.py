@@ -220,9 +220,7 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
     return session.get_one(Block, taken, populate_existing=True)
 
 
-def _take(
-    session: Session, wanted: Select[tuple[int]], annotator: Annotator, now: datetime, until: datetime
-) -> int | None:
+def _take(session: Session, wanted: Select[int], annotator: Annotator, now: datetime, until: datetime) -> int | None:
     """Lease the first of these blocks that nobody is about to take, in one statement."""
     first = wanted.limit(1).with_for_update(skip_locked=True).scalar_subquery()
     return session.execute(

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from harness.study import claims
@@ -152,7 +152,8 @@ def _shown(what: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 
 def _counts() -> Select[*tuple[Any, ...]]:
-    me, mine = bindparam("annotator"), aliased(Block)
+    me: ColumnElement[int] = bindparam("annotator")
+    mine = aliased(Block)
     rated = select(func.count(Submission.slot_id.distinct())).where(Submission.annotator_id == me)
     skipped = select(func.count(SkipFlag.event_id)).where(
         SkipFlag.annotator_id == me, SkipFlag.kind == "skip", SkipFlag.status == "current"

@@ -51,7 +51,7 @@ def test_every_message_that_is_asked_for_exists_and_none_is_idle() -> None:
         assert f".rate.reason_{reason}" in known
     for reason in ("unknown", "expired", "revoked", "used-up", "name-missing", "name-taken", "closed"):
         assert f".join.refused_{reason}" in known
-    for message in ("finished", "paused", "frozen", "withdrawn", "training", "wait"):
+    for message in ("finished", "paused", "frozen", "withdrawn", "training", "wait", "reserved"):
         assert f".rate.end_{message}" in known
 
 
