@@ -261,7 +261,7 @@ def test_flags_leave_the_text_to_be_rated(desk: Desk) -> None:
 
 
 def test_repeats_show_what_was_rated_long_enough_ago(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "pilot", sources=some_sources(20), items=20, annotators=2)
+    desk = Desk(tmp_path / "pilot", sources=some_sources(12), items=12, annotators=2, share=0.25)
     ann = desk.sit("ann")
     rate_all(desk.service, ann)
     table = desk.admin.ratings().where(aspect="fluency")
