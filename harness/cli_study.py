@@ -255,7 +255,7 @@ def power(
     ratings_per_item: Annotated[tuple[int, ...], SEVERAL] = (3, 5),
     annotators: int = 12,
     systems: int | None = None,
-    aspects: int = 4,
+    aspects: int | None = None,
     differences: Annotated[tuple[float, ...], SEVERAL] = (0.1, 0.2, 0.3, 0.5),
     seconds: float | None = None,
     stories: Switch = False,
@@ -271,15 +271,15 @@ def power(
     pace of a pilot: `seetell study power pilot`.
 
     Args:
-        name: A study to take variances, pace and the number of systems from; typical ones are assumed without.
+        name: A study to take variances, pace, systems, aspects and the way of showing from; typical ones are assumed without.
         items: Numbers of items to compare.
         ratings_per_item: Numbers of ratings an item to compare.
         annotators: How many people will rate.
         systems: How many systems will be compared; the pilot's, or 6.
-        aspects: How many aspects are rated.
+        aspects: How many aspects are rated; the pilot's, or 4.
         differences: True differences in points whose chance is shown.
         seconds: To rate one text on all aspects; the pilot's median, or 25.
-        stories: One text a visit, instead of all of an image's texts together.
+        stories: One text a visit, instead of all of an image's texts together; as in the pilot.
     """
     from harness.commands import study_analysis
 

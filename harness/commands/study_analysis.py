@@ -64,7 +64,7 @@ def power(
     ratings_per_item: Sequence[int],
     annotators: int,
     systems: int | None,
-    aspects: int,
+    aspects: int | None,
     differences: Sequence[float],
     seconds: float | None,
     stories: bool,
@@ -83,10 +83,11 @@ def power(
     if name is not None:
         with opened(name, results) as study:
             table = study.ratings()
+            stories = stories or study.overview().task == "story"
         components = mean_components(list(panels(table).values()))
-        systems = systems or max(2, len(table.systems))
+        systems, aspects = systems or max(2, len(table.systems)), aspects or len(table.aspects)
         seconds = seconds or float(np.median(table.seconds))
-    plan = StudyPlan(2, 1, annotators, systems or 6, aspects, not stories)
+    plan = StudyPlan(2, 1, annotators, systems or 6, aspects or 4, not stories)
     found = compare_plans(
         items, ratings_per_item, plan, components, differences=differences, seconds=seconds or SECONDS_A_TEXT
     )
@@ -111,7 +112,7 @@ def power(
         for each in found
     ]
     heads = ("items", "ratings", *(f"finds {each:g}" for each in found[0].power), "80 % at", "forms", "hours", "each")
-    title = f"{plan.systems} systems, {aspects} aspects, {annotators} annotators; variances: {components.source}"
+    title = f"{plan.systems} systems, {plan.aspects} aspects, {annotators} annotators; variances: {components.source}"
     console.show_table(title, heads, rows, right=range(len(heads)))
     if found[0].caution:
         console.say(f"note: {found[0].caution}")

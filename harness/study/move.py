@@ -62,8 +62,8 @@ def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
         source.close()
         target.close()
     point_to(folder, url)
-    if (folder / FILE).exists():
-        (folder / FILE).rename(folder / f"{FILE}.moved")
+    if source.is_sqlite:  # not whatever lies in the folder: that may be where it was moved to
+        source.path.rename(source.path.with_name(f"{FILE}.moved"))
     return before, copied
 
 

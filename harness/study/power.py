@@ -287,9 +287,11 @@ def compare_plans(
 def _variance(plan: StudyPlan, parts: Components) -> float:
     """Variance of the difference of two systems' means over items, with these annotators."""
     ratings = plan.items * plan.ratings_per_item
-    alone = 0.0 if plan.together else parts.item_annotator
-    # Each item is seen by other annotators, so part of their differing tastes is noise between items too.
-    tastes = parts.system_annotator * (1 - plan.ratings_per_item / plan.annotators)
+    # Each item is seen by other annotators, so part of how they differ is noise between items too: in taste, and in strictness
+    # where the texts of an item are not rated by the same people.
+    others = 1 - plan.ratings_per_item / plan.annotators
+    tastes = parts.system_annotator * others
+    alone = 0.0 if plan.together else parts.item_annotator + parts.annotator * others
     return 2 * (parts.system_item / plan.items + (parts.residual + alone + tastes) / ratings)
 
 

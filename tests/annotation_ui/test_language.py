@@ -27,7 +27,7 @@ def states(table: Any) -> list[str]:
 
 CHOSEN = {
     "rate.reason_": SKIP_REASONS,
-    "rate.end_": ("finished", "paused", "frozen", "withdrawn", "training", "wait"),
+    "rate.end_": ("finished", "paused", "frozen", "withdrawn", "training", "wait", "reserved"),
     "join.refused_": ("unknown", "expired", "revoked", "used-up", "name-missing", "name-taken", "closed"),
     "pages.": ("join", "consent", "guidelines", "practice", "rate", "work", "done"),
     "admin_pages.": SCREENS,

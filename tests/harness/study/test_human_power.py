@@ -121,7 +121,7 @@ def test_forecasts_answer_to_their_definition() -> None:
 def test_the_error_of_a_plan_is_what_the_tests_see(together: bool) -> None:
     """The spread of item differences in simulated studies, tastes of people included."""
     plan = StudyPlan(60, 2, 12, 2, together=together)
-    parts = replace(PARTS_KNOWN, system_annotator=0.6, item_annotator=0.5, annotator=0.0)
+    parts = replace(PARTS_KNOWN, system_annotator=0.6, item_annotator=0.5, annotator=0.8)
     seen = []
     for seed in range(150):
         means = simulate_panel(plan, parts, [0, 0], seed, rounded=False).item_means

@@ -87,7 +87,7 @@ def test_no_query_of_the_service_names_them(tmp_path: Path) -> None:
 
 def test_nothing_that_comes_back_names_a_system_or_looks_like_a_control(tmp_path: Path) -> None:
     clock = Clock()
-    made = a_study(tmp_path / "pilot", some_sources(20), clock=clock, items=16, annotators=2)
+    made = a_study(tmp_path / "pilot", some_sources(20), clock=clock, items=8, annotators=2)
     service = StudyService.open(tmp_path / "pilot", clock=clock)
     admin = StudyAdmin.open(tmp_path / "pilot", clock=clock)
     seat = sit(service, made.invite, "ann")

@@ -165,6 +165,11 @@ def test_moving_to_postgres_keeps_everything(tmp_path: Path, postgres: Server) -
     assert StudyAdmin.open(other).verify().ok, "what could not be moved is where it was"
     service.close()
     admin.close()
+    move(folder, f"sqlite:///{folder / 'study.sqlite'}", clock())
+    back = StudyAdmin.open(folder)
+    assert back.database.path == folder / "study.sqlite"
+    assert back.verify().ok, "and back again"
+    assert back.invite()
 
 
 def test_a_move_that_fails_leaves_everything(tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:

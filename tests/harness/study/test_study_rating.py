@@ -28,6 +28,14 @@ def desk(template: tuple[Path, Created], tmp_path: Path) -> Desk:
     return Desk(shutil.copytree(template[0], tmp_path / "pilot"), template[1])
 
 
+@pytest.fixture(scope="module")
+def begun(template: tuple[Path, Created], tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, Seat, SlotView]:
+    """A study with somebody in it who has rated nothing, for what is to change nothing."""
+    desk = Desk(shutil.copytree(template[0], tmp_path_factory.mktemp("begun") / "pilot"), template[1])
+    ann = desk.sit("ann")
+    return desk, ann, desk.service.claim(ann).slots[0]
+
+
 def test_a_whole_study(desk: Desk) -> None:
     seats = [desk.sit(name) for name in ("ann", "bob", "cleo")]
     forms = [rate_all(desk.service, seat, value) for seat, value in zip(seats, (1, 5, 3), strict=True)]
@@ -120,13 +128,13 @@ def test_two_tabs_rate_one_text(desk: Desk) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_form_is_kept_and_refused(desk: Desk, broken: object) -> None:
-    ann = desk.sit("ann")
-    slot = desk.service.claim(ann).slots[0]
+def test_what_is_no_form_is_kept_and_refused(begun: tuple[Desk, Seat, SlotView], broken: object) -> None:
+    desk, ann, slot = begun
+    before = len(desk.rows(Refused))
     sent = form(slot) | broken if isinstance(broken, dict) and broken else broken
     receipts = [desk.service.submit(ann, sent), desk.service.submit(ann, sent)]  # type: ignore[arg-type]
     assert {receipt.status for receipt in receipts} == {"refused"}
-    assert len(desk.rows(Refused)) == 1
+    assert len(desk.rows(Refused)) == before + 1
     assert not desk.rows(Submission)
 
 
@@ -253,7 +261,7 @@ def test_flags_leave_the_text_to_be_rated(desk: Desk) -> None:
 
 
 def test_repeats_show_what_was_rated_long_enough_ago(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "pilot", sources=some_sources(20), items=20, annotators=2)
+    desk = Desk(tmp_path / "pilot", sources=some_sources(12), items=12, annotators=2, share=0.25)
     ann = desk.sit("ann")
     rate_all(desk.service, ann)
     table = desk.admin.ratings().where(aspect="fluency")
