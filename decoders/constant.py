@@ -39,8 +39,7 @@ class Constant(Decoder):
         config = self.config
         if config.text:
             return [Generation(text=" ".join(config.text.split()), tokens=(), finish="retrieved") for _ in prompts]
+        new = {prompt.text: replace(prompt, image=None) for prompt in prompts if prompt.text not in self._said}
         search = Contrastive(ContrastiveConfig(k=config.k, alpha=config.alpha), self.models, self.limits)
-        for prompt in prompts:
-            if prompt.text not in self._said:
-                self._said[prompt.text] = search.decode([replace(prompt, image=None)], [0])[0]
+        self._said |= zip(new, search.decode(list(new.values()), [0] * len(new)), strict=True)
         return [self._said[prompt.text] for prompt in prompts]

@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.datasets.base import Dataset
+from harness.datasets.places import find_paths
 from harness.evaluate import due_metrics
 from harness.places import data_folder
 from harness.run import load_dataset
@@ -59,10 +59,11 @@ def _paths(parts: Sequence[Dataset]) -> dict[str, str]:
     home = data_folder()
     found: dict[str, str] = {}
     for part in parts:
-        for key, path in part.inputs():
-            whole = Path(part.folder, path)
-            if whole.is_relative_to(home):
-                found.setdefault(whole.relative_to(home).as_posix(), key)
+        for key, pattern in part.inputs():
+            there, missing = find_paths(part.folder, pattern)
+            for path in (*there, *missing):
+                if path.is_relative_to(home):
+                    found.setdefault(path.relative_to(home).as_posix(), key)
     return found
 
 

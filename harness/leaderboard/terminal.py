@@ -37,6 +37,8 @@ def show(board: Board) -> None:
     shown = max(shown, 1)
     lines = [[name, *each[:shown]] for name, each in zip(names, cells, strict=True)]
     console.show_table(board.description or board.suite, ["decoder", *header[:shown]], lines, right=range(1, shown + 1))
+    if any(standing.best for each in standings.values() for standing in each):
+        console.out.print("* is the best of its column.")
     if board.grouping:
         console.out.print(f"{board.grouping.sentence()}.")
     if any(standing.group for each in standings.values() for standing in each):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.browser import rating
@@ -41,21 +42,23 @@ def busy_sessions(served: Served, count: int) -> Iterator[list[int]]:
 def _session(served: Served, index: int, stop: threading.Event, heard: list[int]) -> None:
     key = rating.seat_key(served, f"busy {index} {uuid.uuid4().hex[:6]}")
     headers = {"Cookie": f"{rating.cookie(served)}={key}"}
-    with connect(
-        f"{served.url.replace('http', 'ws')}/_stcore/stream",
-        additional_headers=headers,
-        max_size=None,
-        open_timeout=rating.START_SECONDS,
-    ) as socket:
-        while not stop.is_set():
-            message = BackMsg()
-            message.rerun_script.page_name = "rate"
-            socket.send(message.SerializeToString())
-            until = time.monotonic() + RERUN_EVERY
-            while (left := until - time.monotonic()) > 0 and not stop.is_set():
-                with contextlib.suppress(TimeoutError):
-                    socket.recv(timeout=min(left, 0.5))
-                    heard[index] += 1
+    address = f"{served.url.replace('http', 'ws')}/_stcore/stream"
+    try:
+        with connect(
+            address, additional_headers=headers, max_size=None, open_timeout=rating.PATIENCE_MS / 1000
+        ) as socket:
+            while not stop.is_set():
+                message = BackMsg()
+                message.rerun_script.page_name = "rate"
+                socket.send(message.SerializeToString())
+                until = time.monotonic() + RERUN_EVERY
+                while (left := until - time.monotonic()) > 0 and not stop.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        socket.recv(timeout=min(left, 0.5))
+                        heard[index] += 1
+    except (ConnectionClosed, TimeoutError):
+        if not stop.is_set():  # a busy server may be slow to say goodbye
+            raise
 
 
 class Rater:

@@ -31,6 +31,8 @@ from tests.studies import some_sources
 
 ASPECTS = ("coherence", "fluency", "informativeness", "relevance")
 START_SECONDS = 60
+PATIENCE_MS = 90_000.0
+"""For what comes at once on a machine that has nothing else to do."""
 ROOT = Path(__file__).resolve().parents[2]
 needs_chromium = pytest.mark.skipif(chromium.find() is None, reason="no Chromium on PATH; apt-get install chromium")
 
@@ -197,7 +199,7 @@ def sit(context: BrowserContext, served: Served, name: str) -> Page:
     return page
 
 
-def showing(page: Page, number: int, timeout: float = 30_000) -> None:
+def showing(page: Page, number: int, timeout: float = PATIENCE_MS) -> None:
     """Wait until the so-many-th text is on the screen."""
     page.locator(".rate .count").filter(has_text=re.compile(rf"^{number} ")).wait_for(timeout=timeout)
 
@@ -212,7 +214,7 @@ def text(page: Page) -> str:
     return page.locator(".rate .text").text_content() or ""
 
 
-def saved(page: Page, timeout: float = 30_000) -> None:
+def saved(page: Page, timeout: float = PATIENCE_MS) -> None:
     """Wait until the screen says that everything is saved."""
     page.locator(".state:visible").filter(has_text="Saved").wait_for(timeout=timeout)
 

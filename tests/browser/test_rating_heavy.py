@@ -90,7 +90,7 @@ def test_nothing_typed_is_lost_through_crashes_reloads_and_an_offline_minute(bro
         reloaded, offline, offline_forms = 0, 0.0, 0
         recoveries: list[float] = []
         while len(typed) < forms or killed.is_alive() or reloaded < reloads or not offline:
-            showing(page, len(typed) + 1, timeout=90_000)
+            showing(page, len(typed) + 1)
             values = [draw.randint(1, 5) for _ in ASPECTS]
             now = (text(page), dict(as_values(values)))
             reload = reloaded < reloads and len(typed) >= 25 * (reloaded + 1) and not offline and served.healthy()
@@ -120,11 +120,11 @@ def test_nothing_typed_is_lost_through_crashes_reloads_and_an_offline_minute(bro
                 page.wait_for_timeout(max(0.0, offline_seconds - (time.monotonic() - offline)) * 1000)
                 context.set_offline(False)
                 began = time.monotonic()
-                saved(page, timeout=90_000)
+                saved(page)
                 recoveries.append(time.monotonic() - began)
         killed.join()
-        showing(page, len(typed) + 1, timeout=90_000)
-        saved(page, timeout=90_000)
+        showing(page, len(typed) + 1)
+        saved(page)
         context.close()
         kept = typed_by(served, "Lee")
     print(

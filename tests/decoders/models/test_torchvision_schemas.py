@@ -43,9 +43,6 @@ for name in ("nms", "qnms"):
 
 
 def test_operators_absent(without_operators: Path) -> None:
-    broken = run("import torchvision", without_operators)
-    assert broken.returncode != 0
-    assert "torchvision::nms does not exist" in broken.stderr
     mended = run(
         "from decoders.models import torchvision_schemas\n"
         "assert torchvision_schemas.ensure() is True\n"
@@ -64,13 +61,14 @@ def test_operators_absent(without_operators: Path) -> None:
 def test_after_a_failed_import(without_operators: Path) -> None:
     code = (
         "try: import torchvision\n"
-        "except RuntimeError: pass\n"
+        "except RuntimeError as error: print(error)\n"
         "from decoders.models import torchvision_schemas\n"
         "assert torchvision_schemas.ensure()\n"
         "import torchvision, open_clip\n"
     )
     result = run(code, without_operators)
     assert result.returncode == 0, result.stderr
+    assert "torchvision::nms does not exist" in result.stdout
 
 
 def test_operators_present(without_operators: Path) -> None:

@@ -247,6 +247,16 @@ def test_what_needs_a_person_is_told_step_by_step_and_pinned_when_it_is_there(
     fetch(home, str(copy), update=True)
 
 
+def test_every_file_that_a_pattern_stands_for_is_fetched_and_checked(home: Path, copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SUITE.replace("toy/images.zip", "toy/{images,more}.zip"))
+    result = fetch(home, str(copy))
+    assert set(result.files) == {"toy/dataset.json", "toy/images.zip"}
+    assert [missing.path for missing in result.missing] == [home / "toy" / "more.zip"]
+    shutil.copy(home / "toy" / "images.zip", home / "toy" / "more.zip")
+    assert set(fetch(home, str(copy)).files) == {"toy/dataset.json", "toy/images.zip", "toy/more.zip"}
+    assert "2 models and 3 data files" in check_fetched(Suite.load(str(tmp_path / "mine.toml")))
+
+
 @pytest.mark.parametrize("place", ["nowhere", "http://127.0.0.1:9", "ftp://x"])
 def test_a_place_that_is_no_mirror_is_told(home: Path, place: str) -> None:
     with pytest.raises(DataError, match="is a copy of a data folder|starts with http"):
