@@ -98,7 +98,10 @@ def _mistyped(error: CycloptsError) -> str:
 def _unusable(error: OSError) -> str:
     """A file or folder that the system refuses, in a sentence; of a rename, where it was to go."""
     path = error.filename2 or error.filename
-    return f"{path} cannot be used ({error.strerror}); expected a place that can be written: see --results, --out and the like"
+    return (
+        f"{path} cannot be used ({error.strerror}); expected what can be read, or a place that can be written: --results, --out, "
+        "SEETELL_CACHE and the like name such places"
+    )
 
 
 def _complain(error: SeeTellError | str) -> None:

@@ -53,8 +53,9 @@ def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
         (tmp_path / f"my_decoder{number}.py").write_text(source, encoding="utf-8")
         mine = test.replace("my_decoder", f"my_decoder{number}")
         (tmp_path / f"test_lukewarm{number}.py").write_text(mine, encoding="utf-8")
+    broken_rule = "test_lukewarm1.py::test_lukewarm[batch-size]"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", "test_lukewarm0.py", broken_rule],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -63,7 +64,7 @@ def test_the_test_of_the_readme_passes_and_can_fail(tmp_path: Path) -> None:
         check=False,
     ).stdout
     assert len(re.findall(r"^PASSED test_lukewarm0", done, re.MULTILINE)) == 21
-    assert "FAILED test_lukewarm1.py::test_lukewarm[batch-size]" in done
+    assert f"FAILED {broken_rule}" in done
     assert "in batches of" in done
     assert "FAILED test_lukewarm0" not in done
 

@@ -22,7 +22,7 @@ def is_site(format: str | None, out: Path | None, reproducible: bool, check: boo
         return True
     if reproducible or check:
         flag = "--check" if check else "--reproducible"
-        raise SuiteError(f"{flag} is for the site; leave out --format, and let --out name a folder")
+        raise SuiteError(f"{flag} is for the site; leave out --format and --json, and let --out name a folder")
     return False
 
 
