@@ -135,7 +135,7 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         alt.Tooltip("speed:Q", title="Images a second"),
     ]
     dots = chosen.mark_point(filled=True, size=90, opacity=1).encode(x=speed, y=quality, color=colour, tooltip=tooltip)
-    beside = {key: alt.expr(f"datum.{key}") for key in ("align", "dx", "dy")}
+    beside: dict[str, Any] = {key: alt.expr(f"datum.{key}") for key in ("align", "dx", "dy")}
     names = chosen.mark_text(fontSize=FONT, **beside).encode(x=speed, y=quality, text="system:N")
     chart = alt.layer(front, ring, intervals, repeats, dots, names, title=alt.Title(text=alt.expr("chosen")))
     chart = chart.add_params(measure).interactive().properties(width=WIDTH, height=HEIGHT)
