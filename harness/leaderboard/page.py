@@ -237,7 +237,7 @@ def _legend(columns: Sequence[ColumnView]) -> tuple[tuple[tuple[str, ...], str, 
     for each in columns:
         if each.signatures:
             labels.setdefault((each.column.description, each.signatures), []).append(each.column.label)
-    return tuple((tuple(found), *made) for made, found in labels.items())
+    return tuple((tuple(found), meaning, signatures) for (meaning, signatures), found in labels.items())
 
 
 def _head_title(column: Column, signatures: Sequence[str]) -> str:
