@@ -33,7 +33,9 @@ def show() -> None:
         receipts = forms.deliver(opened().service, sitter, body)
         st.session_state[_RECEIPTS] = receipts
 
-    st.html("<style>.stMainBlockContainer { padding-top: 4rem; }</style>")  # an image, a text and four rows want the room
+    st.html(
+        "<style>.stMainBlockContainer { padding-top: 4rem; }</style>"
+    )  # an image, a text and four rows want the room
     components.rate(screen_data(sitter, protocol, st.session_state["speech"]), take, lambda: None)
     pages_link("app.form_link", {"form": "1"})
 
