@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from decoders.base import ImageLike
 from harness.datasets.base import Dataset
@@ -27,8 +27,10 @@ from harness.overlap import folded, same_examples
 from harness.settings import as_flags
 from harness.spec import DataRef, ImagesRef, Suite
 
+if TYPE_CHECKING:  # which takes torch
+    from decoders.models.load import Role
+
 Level = Literal["ok", "note", "problem"]
-Role = Literal["language_model", "image_text"]
 ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "image_text"}
 """What a model has to be, by its key in [models]; a metric's own model may be either."""
 SHOWN = 5

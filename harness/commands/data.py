@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
-
 from harness import console
 from harness.commands.flags import cut_off_if
 from harness.exits import DONE, USER_ERROR
@@ -29,7 +27,8 @@ def check(name: str, deep: bool, offline: bool, settings: Sequence[str], as_json
         console.emit(report.to_json())
         return DONE if report.complete else USER_ERROR
     for finding in report.findings:
-        console.out.print(f"{_MARKS[finding.level]} {escape(finding.section)} {console.shown(finding.detail)}")
+        found = console.shown(f"{finding.section} {finding.detail}")
+        console.out.print(f"{_MARKS[finding.level]} {found}")
         for number, step in enumerate(finding.steps, start=1):
             bullet = f"{number}." if len(finding.steps) > 1 else "->"
             console.out.print(f"          {bullet} {console.shown(step)}")
