@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import console
 from harness.cli import main
 
 
@@ -20,8 +21,11 @@ def seetell_here(*arguments: str, cwd: Path, **environment: str) -> subprocess.C
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["seetell", *arguments])
-        for name, value in {"COLUMNS": "100", **environment}.items():
+        shell = {"COLUMNS": "100", **environment}
+        for name, value in shell.items():
             patch.setenv(name, value)
+        for terminal in (console.out, console.err):  # which looked at their window when they were made
+            patch.setattr(terminal, "_width", int(shell["COLUMNS"]))
         try:
             main()
         except SystemExit as stop:

@@ -91,7 +91,7 @@ def bench_published(*names: str, **given: Any) -> int:
     ("names", "given", "message"),
     [
         (["magic-cocoa"], {}, "did you mean 'magic-coco'"),
-        ([], {"batch_sizes": ("1,zero",)}, "--batch-sizes is zero"),
+        ([], {"batch_sizes": ("1", "zero")}, "--batch-sizes is zero"),
         ([], {"ks": ("0",)}, "--k is 0"),
         ([], {"repeats": 0}, "--repeats is 0"),
         (["greedy"], {"language_model": "local:nowhere"}, "no folder nowhere"),

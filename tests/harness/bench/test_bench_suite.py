@@ -104,7 +104,7 @@ def test_figures_are_kept_with_their_signature_and_the_largest_batch_first(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results"
-    assert bench_decoders(str(suite), ("greedy",), 2, ("1,2",), 1, False, True, "cpu", (), results, True) == 0
+    assert bench_decoders(str(suite), ("greedy",), 2, ("1", "2"), 1, False, True, "cpu", (), results, True) == 0
     shown = json.loads(capsys.readouterr().out)
     kept = read_speed(Results(results), "quick")
     assert [each.batch_size for each in kept] == [2, 1]

@@ -150,13 +150,13 @@ def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(
 
     try:
         with pytest.raises(
-            StoreError, match="no room left for the checkpoint of update 8 .*step-000004 is kept.*same command"
+            StoreError, match="no room left for the checkpoint of update 8 .*step-000006 is kept.*same command"
         ):
             trained(corpus_folder, tmp_path / "out", fill, steps=12)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     left = sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir())
-    assert left == ["best-000004.safetensors", "step-000004"]
+    assert left == ["best-000006.safetensors", "step-000006"]
     trained(corpus_folder, tmp_path / "out", steps=12)
     assert same(tmp_path / "out", short)
 
