@@ -49,6 +49,10 @@ _KNOCK = 10.0
 _PATIENCE = 20.0
 """Seconds without any worker after which the user is told."""
 
+_TOKEN_MODE = "RAY_AUTH_MODE"
+"""Ray sets it when it starts a cluster here, and would then ask every later cluster, and that of any process begun from this one,
+for a token. It is put back when the cluster ends."""
+
 
 @dataclass(slots=True)
 class _Chunk:
@@ -105,6 +109,7 @@ class RayExecutor:
         self._stillborn = 0
         self._waiting_since: float | None = None
         self._ray: Any = None
+        self._token_mode: str | None = None
         self._here = ""
         self._device = ""
 
@@ -124,6 +129,10 @@ class RayExecutor:
         self._members.clear()
         self._ray.shutdown()
         self._ray = None
+        if self._token_mode is None:
+            os.environ.pop(_TOKEN_MODE, None)
+        else:
+            os.environ[_TOKEN_MODE] = self._token_mode
 
     def run(self, job: Job, tasks: Sequence[Task], batch_size: int) -> Iterator[list[Record]]:
         """Decode every task once; records come as chunks are done, in any order.
@@ -315,6 +324,7 @@ class RayExecutor:
         if self._gpus is None:
             self._gpus = 1.0 if kind == "cuda" else 0.0
         self._device = kind
+        self._token_mode = os.environ.get(_TOKEN_MODE)
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "namespace": "seetell"}
         if self._address is None:
             # "local", for without an address Ray joins a cluster that happens to run here, or the one in RAY_ADDRESS.

@@ -224,8 +224,6 @@ def test_workers_that_ray_kills_for_memory_are_told_and_a_cluster_of_ones_own_is
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
-    # Ray would ask for a token on the new cluster, and leave in the environment that every later one of this process does.
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     spread = Spread(tmp_path, size=8)
     with RayExecutor(workers=1) as executor, pytest.raises((WorkerLost, ClusterError), match="workers"):
         spread.decode("magic", tmp_path / "there", executor)
