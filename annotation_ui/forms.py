@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from harness.study.rating.views import Receipt, Seat, SlotView, Work
 from harness.study.service import StudyService
-from harness.study.views import Receipt, Seat, SlotView, Work
 
 MOST_AT_ONCE = 50
 """Forms of one delivery."""

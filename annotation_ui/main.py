@@ -7,7 +7,7 @@ import streamlit as st
 from annotation_ui import components, language, sitting
 from annotation_ui.screens import admin, consent, done, guidelines, join, pages, practice, rate, work
 from annotation_ui.sitting import say
-from harness.study.views import Seat
+from harness.study.rating.views import Seat
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from annotation_ui import forms
 from annotation_ui.opened import opened
 from harness.errors import NotYours, SeatUnknown
-from harness.study.views import Seat
+from harness.study.rating.views import Seat
 
 LONGEST_BODY = 1_000_000
 """Bytes of one delivery."""

@@ -7,7 +7,7 @@ import streamlit as st
 from annotation_ui import language
 from annotation_ui.opened import opened
 from harness.errors import SeatUnknown
-from harness.study.views import Seat
+from harness.study.rating.views import Seat
 
 _KEY, _LANGUAGE = "seat_key", "language"
 

@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt, StepDecoder
+    from decoders.base import Decoder, DecoderConfig, Generation, Limits, Need, Prompt
     from decoders.beam import Beam
-    from decoders.clipre import CaptionIndex, ClipRe
+    from decoders.clipre import ClipRe
     from decoders.constant import Constant
     from decoders.contrastive import Contrastive
     from decoders.errors import (
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         SeeTellError,
         UnreadableImage,
     )
-    from decoders.loop import Candidates, Step
+    from decoders.loop import Candidates, Step, StepDecoder
     from decoders.magic import Magic
     from decoders.models.image_text import ImageTextModel
     from decoders.models.images import open_image
     from decoders.models.language_model import LanguageModel
     from decoders.models.load import load_image_text, load_language_model, model_digest
+    from decoders.models.loaded import Models
+    from decoders.nearest import CaptionIndex
     from decoders.rerank import SampleRerank
     from decoders.sampling import Greedy, Nucleus, TopK, Typical
     from decoders.zerocap import ZeroCap
@@ -71,19 +73,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "decoders.base": ("Decoder", "DecoderConfig", "Generation", "Limits", "Models", "Need", "Prompt", "StepDecoder"),
+    "decoders.base": ("Decoder", "DecoderConfig", "Generation", "Limits", "Need", "Prompt"),
     "decoders.beam": ("Beam",),
-    "decoders.clipre": ("CaptionIndex", "ClipRe"),
+    "decoders.clipre": ("ClipRe",),
     "decoders.constant": ("Constant",),
     "decoders.contrastive": ("Contrastive",),
     "decoders.errors": ("ModelMismatch", "ModelNotFound", "NeedMissing", "PromptTooLong", "SeeTellError",
                         "UnreadableImage"),
-    "decoders.loop": ("Candidates", "Step"),
+    "decoders.loop": ("Candidates", "Step", "StepDecoder"),
     "decoders.magic": ("Magic",),
     "decoders.models.image_text": ("ImageTextModel",),
     "decoders.models.images": ("open_image",),
     "decoders.models.language_model": ("LanguageModel",),
     "decoders.models.load": ("load_image_text", "load_language_model", "model_digest"),
+    "decoders.models.loaded": ("Models",),
+    "decoders.nearest": ("CaptionIndex",),
     "decoders.rerank": ("SampleRerank",),
     "decoders.sampling": ("Greedy", "Nucleus", "TopK", "Typical"),
     "decoders.zerocap": ("ZeroCap",),

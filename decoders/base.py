@@ -10,21 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from decoders.errors import NeedMissing
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from decoders.clipre import CaptionIndex
-    from decoders.loop import Step
-    from decoders.models.image_text import ImageTextModel
-    from decoders.models.language_model import LanguageModel
-    from decoders.models.sentence_encoder import SentenceEncoder
+from decoders.models.images import ImageLike
+from decoders.models.loaded import Models
 
 
 class Need(StrEnum):
@@ -37,42 +28,10 @@ class Need(StrEnum):
     ENCODER = "sentence_encoder"
 
 
-Pooling = Literal["cls", "mean", "pooler"]
-"""How a sentence encoder makes one vector of a text's tokens: the first one's, the mean of all, or the model's own layer
-behind the first one's (as supervised SimCSE was trained; Gao et al. 2021, arXiv 2104.08821)."""
-
-
 class DecoderConfig(BaseModel):
     """Base of every decoder's `Config`: frozen, unknown keys refused. All its fields are part of a run's identity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StoredImage(Protocol):
-    """An image that lies inside something larger (an archive, a table) and is read only when it is needed.
-
-    Its values are hashable and can be pickled, two are equal only if they lead to the same bytes, and `str()` of one names it
-    in messages.
-    """
-
-    @property
-    def name(self) -> str:
-        """The image's file name, as its owner calls it."""
-        ...
-
-    def __hash__(self) -> int: ...
-
-    def read(self) -> bytes:
-        """The bytes of the image file.
-
-        Raises:
-            UnreadableImage: it is not there, or what holds it is damaged.
-        """
-        ...
-
-
-ImageLike: TypeAlias = Path | bytes | StoredImage
-"""An image file, its bytes, or where to read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,44 +84,6 @@ class Limits:
         return min(rooms)
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The models a run has loaded; each accessor raises `NeedMissing` rather than hand out None."""
-
-    language_model: LanguageModel | None = None
-    image_text: ImageTextModel | None = None
-    caption_index: CaptionIndex | None = None
-    sentence_encoder: SentenceEncoder | None = None
-
-    @property
-    def lm(self) -> LanguageModel:
-        """The language model."""
-        if self.language_model is None:
-            raise NeedMissing("this needs a language model; name one under [models] language_model in the suite")
-        return self.language_model
-
-    @property
-    def clip(self) -> ImageTextModel:
-        """The image-text model."""
-        if self.image_text is None:
-            raise NeedMissing("this needs an image-text model; name one under [models] image_text in the suite")
-        return self.image_text
-
-    @property
-    def index(self) -> CaptionIndex:
-        """The index of captions that retrieval chooses from."""
-        if self.caption_index is None:
-            raise NeedMissing("this needs captions to choose from; name them under [captions] in the suite")
-        return self.caption_index
-
-    @property
-    def encoder(self) -> SentenceEncoder:
-        """The sentence encoder; metrics have one, decoders do not."""
-        if self.sentence_encoder is None:
-            raise NeedMissing("this needs a sentence encoder; name one as `model` among the metric's options")
-        return self.sentence_encoder
-
-
 class Decoder(ABC):
     """One way of turning prompts (and their images) into text."""
 
@@ -192,17 +113,3 @@ class Decoder(ABC):
             UnreadableImage: an image of the batch cannot be opened (the harness checks images before it gets here).
             PromptTooLong: a prompt that leaves no room for a new token.
         """
-
-
-class StepDecoder(Decoder):
-    """A decoder that is nothing but a rule for the next token. The loop in `decoders.loop` does the rest."""
-
-    def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
-        """Run the token loop with this decoder's `select`."""
-        from decoders.loop import run_loop
-
-        return run_loop(self, prompts, seeds)
-
-    @abstractmethod
-    def select(self, step: Step) -> Tensor:
-        """The whole of a token-level method: the id of the next token of each row, `[batch]` int64."""

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt
+from decoders.base import Decoder, DecoderConfig, Generation, Limits, Need, Prompt
 from decoders.contrastive import Contrastive, ContrastiveConfig
+from decoders.models.loaded import Models
 
 
 class ConstantConfig(DecoderConfig):

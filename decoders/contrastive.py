@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from decoders.base import DecoderConfig, Need, StepDecoder
-from decoders.loop import Candidates, Step
+from decoders.base import DecoderConfig, Need
+from decoders.loop import Candidates, Step, StepDecoder
 
 
 class ContrastiveConfig(DecoderConfig):

@@ -6,22 +6,29 @@ never asks for candidates pays for no look-ahead, and one that never asks about 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from decoders.base import Generation, Limits, Models, Prompt, StepDecoder
+from decoders.base import Decoder, Generation, Limits, Prompt
 from decoders.errors import NeedMissing, PromptTooLong
 from decoders.models.context import Context
 from decoders.models.language_model import LanguageModel
+from decoders.models.loaded import Models
 from decoders.models.prefix_scorer import PrefixScorer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from decoders.models.language_model import LanguageModel
 
 
 @dataclass(slots=True)
@@ -379,3 +386,15 @@ def top_ids(logits: Tensor, k: int) -> Tensor:
     for row in tied.nonzero()[:, 0].tolist():
         ids[row] = logits[row].sort(descending=True, stable=True).indices[:k]
     return ids
+
+
+class StepDecoder(Decoder):
+    """A decoder that is nothing but a rule for the next token. The loop in `decoders.loop` does the rest."""
+
+    def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
+        """Run the token loop with this decoder's `select`."""
+        return run_loop(self, prompts, seeds)
+
+    @abstractmethod
+    def select(self, step: Step) -> Tensor:
+        """The whole of a token-level method: the id of the next token of each row, `[batch]` int64."""

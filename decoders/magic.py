@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from decoders.base import DecoderConfig, Need, StepDecoder
+from decoders.base import DecoderConfig, Need
 from decoders.contrastive import ContrastiveConfig, best, can_win, contrastive_score
-from decoders.loop import Candidates, Step
+from decoders.loop import Candidates, Step, StepDecoder
 
 
 class MagicConfig(ContrastiveConfig):

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import mmap
 import sys
+from collections.abc import Sequence
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 _SHORTLIST = 16
+
+
 _BLOCK = 16 * 2**20
 """Bytes of features that are looked at together."""
+
+
 _RESCORED = 4096
 """Rows that are scored again together."""
+
+
 _ROUNDING = 1e-5
 """More than float32 rounding can move a cosine."""
 
@@ -127,3 +134,45 @@ def _mapping(features: NDArray[np.float32]) -> mmap.mmap | None:
     while isinstance(base, np.ndarray):
         base = base.base
     return base if isinstance(base, mmap.mmap) else None
+
+
+class CaptionIndex(FeatureRows):
+    """Captions and their text features, searched exhaustively by inner product; see `FeatureRows` for memory.
+
+    Attributes:
+        captions: the texts.
+    """
+
+    def __init__(self, captions: Sequence[str], features: NDArray[np.float32]) -> None:
+        """Take features as an index.
+
+        Args:
+            captions: n texts.
+            features: `[n, d]` float32 of unit length, row by row those of the captions; may be memory-mapped
+                (`np.load(..., mmap_mode="r")`).
+
+        Raises:
+            ValueError: no captions, or features that do not belong to them.
+        """
+        if len(captions) == 0 or features.ndim != 2 or len(features) != len(captions):
+            raise ValueError(
+                f"{len(captions)} captions with features of shape {features.shape}; expected one row a caption"
+            )
+        super().__init__(features)
+        self.captions = tuple(captions)
+
+    def first(self, n: int) -> CaptionIndex:
+        """An index over the first `n` captions alone."""
+        return CaptionIndex(self.captions[:n], self._features[:n])
+
+    def nearest(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The best caption of each query; the lowest row among captions whose features are equal.
+
+        Args:
+            queries: `[m, d]` float32 of unit length.
+
+        Returns:
+            Row numbers, `[m]` int64, and cosines, `[m]` float64.
+        """
+        rows, cosines = self.search(queries, 1)
+        return rows[:, 0], cosines[:, 0]

@@ -18,8 +18,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from decoders.base import DecoderConfig, Need, StepDecoder
-from decoders.loop import Step
+from decoders.base import DecoderConfig, Need
+from decoders.loop import Step, StepDecoder
 from decoders.repetition import RepetitionConfig, held_back, limits_repetition
 
 _ROUNDING = 4 * torch.finfo(torch.float64).eps

@@ -22,8 +22,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from harness.study.admin import StudyAdmin
+from harness.study.rating.views import Seat
 from harness.study.service import StudyService
-from harness.study.views import Seat
 
 HERE = Path(__file__).resolve().parent
 PEOPLE = ("Ada", "Ben", "Cleo", "Dov", "Esi")

@@ -31,6 +31,11 @@ decoders.errors.SeeTellError
 └── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 from decoders.errors import ModelMismatch, ModelNotFound, NeedMissing, PromptTooLong, SeeTellError, UnreadableImage
 
 __all__ = [
@@ -184,3 +189,12 @@ class ClusterError(SeeTellError):
 
 class WorkerLost(ClusterError):
     """Several workers died over the same examples."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x' or 'y'?)`, or what there is when nothing is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    if near:
+        return " (did you mean " + " or ".join(repr(each) for each in near) + "?)"
+    return f" (there are: {', '.join(names)})" if names else " (there are none)"

@@ -13,13 +13,13 @@ from typing import Any
 from PIL import Image
 from sqlalchemy import select
 
-from harness.examples import Example
 from harness.study.admin import StudyAdmin
-from harness.study.create import Created, create
-from harness.study.fill import Design
+from harness.study.design.create import Created, create
+from harness.study.design.fill import Design
+from harness.study.design.sources import Source, Sources
+from harness.study.rating.views import Seat, SlotView
 from harness.study.service import StudyService
-from harness.study.sources import Source, Sources
-from harness.study.views import Seat, SlotView
+from harness.suites.examples import Example
 
 ASPECTS = ("coherence", "fluency", "informativeness", "relevance")
 SYSTEMS = ("magic", "beam", "nucleus", "zerocap", "clipre", "greedy", "top-k", "typical")

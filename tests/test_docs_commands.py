@@ -10,7 +10,7 @@ import pytest
 from cyclopts import CycloptsError, MissingArgumentError
 
 from harness.cli import app
-from harness.spec import Suite, packaged_suites
+from harness.suites.spec import Suite, packaged_suites
 from tests.pages import ROOT
 
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])}

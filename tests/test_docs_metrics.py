@@ -6,9 +6,9 @@ import json
 import tomllib
 from pathlib import Path
 
-from harness import registry
-from harness.evaluate import due_metrics
-from harness.spec import Suite
+from harness.metrics.base import metrics as metrics_registry
+from harness.metrics.evaluate import due_metrics
+from harness.suites.spec import Suite
 from tests.harness.test_cli import seetell
 from tests.pages import ROOT, block
 from tests.plugins import install
@@ -17,7 +17,7 @@ PAGE = "docs/metrics.md"
 
 
 def test_every_metric_is_described() -> None:
-    own = {name for name, claims in registry.metrics().entries.items() if claims[0].distribution == "seetell"}
+    own = {name for name, claims in metrics_registry().entries.items() if claims[0].distribution == "seetell"}
     assert "mauve" in own
     text = (ROOT / PAGE).read_text(encoding="utf-8")
     assert {name for name in own if f"`{name}`" not in text and f"`{name} " not in text} == set()

@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from harness.spec import Suite
+from harness.suites.spec import Suite
 from tests.harness.test_cli import seetell
 from tests.pages import ROOT, block
 from tests.plugins import install

@@ -9,7 +9,7 @@ import streamlit as st
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages
 from annotation_ui.sitting import heads, say
-from harness.study.views import Aspect
+from harness.study.rating.views import Aspect
 
 
 def show() -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from annotation_ui import sitting
 from annotation_ui.sitting import say
-from harness.study.views import Seat
+from harness.study.rating.views import Seat
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page

@@ -8,7 +8,7 @@ from annotation_ui.opened import opened
 from annotation_ui.screens import pages, scales
 from annotation_ui.sitting import say
 from harness.errors import NotAllowed
-from harness.study.views import Feedback, Protocol, Seat
+from harness.study.rating.views import Feedback, Protocol, Seat
 
 
 def show() -> None:

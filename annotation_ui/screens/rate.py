@@ -13,7 +13,7 @@ from annotation_ui import components, forms, language
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages, scales
 from annotation_ui.sitting import say
-from harness.study.views import Protocol, Seat, SlotView
+from harness.study.rating.views import Protocol, Seat, SlotView
 
 _RECEIPTS = "receipts"
 FORM_CLIENT = "seetell-form/1"

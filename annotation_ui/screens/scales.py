@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from harness.study.views import Protocol
+from harness.study.rating.views import Protocol
 
 
 def ask(protocol: Protocol, key: str, given: Mapping[str, int] | None = None) -> dict[str, int | None]:

@@ -8,7 +8,7 @@ from annotation_ui.opened import opened
 from annotation_ui.screens import pages, rate
 from annotation_ui.sitting import say
 from harness.errors import NotYours
-from harness.study.views import Rated, Seat
+from harness.study.rating.views import Rated, Seat
 
 PAGE = 20
 """Texts shown at a time."""

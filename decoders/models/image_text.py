@@ -16,8 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from decoders.base import ImageLike
-from decoders.models.images import open_image
+from decoders.models.images import ImageLike, open_image
 from decoders.models.prefix_scorer import PrefixScorer
 from decoders.models.text_ids import CandidateIds, WordIds
 

@@ -7,20 +7,22 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from decoders.base import ImageLike
 from decoders.errors import UnreadableImage
 
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, OverflowError, struct.error, zlib.error,
            Image.DecompressionBombError, Image.DecompressionBombWarning)  # fmt: skip
 """What Pillow's readers raise for files that are damaged, too large or no images at all."""
 
+
 MAX_PIXELS = 100_000_000
 """An image with more (10,000 x 10,000) is refused before it is decoded: it would take a gigabyte, and a small file can claim
 any size."""
+
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -104,3 +106,30 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     elif image.mode == "F" and highest <= 1:
         levels = levels * 255
     return Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+
+
+class StoredImage(Protocol):
+    """An image that lies inside something larger (an archive, a table) and is read only when it is needed.
+
+    Its values are hashable and can be pickled, two are equal only if they lead to the same bytes, and `str()` of one names it
+    in messages.
+    """
+
+    @property
+    def name(self) -> str:
+        """The image's file name, as its owner calls it."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+    def read(self) -> bytes:
+        """The bytes of the image file.
+
+        Raises:
+            UnreadableImage: it is not there, or what holds it is damaged.
+        """
+        ...
+
+
+ImageLike: TypeAlias = Path | bytes | StoredImage
+"""An image file, its bytes, or where to read them."""

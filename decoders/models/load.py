@@ -28,20 +28,40 @@ from decoders.models.sentence_encoder import SentenceEncoder
 
 Role = Literal["language_model", "image_text"]
 """What a model is in a suite, as the keys of its `[models]` call it."""
+
+
 TOYBOX = Path(__file__).parent / "toybox"
+
+
 TOYBOX_LANGUAGE_MODELS = ("plain", "ornate", "stories")
+
+
 LANGUAGE_SCHEMES = ("hf", "local", "toybox")
+
+
 IMAGE_TEXT_SCHEMES = ("open_clip", "hf-hub", "local-dir", "toybox")
+
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 _LM_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*",
              "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "spiece.model")  # fmt: skip
+
+
 _CLIP_FILES = ("open_clip*.safetensors", "model.safetensors", "open_clip_config.json", *_LM_FILES[4:])
+
+
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
 """What transformers and open_clip raise for folders whose files do not fit together."""
 
+
 _language_models: dict[tuple[str, str, str], LanguageModel] = {}
+
+
 _image_text_models: dict[tuple[str, str, str], ImageTextModel] = {}
+
+
 _sentence_encoders: dict[tuple[str, str, str], SentenceEncoder] = {}
 
 
@@ -361,3 +381,28 @@ def _check_clip_folder(files: Files, name: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def pick_device(wanted: str) -> str:
+    """`auto` becomes cuda where there is one, else cpu."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """CUDA has a class for it; the CPU allocator says it in words only."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _empty_device_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

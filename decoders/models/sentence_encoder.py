@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from decoders.base import Pooling
 from decoders.errors import ModelMismatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 _TOKENS = 8192
 """Tokens in one forward pass, padding included."""
+
+
 _NO_LIMIT = 10**6
 """Tokenizers that know no length limit give an astronomic one."""
 
@@ -99,3 +104,8 @@ def _longest(model: Any, tokenizer: Any) -> int | None:
         positions -= 2  # their positions start behind the padding id
     known = [limit for limit in (positions, tokenizer.model_max_length) if limit is not None and limit < _NO_LIMIT]
     return min(known, default=None)
+
+
+Pooling = Literal["cls", "mean", "pooler"]
+"""How a sentence encoder makes one vector of a text's tokens: the first one's, the mean of all, or the model's own layer
+behind the first one's (as supervised SimCSE was trained; Gao et al. 2021, arXiv 2104.08821)."""

@@ -17,11 +17,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from decoders.base import Models, Prompt
-from decoders.clipre import CaptionIndex
+from decoders.base import Prompt
 from decoders.models import torchvision_schemas
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import START_TOKENS, LanguageModel
+from decoders.models.loaded import Models
+from decoders.nearest import CaptionIndex
 
 _END, _PAD = "<|endoftext|>", "<-pad->"
 _VOCABULARY = 400

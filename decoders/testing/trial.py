@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from decoders.base import Decoder, DecoderConfig, Generation, Limits, Models, Need, Prompt
+from decoders.base import Decoder, DecoderConfig, Generation, Limits, Need, Prompt
 from decoders.errors import SeeTellError
 from decoders.models.language_model import LanguageModel
+from decoders.models.loaded import Models
 from decoders.testing.fakes import fake_models, fake_prompts
 
 LIMITS = Limits(max_new_tokens=6)

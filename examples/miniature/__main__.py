@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from examples.miniature import IMAGE_TEXT
-from harness import console
+from harness.cli import console
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_NETWORK = '''"""Loaded by every Python that starts here: whoever asks for a network gets an error."""

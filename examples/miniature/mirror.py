@@ -14,7 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from examples.miniature import IMAGE_TEXT
-from harness.fetch.lock import Lock, LockedFile, LockedModel, content_of, model_path
+from harness.store.lock import (
+    Lock,
+    LockedFile,
+    LockedModel,
+    content_of,
+    model_path,
+)
 from tests.checkpoints import write_bert, write_gpt2, write_open_clip
 from tests.miniature import (
     distinct_captions,

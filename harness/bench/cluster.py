@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 
 from harness.bench.meters import Spread
-from harness.cluster.executor import RayExecutor
-from harness.executor import Executor, Job, Task, Worker
-from harness.run import Plan
-from harness.store import Record, cache_folder
+from harness.decode.cluster.executor import RayExecutor
+from harness.decode.executor import Executor, Job, Task, Worker
+from harness.decode.plan import Plan
+from harness.store.durable import Progress, no_progress
+from harness.store.runs import Record, cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,14 @@ def measure(
     batch_size: int,
     repeats: int,
     device: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Scaling]:
     """Decode the whole of a run with each engine, in turn, and keep nothing.
 
     On a CPU every worker, and this process too, uses one thread: more would measure torch's threads, not the spreading.
 
     Args:
-        planned: from `harness.run.plan`.
+        planned: from `harness.decode.plan.plan`.
         address: of a cluster; None starts one here for each number of workers.
         workers: numbers to try, beginning with 1.
         batch_size: examples a chunk.

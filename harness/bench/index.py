@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.bench.memory import forget_peak, peak_bytes
-from harness.index.build import CAPTIONS_A_BLOCK, Corpus, build_index
-from harness.index.features import Block, Row
-from harness.index.manifest import Kind, Model, read_manifest
-from harness.index.query import Index
-from harness.index.sources import Item
+from harness.datasets.index.build import CAPTIONS_A_BLOCK, Corpus, build_index
+from harness.datasets.index.features import Block, Row
+from harness.datasets.index.manifest import Kind, Model, read_manifest
+from harness.datasets.index.query import Index
+from harness.datasets.index.sources import Item
 
 Making = Literal["random", "clustered"]
 MAKINGS: tuple[Making, ...] = ("random", "clustered")

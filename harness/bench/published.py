@@ -15,16 +15,28 @@ from typing import Any, Literal
 
 import torch
 
-from decoders.base import Decoder, Limits, Models, Prompt
+from decoders.base import Decoder, Limits, Prompt
 from decoders.loop import room_for
 from decoders.models.load import load_image_text, load_language_model
-from harness import registry
-from harness.bench import machine, stand_ins, yardsticks
+from decoders.models.loaded import Models
+from harness.bench import stand_ins, yardsticks
 from harness.bench.memory import measure_memory
-from harness.bench.meters import Clock, MachineRate, Part, Spread, count_flops, synchroniser, watching
-from harness.bench.pictures import picture_files
+from harness.bench.meters import (
+    Clock,
+    MachineRate,
+    Part,
+    Spread,
+    count_flops,
+    describe_machine,
+    synchroniser,
+    system_load,
+    watching,
+)
+from harness.bench.stand_ins import picture_files
 from harness.bench.yardsticks import Published, until_end
-from harness.errors import SuiteError
+from harness.errors import SuiteError, did_you_mean
+from harness.store.durable import Progress, no_progress
+from harness.suites import registry
 
 Tokens = tuple[int, ...]
 
@@ -300,7 +312,7 @@ def measure(
     *,
     memory: bool = False,
     say: Callable[[str], None] = lambda _: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Run every scenario.
 
@@ -314,7 +326,7 @@ def measure(
     Returns:
         `machine`, what ran on what; `rates`, operations a second of matrix products; `figures`, a list of `Figures`.
     """
-    load_before = machine.load()
+    load_before = system_load()
     for scenario in scenarios:
         setup.names(scenario, say)  # stand-ins are made before anything is measured
     rate = MachineRate(("float32", setup.dtype), setup.device)
@@ -340,7 +352,7 @@ def measure(
                 progress(done, done)
             figures.append(figure)
     return {
-        "machine": {**machine.describe(setup.device, setup.dtype), "load": [load_before, machine.load()]},
+        "machine": {**describe_machine(setup.device, setup.dtype), "load": [load_before, system_load()]},
         "rates": rate.medians(),
         "figures": figures,
     }
@@ -436,7 +448,7 @@ def choose(names: Sequence[str], ks: Sequence[int], lengths: Sequence[int]) -> l
     chosen = []
     for name in names or DEFAULT_SCENARIOS:
         if name not in SCENARIOS:
-            raise SuiteError(f"there is no scenario {name!r}{registry.did_you_mean(name, SCENARIOS)}")
+            raise SuiteError(f"there is no scenario {name!r}{did_you_mean(name, SCENARIOS)}")
         scenario = SCENARIOS[name]
         for k in (ks if "k" in scenario.config else ()) or (None,):
             chosen += [scenario.changed(k, length) for length in lengths or (None,)]

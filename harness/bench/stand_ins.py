@@ -21,6 +21,7 @@ Figures made with them are about speed and memory. The texts mean nothing.
 from __future__ import annotations
 
 import functools
+import io
 import json
 import math
 import shutil
@@ -31,26 +32,41 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from decoders.models import torchvision_schemas
-from harness.bench.pictures import pictures
 from harness.bench.yardsticks import pooled_texts, without_bars
-from harness.store import cache_folder
+from harness.store.runs import cache_folder
 
 VERSION = 3
 """Of the recipe; another number makes the models anew."""
+
+
 ENTROPY = 2.3
 """Nats; about what a language model that was adapted to captions has."""
+
+
 SPREAD = 2.5
 """Standard deviation of 100 * cosine over the candidates of a step, as with CLIP's trained weights."""
 
+
 END, START, PAD = "<|endoftext|>", "<-start_of_text->", "<-pad->"
+
+
 _VOCABULARY = 50257
+
+
 _CLASSES, _SUCCESSORS, _WORDS = 48, 400, 4000
+
+
 _ZIPF = 1.5
+
+
 _SENTENCES = 240
+
+
 _LONGEST = 28
 
 
@@ -316,3 +332,27 @@ def _candidate_steps() -> list[list[str]]:
     rng, known = np.random.default_rng(3), words()[:_WORDS]
     beginnings = [" ".join(rng.choice(known, n)) for n in (1, 3, 6, 9)]
     return [[f"{beginning} {word}" for word in rng.choice(known, 45, replace=False)] for beginning in beginnings]
+
+
+SIDE = 224
+
+
+def pictures(count: int, *, seed: int = 0) -> list[Image.Image]:
+    """Coarse random patterns in colour, smoothed, 224 pixels wide and high."""
+    made = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        cells = int(rng.integers(3, 12))
+        coarse = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+        made.append(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return made
+
+
+def picture_files(count: int, *, seed: int = 0) -> list[bytes]:
+    """The same as the bytes of JPEG files, so that reading them is part of what is measured, as with photographs."""
+    files = []
+    for picture in pictures(count, seed=seed):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=90)
+        files.append(buffer.getvalue())
+    return files

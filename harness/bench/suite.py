@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,12 @@ import torch
 from decoders.base import Decoder, Prompt
 from harness.bench.memory import MeasurementFailed, peak_bytes
 from harness.bench.meters import MachineRate, Spread, count_flops, synchroniser
-from harness.executor import Job, make_decoder
-from harness.provenance import Signature, seetell_version
-from harness.run import Plan
-from harness.speed import Speed
-from harness.store import cache_folder
+from harness.decode.executor import Job, make_decoder
+from harness.decode.plan import Plan
+from harness.store.durable import Progress, no_progress
+from harness.store.runs import cache_folder
+from harness.store.speed import Speed
+from harness.suites.provenance import Signature, seetell_version
 
 YARDSTICK = "zerocap"
 """The decoder that the paper's speed column is relative to."""
@@ -56,7 +57,7 @@ class Timing:
         return self.examples / self.seconds.median
 
     def speed(self, where: dict[str, Any]) -> Speed:
-        """As a leaderboard keeps it; `where` is from `machine.describe`."""
+        """As a leaderboard keeps it; `where` is from `meters.describe_machine`."""
         fields = {key: where[key] for key in ("name", "threads", "instructions")}
         signature = Signature.of(
             "speed",
@@ -89,12 +90,12 @@ def measure(
     repeats: int,
     device: str,
     memory: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Timing]:
     """Time every planned decoder on the first examples; no text is kept.
 
     Args:
-        plans: from `harness.run.plan`, all of one suite.
+        plans: from `harness.decode.plan.plan`, all of one suite.
         examples: how many of its examples; at least as many as the largest batch.
         batch_sizes: examples decoded together; each is measured.
         repeats: how often; one more pass is run first, to warm up and to count operations.

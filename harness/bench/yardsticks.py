@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decoders.base import ImageLike
 from decoders.models import load, torchvision_schemas
-from decoders.models.images import open_image
+from decoders.models.images import ImageLike, open_image
 from decoders.models.language_model import clean_up
 from harness.bench.meters import Clock, Part
 

@@ -13,9 +13,8 @@ from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
 from harness.datasets.karpathy import check_split, image_name
 from harness.datasets.reading import read_json, read_text
-from harness.errors import DataError
-from harness.examples import Example
-from harness.registry import did_you_mean
+from harness.errors import DataError, did_you_mean
+from harness.suites.examples import Example
 
 SHAPE = '{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]} as in captions_val2014.json'
 

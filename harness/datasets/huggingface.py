@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from decoders.base import ImageLike
+from decoders.models.images import ImageLike
 from harness.datasets.base import Dataset, DatasetOptions
-from harness.datasets.images import AbsentImage, Container, Images
+from harness.datasets.images import AbsentImage, Images
+from harness.datasets.packed import Container
 from harness.errors import DataError
-from harness.examples import Example
+from harness.suites.examples import Example
 
 CAPTION_COLUMNS = ("captions", "caption", "references", "sentences", "sentences_raw", "answer", "alt_text", "text")
 NAME_COLUMNS = ("filename", "file_name", "image_name", "cocoid", "image_id", "img_id", "key", "id")

@@ -18,41 +18,10 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from decoders.base import ImageLike
+from decoders.models.images import ImageLike
+from harness.datasets.packed import Container, _check_bytes, _damaged
 from harness.datasets.places import all_paths, find_paths, safe_name
 from harness.errors import DataError, UnreadableImage
-
-MAX_BYTES = 1 << 29
-"""A packed image that claims to be larger is not read: a small zip can claim any size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """A file that holds images, as it was when they were looked up."""
-
-    path: Path
-    size: int
-    changed: int
-    """Nanoseconds; a container that was written anew leads to other images, so nothing that is remembered is reused."""
-
-    @classmethod
-    def of(cls, path: Path) -> Container:
-        """The file at a path as it is now."""
-        now = path.stat()
-        return cls(path.absolute(), now.st_size, now.st_mtime_ns)
-
-    def check(self, image: object) -> None:
-        """Refuse to read at an offset of a file that was written anew; tars are padded, so length alone does not tell.
-
-        Raises:
-            UnreadableImage: it is gone or was replaced.
-        """
-        try:
-            now = self.path.stat()
-        except OSError as error:
-            raise UnreadableImage(f"{image} cannot be read ({error.strerror}); put the file back") from error
-        if (now.st_size, now.st_mtime_ns) != (self.size, self.changed):
-            raise UnreadableImage(f"{image} cannot be read: the file has changed since it was looked at; run again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +108,7 @@ _ZIP_ERRORS = (OSError, LookupError, zipfile.BadZipFile, zlib.error, struct.erro
                ValueError, OverflowError)  # fmt: skip
 """What zipfile raises for archives and members that are damaged, encrypted or packed in a way it does not know."""
 
+
 _TAR_ERRORS = (OSError, tarfile.TarError, EOFError, ValueError, OverflowError)
 """What tarfile raises for archives that are torn or whose headers make no sense."""
 
@@ -147,15 +117,6 @@ _TAR_ERRORS = (OSError, tarfile.TarError, EOFError, ValueError, OverflowError)
 def _zip(container: Container, process: int) -> zipfile.ZipFile:
     """The open archive; a process that was forked gets its own, or two would move one file's position."""
     return zipfile.ZipFile(container.path)
-
-
-def _check_bytes(size: int, image: object) -> None:
-    if size > MAX_BYTES:
-        raise UnreadableImage(f"{image} cannot be read: it claims {size:,} bytes, and {MAX_BYTES:,} are the most")
-
-
-def _damaged(image: object, error: BaseException) -> UnreadableImage:
-    return UnreadableImage(f"{image} cannot be read ({str(error) or type(error).__name__}); fetch the archive again")
 
 
 class Source(Protocol):

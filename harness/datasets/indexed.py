@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.errors import DataError
-from harness.examples import Example
+from harness.suites.examples import Example
 
 
 class IndexedOptions(DatasetOptions):
@@ -40,7 +40,7 @@ class Indexed(Dataset):
             StoreError: no whole index there.
             DataError: an index of images.
         """
-        from harness.index.query import Index
+        from harness.datasets.index.query import Index
 
         index = Index(self.folder / self.options.folder)
         if index.manifest.what != "captions":

@@ -9,7 +9,7 @@ from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
 from harness.datasets.reading import parse_json, read_text, texts
 from harness.errors import DataError
-from harness.examples import Example
+from harness.suites.examples import Example
 
 KNOWN_KEYS = ("id", "image", "prompt", "references", "captions", "meta")
 

@@ -13,9 +13,8 @@ from typing import Any, Literal
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
 from harness.datasets.reading import read_json, texts
-from harness.errors import DataError
-from harness.examples import Example
-from harness.registry import did_you_mean
+from harness.errors import DataError, did_you_mean
+from harness.suites.examples import Example
 
 Split = Literal["train", "val", "test", "restval", "all"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.reading import read_text
 from harness.errors import DataError
-from harness.examples import Example
+from harness.suites.examples import Example
 
 SENTENCES = tuple(f"sentence{number}" for number in range(1, 6))
 END = "<|endoftext|>"

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from decoders.base import ImageLike
-from harness.datasets.images import Container
+from decoders.models.images import ImageLike
+from harness.datasets.packed import Container
 from harness.datasets.places import safe_name
 from harness.errors import DataError, UnreadableImage
 

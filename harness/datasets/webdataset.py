@@ -14,7 +14,7 @@ from harness.datasets.images import TarImage, tar_images
 from harness.datasets.places import all_paths
 from harness.datasets.reading import parse_json, texts
 from harness.errors import DataError, UnreadableImage
-from harness.examples import Example
+from harness.suites.examples import Example
 
 IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm")
 CAPTION_KEYS = ("captions", "references", "sentences", "caption", "text", "txt")

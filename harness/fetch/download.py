@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import re
 import shutil
@@ -15,14 +14,16 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from harness.errors import DataError
+from harness.store.durable import BLOCK, MB, Progress
 
-Progress = Callable[[int, int], None]
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 
-BLOCK = 1 << 20
-MB = 10**6
+
 _SECONDS = 60
+
+
 _TRIES = 5
+
 
 UNREACHABLE = (URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 """What a server that cannot be reached or breaks off raises."""
@@ -87,17 +88,6 @@ def check_address(address: str, flag: str) -> str:
     if not address.startswith(("http://", "https://")):
         raise DataError(f"{flag} {address}: expected an address that starts with http:// or https://")
     return address.rstrip("/")
-
-
-def hashed(path: Path, progress: Progress = lambda done, total: None) -> str:
-    """SHA-256 of a file in hexadecimal digits; `progress` gets megabytes."""
-    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-            done += len(block)
-            progress(done // MB, total // MB)
-    return digest.hexdigest()
 
 
 def room_in(folder: Path) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.places import data_folder
-from harness.spec import Suite
-
-Progress = Callable[[int, int], None]
+from harness.store.durable import Progress, no_progress
+from harness.suites.places import data_folder
+from harness.suites.spec import Suite
 
 VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -30,7 +29,7 @@ def cut_off() -> None:
         datasets.config.HF_HUB_OFFLINE = True
 
 
-def check_fetched(suite: Suite, *, progress: Progress = lambda done, total: None) -> str:
+def check_fetched(suite: Suite, *, progress: Progress = no_progress) -> str:
     """Check everything that was fetched for a suite against the lock.
 
     Args:
@@ -55,7 +54,7 @@ def check_parts(
     paths: Iterable[str] = (),
     suite: str = "SUITE",
     *,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> str:
     """Check some models and data files against the lock.
 
@@ -78,9 +77,15 @@ def check_parts(
 def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
     """As `check_parts`, with the command that brings each model; models of SeeTell's own, or in folders, are not looked at."""
     from decoders.models.load import hub_source_of
-    from harness.fetch.download import MB
-    from harness.fetch.lock import LOCK, Content, Lock, content_of, model_path
     from harness.fetch.origins import lock_name
+    from harness.store.durable import MB
+    from harness.store.lock import (
+        LOCK,
+        Content,
+        Lock,
+        content_of,
+        model_path,
+    )
 
     folder = data_folder()
     lock = Lock.read(folder)

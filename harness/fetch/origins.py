@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 from decoders.models.files import HubSource
 from harness.errors import DataError
-from harness.fetch.download import MB, UNREACHABLE, Progress, check_address, download, opened
-from harness.fetch.lock import LOCK, Lock, LockedModel, model_path
+from harness.fetch.download import UNREACHABLE, check_address, download, opened
 from harness.fetch.sources import sources
+from harness.store.durable import MB, Progress
+from harness.store.lock import LOCK, Lock, LockedModel, model_path
 
 SAFE = (".safetensors", ".json", ".txt", ".model")
 """Endings of files that are taken from a model's repository; no pickle is among them, and no code."""

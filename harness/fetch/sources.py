@@ -10,11 +10,11 @@ from importlib import resources
 from pydantic import BaseModel, ConfigDict
 
 from harness.datasets.base import Dataset
+from harness.datasets.digests import load_dataset
 from harness.datasets.places import find_paths
-from harness.evaluate import due_metrics
-from harness.places import data_folder
-from harness.run import load_dataset
-from harness.spec import Suite
+from harness.metrics.evaluate import due_metrics
+from harness.suites.places import data_folder
+from harness.suites.spec import Suite
 
 
 class Source(BaseModel):

@@ -10,15 +10,24 @@ from itertools import groupby
 from pathlib import Path
 
 from decoders.models.files import HubSource
-from harness.datasets.remedies import steps_for
+from harness.datasets.known import steps_for
 from harness.errors import DataError
-from harness.fetch.download import BLOCK, MB, ProgressBar, room_in
-from harness.fetch.lock import LOCK, Content, Lock, LockedFile, LockedModel, content_of, model_path
+from harness.fetch.download import ProgressBar, room_in
 from harness.fetch.origins import Internet, Mirror, Origin, Wanted, WantedModel, lock_name
 from harness.fetch.sources import data_paths, model_names
-from harness.places import data_folder
-from harness.spec import Suite
-from harness.store import replacing
+from harness.store.durable import BLOCK, MB
+from harness.store.lock import (
+    LOCK,
+    Content,
+    Lock,
+    LockedFile,
+    LockedModel,
+    content_of,
+    model_path,
+)
+from harness.store.runs import replacing
+from harness.suites.places import data_folder
+from harness.suites.spec import Suite
 
 Say = Callable[[str], None]
 
@@ -55,7 +64,7 @@ def prefetch_suite(suite: Suite, *, mirror: str | None, update: bool, say: Say, 
         mirror: a copy of a data folder, or its address; the hub and the data's own places if None.
         update: forget what this suite's part of the lock pins, and take what there is now.
         say: for what the user should know.
-        progress_bar: from `harness.console`.
+        progress_bar: from `harness.cli.console`.
 
     Raises:
         DataError: not to be had, too little room, or not what the lock or the mirror says.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import SeeTellError
+from harness.errors import SeeTellError, did_you_mean
 from harness.leaderboard.frame import Board
-from harness.registry import did_you_mean
 
 FORMATS = ("html", "md", "csv", "json", "tex")
 """Formats `render` knows, each also the suffix of its files."""

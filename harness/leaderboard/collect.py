@@ -9,29 +9,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from decoders.base import Need
-from harness import registry
-from harness.corrections import Correction
-from harness.errors import SeeTellError, StoreError, SuiteError
-from harness.evaluate import stored_scores
-from harness.examples import Example
-from harness.groups import Letters, enough_permutations, suite_groups
-from harness.imported import IMPORTED
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Kind, Row
-from harness.leaderboard.human import human_studies, with_human
+from harness.compare.corrections import Correction
+from harness.compare.groups import Letters, enough_permutations, suite_groups
+from harness.compare.paired import SIGNIFICANCE
+from harness.compare.scored import ScoredRun
+from harness.datasets.load import load_examples
+from harness.decode.imported.keep import IMPORTED
+from harness.decode.plan import CONSTANT
+from harness.errors import SeeTellError, StoreError, SuiteError, did_you_mean
+from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Grouping, Kind, Row
 from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
-from harness.leaderboard.speeds import SPEED_COLUMNS, headline_speed, speed_cells
-from harness.paired import SIGNIFICANCE
-from harness.provenance import seetell_version
-from harness.published import read_published
-from harness.registry import did_you_mean
-from harness.run import CONSTANT, load_examples
-from harness.score import Score
-from harness.scored import ScoredRun
-from harness.settings import as_flags, canonical, parse_settings, settings_of
-from harness.spec import RunSpec, Suite
-from harness.speed import Speed, read_speed
-from harness.store import Record, Results, RunFolder
+from harness.leaderboard.side_columns import SPEED_COLUMNS, headline_speed, human_studies, speed_cells, with_human
+from harness.metrics.base import metrics as metrics_registry
+from harness.metrics.evaluate import stored_scores
+from harness.metrics.score import Score
+from harness.store.numbers import Column
+from harness.store.published import read_published
+from harness.store.runs import Record, Results, RunFolder
+from harness.store.speed import Speed, read_speed
+from harness.suites import registry
+from harness.suites.examples import Example
+from harness.suites.provenance import seetell_version
+from harness.suites.settings import as_flags, canonical, parse_settings, settings_of
+from harness.suites.spec import RunSpec, Suite
 
 CORRECTION: Correction = "holm"
 """Of the tests behind the letters: a letter that is not shared then claims a difference, in a whole column, at the level."""
@@ -342,7 +343,7 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
 
 def _meaning(score: Score) -> str:
     """What the metric's own class says of it in a line; nothing for a plug-in that is gone."""
-    claims = registry.metrics().entries.get(score.signature.partition("|")[0], ())
+    claims = metrics_registry().entries.get(score.signature.partition("|")[0], ())
     return claims[0].describe() if claims else ""
 
 

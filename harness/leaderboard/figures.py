@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.leaderboard.frame import Board, Cell, Column, Row, group_letters, rankable
+from harness.leaderboard.frame import Board, Cell, Row, group_letters, rankable
+from harness.store.numbers import Column
 
 WIDTH, NAMES, SCALE, LINE, TOP, GAP = 560, 130, 290, 22, 26, 16
 """Measures in units of the drawing: its width, the room for names, that for values, a row, the head, between two bars."""

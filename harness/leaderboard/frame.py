@@ -9,23 +9,18 @@ Every writer (Markdown, CSV, JSON, HTML) reads the same `Board`. Two rules are k
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from harness.examples import Failure
-
-if TYPE_CHECKING:
-    from harness.leaderboard.published import PublishedTable
+from harness.store import published as data
+from harness.store.numbers import Column, finite
+from harness.suites.examples import Failure
 
 Kind = Literal["", "blind", "image-aware", "constant"]
 """What a row's decoder looks at: nothing is said, the words alone, the image too, or nothing whatever (one constant
 sentence)."""
-
-ColumnKind = Literal["metric", "human", "speed"]
-"""Who says a column's numbers: a metric, people who rated, a clock. Columns of a kind stand together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,7 @@ class Cell:
     unscored: int = 0
     """Samples that could not be: failures, and texts on which the metric is not defined."""
     signature: str = ""
-    """`str(harness.provenance.Signature)`: everything that moves the value."""
+    """`str(harness.suites.provenance.Signature)`: everything that moves the value."""
     unavailable: str = ""
     """Why the metric could not be computed at all; empty where it could."""
     letters: str = ""
@@ -63,37 +58,6 @@ class Cell:
         """Both ends, or None unless both are finite numbers."""
         low, high = finite(self.low), finite(self.high)
         return None if low is None or high is None else (low, high)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One metric output, human rating or speed."""
-
-    name: str
-    """As in JSON, such as `bleu-4`."""
-    label: str
-    """As in tables, such as `BLEU-4`."""
-    higher_is_better: bool | None = True
-    """None where neither direction is good in itself; such a column is never ranked."""
-    percent: bool = True
-    """Shown times 100 with one decimal."""
-    description: str = ""
-    """One line of meaning, for whoever does not know the metric."""
-    kind: ColumnKind = "metric"
-
-    def show(self, value: float | None) -> str:
-        """The value as tables print it; an en dash where there is none."""
-        number = finite(value)
-        if number is None:
-            return "∞" if value is not None and math.isinf(value) and value > 0 else "–"
-        text = f"{100 * number:.1f}" if self.percent else f"{number:.{2 if abs(number) < 100 else 1}f}"
-        # A negative value that rounds to nothing must not read as minus zero.
-        return text.lstrip("-") if not text.strip("-0.") else text
-
-    @property
-    def arrow(self) -> str:
-        """Which way is better."""
-        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +255,6 @@ def _peers(rows: Iterable[Row], column: Column, signature: str) -> list[Cell]:
     return [cell for cell in cells if cell is not None and cell.signature == signature]
 
 
-def finite(value: float | None) -> float | None:
-    """The value, or None where it is missing, NaN or infinite."""
-    return value if value is not None and math.isfinite(value) else None
-
-
 def share_a_letter(one: Cell, other: Cell) -> bool:
     """Whether two cells of one column and signature belong to a common significance group."""
     return not group_letters(one).isdisjoint(group_letters(other))
@@ -317,3 +276,51 @@ def letter(index: int) -> str:
         index, digit = divmod(index - 1, 26)
         letters = chr(ord("A") + digit) + letters
     return letters
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCell:
+    """One published number."""
+
+    value: float
+    """A plain fraction."""
+    shown: str
+    """With as many decimals as its source prints, and its deviation where that is known."""
+    deviation: float | None = None
+    """Sample standard deviation over several runs."""
+    signature: str = ""
+    place: int | None = None
+    """The rank it would take among the board's runs of equal signature; None where none is equal."""
+    of: int = 0
+    """How many there would be then."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """What one source says about one system."""
+
+    system: str
+    origin: str
+    """`authors`, `third party` or `re-scored`."""
+    source: int
+    """Its number in the table's list of sources, from 1."""
+    examples: int | None
+    runs: int
+    notes: tuple[int, ...]
+    """Numbers in the table's list of notes, from 1."""
+    cells: dict[str, PublishedCell]
+    """By column name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """One suite's published numbers."""
+
+    suite: str
+    title: str
+    collection: str
+    """What they are all about, such as a paper's title."""
+    columns: tuple[Column, ...]
+    rows: tuple[PublishedRow, ...]
+    sources: tuple[data.Source, ...]
+    notes: tuple[str, ...]

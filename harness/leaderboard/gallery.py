@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.differences import load_metric
+from harness.compare.differences import load_metric
+from harness.compare.paired import Clusters
 from harness.errors import SeeTellError
-from harness.examples import Example
 from harness.leaderboard.collect import Material, RunMaterial
-from harness.leaderboard.frame import Answer, Column, Row
-from harness.paired import Clusters
-from harness.spec import Suite
+from harness.leaderboard.frame import Answer, Row
+from harness.store.numbers import Column
+from harness.suites.examples import Example
+from harness.suites.spec import Suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.leaderboard.escaping import markdown
-from harness.leaderboard.frame import Board, Column, Row, Standing
-from harness.leaderboard.published import RULE, PublishedTable, facts, value_text
+from harness.leaderboard.frame import Board, PublishedTable, Row, Standing
+from harness.leaderboard.published import RULE, facts, value_text
+from harness.store.numbers import Column
+from harness.store.text import markdown
 
 CAUTION = "†"
 """Behind a value that a note warns of."""

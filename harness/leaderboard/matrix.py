@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.errors import SuiteError
-from harness.leaderboard.escaping import markdown
-from harness.leaderboard.frame import Board, Column, rankable
-from harness.registry import did_you_mean
+from harness.errors import SuiteError, did_you_mean
+from harness.leaderboard.frame import Board, rankable
+from harness.store.numbers import Column
+from harness.store.text import markdown
 
 
 def to_matrix(boards: Sequence[Board], metrics: Sequence[str]) -> str:

@@ -18,21 +18,11 @@ from importlib import resources
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.leaderboard.escaping import one_line, printable
-from harness.leaderboard.frame import (
-    Answer,
-    Board,
-    Cell,
-    Column,
-    ColumnKind,
-    ExampleView,
-    Row,
-    Standing,
-    letter,
-    share_a_letter,
-)
+from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Row, Standing, letter, share_a_letter
 from harness.leaderboard.markdown import CAUTION, config_text, notes
 from harness.leaderboard.published import RULE, value_text
+from harness.store.numbers import Column, ColumnKind
+from harness.store.text import one_line, printable
 
 ORIGINS = {"authors": "the authors' own", "third party": "by a third party", "re-scored": "their outputs, scored again"}
 COLUMN_KINDS: Mapping[ColumnKind, str] = {"metric": "Metrics", "human": "Human ratings", "speed": "Speed"}

@@ -7,59 +7,11 @@ the table says which place it would take; the board's ranks do not change by it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from harness import published as data
-from harness.leaderboard.frame import Board, Column, rankable
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedCell:
-    """One published number."""
-
-    value: float
-    """A plain fraction."""
-    shown: str
-    """With as many decimals as its source prints, and its deviation where that is known."""
-    deviation: float | None = None
-    """Sample standard deviation over several runs."""
-    signature: str = ""
-    place: int | None = None
-    """The rank it would take among the board's runs of equal signature; None where none is equal."""
-    of: int = 0
-    """How many there would be then."""
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedRow:
-    """What one source says about one system."""
-
-    system: str
-    origin: str
-    """`authors`, `third party` or `re-scored`."""
-    source: int
-    """Its number in the table's list of sources, from 1."""
-    examples: int | None
-    runs: int
-    notes: tuple[int, ...]
-    """Numbers in the table's list of notes, from 1."""
-    cells: dict[str, PublishedCell]
-    """By column name."""
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedTable:
-    """One suite's published numbers."""
-
-    suite: str
-    title: str
-    collection: str
-    """What they are all about, such as a paper's title."""
-    columns: tuple[Column, ...]
-    rows: tuple[PublishedRow, ...]
-    sources: tuple[data.Source, ...]
-    notes: tuple[str, ...]
-
+from harness.leaderboard.frame import Board, PublishedCell, PublishedRow, PublishedTable, rankable
+from harness.store import published as data
+from harness.store.numbers import Column
 
 RULE = (
     "Published numbers, apart from the runs above and never ranked with them: each says where it comes from, and nothing else "

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from harness.leaderboard.escaping import csv_text
-from harness.leaderboard.frame import Board, Cell, Column, Row, Standing, finite
-from harness.leaderboard.published import PublishedTable
+from harness.leaderboard.frame import Board, Cell, PublishedTable, Row, Standing
+from harness.store.numbers import Column, finite
+from harness.store.text import csv_text
 
 FIELDS = ("suite", "task", "decoder", "identity", "kind", "config", "complete", "decoded", "failed", "total",
           "metric", "value", "low", "high", "n", "unscored", "rank", "ranked", "letters", "signature", "unavailable",

@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from harness.decode.imported.keep import IMPORTED
+from harness.decode.plan import labels
 from harness.errors import SeeTellError
-from harness.imported import IMPORTED
-from harness.run import labels
-from harness.settings import as_flags
-from harness.spec import RunSpec, Suite, packaged_suites
+from harness.suites.settings import as_flags
+from harness.suites.spec import RunSpec, Suite, packaged_suites
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _MODEL_SAYS = ("data", "images", "models", "captions", "text", "run")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from decoders.base import ImageLike, Need
+from decoders.base import Need
+from decoders.models.images import ImageLike
 from harness.errors import MetricUnavailable, UnreadableImage
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
-from harness.provenance import Signature, model_field
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature, model_field
 
 if TYPE_CHECKING:
     from torch import Tensor

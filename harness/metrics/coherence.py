@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decoders.base import Need, Pooling
+from decoders.base import Need
+from decoders.models.sentence_encoder import Pooling
 from harness.errors import MetricUnavailable
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
-from harness.provenance import Signature, model_field
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature, model_field
 
 
 class CoherenceConfig(MetricConfig):

@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, Resampling
-from harness.provenance import Signature
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature
 
 ORDERS = (1, 2)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decoders.base import Need
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output
-from harness.provenance import Signature, model_field
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature, model_field
 
 
 class PerplexityConfig(MetricConfig):

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from harness.datasets.toybox.captions import claims
 from harness.datasets.toybox.world import Scene
 from harness.errors import MetricError
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output
-from harness.provenance import Signature
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature
 
 Claim = tuple[str, str | None]
 

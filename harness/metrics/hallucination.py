@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricError, MetricUnavailable
-from harness.examples import Example, Sample
 from harness.metrics.base import Metric, MetricConfig, Output
-from harness.provenance import Signature
+from harness.suites.examples import Example, Sample
+from harness.suites.provenance import Signature
 
 OWN_LIST = "coco_objects.txt"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")

@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from decoders.base import ImageLike, Need
+from decoders.base import Need
+from decoders.models.images import ImageLike
 from harness.errors import MetricUnavailable
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
 from harness.metrics.clip import image_features
-from harness.provenance import Signature, model_field
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature, model_field
 
 _BLOCK = 512
 """Images that are encoded, and texts that are ranked, at once: 5,000 images never meet 5,000 texts in one matrix."""

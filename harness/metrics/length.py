@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
-from harness.provenance import Signature
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature
 
 
 class LengthConfig(MetricConfig):

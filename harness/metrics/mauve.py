@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import rel_entr
 
-from decoders.base import Models, Need
+from decoders.base import Need
+from decoders.models.loaded import Models
 from harness.errors import MetricError, MetricUnavailable
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output, Resampling
-from harness.provenance import Signature, model_field
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature, model_field
 
 FEWEST = 100
 """Texts a side below which there is no value: 20 texts of any kind get about 0.99."""

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricUnavailable
-from harness.examples import Sample
 from harness.metrics.base import Output, mean_over_texts
 from harness.metrics.clip import ClipScore
-from harness.provenance import Signature
-from harness.store import cache_folder
+from harness.store.runs import cache_folder
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature
 
 _BLOCK = 1024
 
@@ -42,7 +42,7 @@ class RefClipScore(ClipScore):
             raise MetricUnavailable(
                 "RefCLIPScore compares with references, and no example has any; give references, or use clipscore"
             )
-        from harness.caption_index import text_features
+        from harness.datasets.index.captions import text_features
 
         seen = super().rows(samples)
         model, prefix = self.models.clip, self.config.prefix

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.examples import Sample
 from harness.metrics.base import Metric, MetricConfig, Output
-from harness.provenance import Signature
+from harness.suites.examples import Sample
+from harness.suites.provenance import Signature
 
 ORDERS = (2, 3, 4)
 

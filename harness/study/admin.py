@@ -12,20 +12,29 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session, undefer
 
 from harness.errors import NotAllowed, NotYours, StudyError, StudyFrozen
-from harness.study import audit, claims, collect, decisions, invites, lookout
-from harness.study import backup as backups
-from harness.study import verify as checks
-from harness.study.base import plain_text
-from harness.study.database import Database
-from harness.study.decisions import ExclusionRow, SignalRow
-from harness.study.lookout import AnnotatorRow, InviteRow, ItemRow, Overview
-from harness.study.protocol import version_of
-from harness.study.ratings import RatingTable
-from harness.study.schema import Annotator, Block, Campaign, Document, Lease, Media, SeatKey
-from harness.study.seats import token_sha256
-from harness.study.service import utc_now
-from harness.study.verify import Verified
-from harness.study.views import Role
+from harness.study.analysis import collect
+from harness.study.analysis.ratings import RatingTable
+from harness.study.design.protocol import version_of
+from harness.study.exchange import backup as backups
+from harness.study.oversight import decisions, lookout
+from harness.study.oversight import verify as checks
+from harness.study.oversight.decisions import ExclusionRow, SignalRow
+from harness.study.oversight.lookout import AnnotatorRow, InviteRow, ItemRow, Overview
+from harness.study.oversight.verify import Verified
+from harness.study.rating import claims, invites
+from harness.study.rating.views import Role
+from harness.study.tables import audit
+from harness.study.tables.base import plain_text, token_sha256, utc_now
+from harness.study.tables.database import Database
+from harness.study.tables.schema import (
+    Annotator,
+    Block,
+    Campaign,
+    Document,
+    Lease,
+    Media,
+    SeatKey,
+)
 
 __all__ = [
     "AnnotatorRow",
@@ -281,7 +290,7 @@ class StudyAdmin:
         self, folder: Path, formats: Sequence[str] = ("csv", "jsonl", "parquet"), *, by: str = "admin"
     ) -> tuple[Path, ...]:
         """Write ratings, codebook and datasheet."""
-        from harness.study.export import export
+        from harness.study.exchange.export import export
 
         return export(self.database, folder, formats, by=by, now=self._clock())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +11,8 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, undefer
 
 from harness.errors import InviteRefused, NotYours, SeatUnknown, TooManyTries
-from harness.study import claims, seats, submit, work
-from harness.study.database import Database
-from harness.study.schema import Annotator, Aspect, AspectAnchor, Campaign, Media
-from harness.study.views import (
+from harness.study.rating import claims, seats, submit, work
+from harness.study.rating.views import (
     Anchor,
     Feedback,
     PracticeItem,
@@ -26,20 +24,31 @@ from harness.study.views import (
     SlotView,
     Work,
 )
-from harness.study.views import Aspect as AspectView
+from harness.study.rating.views import Aspect as AspectView
+from harness.study.tables.base import token_sha256, utc_now
+from harness.study.tables.database import Database
+from harness.study.tables.schema import (
+    Annotator,
+    Aspect,
+    AspectAnchor,
+    Campaign,
+    Media,
+)
 
 T = TypeVar("T")
 
+
 # Put together once: that takes longer than running them.
 _CAMPAIGN = select(Campaign)
+
+
 _CAMPAIGN_HELD = _CAMPAIGN.with_for_update(read=True)
+
+
 _ANNOTATOR = select(Annotator).where(Annotator.public_id == bindparam("annotator"))
+
+
 _ANNOTATOR_LOCKED = _ANNOTATOR.with_for_update()
-
-
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
 
 
 class StudyService:
@@ -274,7 +283,7 @@ def _protocol(session: Session) -> Protocol:
     )
     guidelines, consent = seats.latest(session, "guidelines"), seats.latest(session, "consent")
     return Protocol(
-        seats.token_sha256(f"study:{campaign.salt}")[:16],
+        token_sha256(f"study:{campaign.salt}")[:16],
         campaign.title,
         campaign.task,  # type: ignore[arg-type]  # the database's CHECK holds it to these
         aspects,

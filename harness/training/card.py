@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from harness.leaderboard.escaping import markdown
+from harness.store.text import markdown
 
 _CAPTION_PROMPT, _STORY_PROMPT = "<-start_of_text->", "{prompt} <|endoftext|>"
 

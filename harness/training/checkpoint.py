@@ -32,7 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.errors import StoreError
-from harness.store import sync_folder, write_json
+from harness.store.runs import sync_folder, write_json
 from harness.training.loop import Trainer
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

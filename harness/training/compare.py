@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError, SuiteError
-from harness.registry import did_you_mean
-from harness.score import Score
-from harness.spec import MetricRef, Suite, TestedRef
-from harness.store import Results
+from harness.errors import StoreError, SuiteError, did_you_mean
+from harness.metrics.score import Score
+from harness.store.runs import Results
+from harness.suites.spec import MetricRef, Suite, TestedRef
 from harness.training.corpus import Pair, encode, prepare_tokenizer, read_corpus
 from harness.training.losses import Measured, measure
 from harness.training.recipe import Recipe
@@ -107,8 +106,7 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _measured(folder: Path, pairs: Sequence[Pair], recipe: Recipe, device: str) -> Measured:
-    from decoders.models.load import load_for_training
-    from harness.executor import pick_device
+    from decoders.models.load import load_for_training, pick_device
 
     model, tokenizer, _ = load_for_training(f"local:{folder}", device=pick_device(device))
     prepare_tokenizer(tokenizer, recipe.task)
@@ -118,7 +116,7 @@ def _measured(folder: Path, pairs: Sequence[Pair], recipe: Recipe, device: str) 
 
 def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int | None) -> Suite:
     """The suite on its validation split, with another language model, some decoders and the metrics that are told."""
-    from harness.run import load_dataset
+    from harness.datasets.digests import load_dataset
 
     for label in only:
         if label not in suite.decoders:
@@ -152,9 +150,11 @@ def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int
 def _scores(
     suite: Suite, results: Results, device: str, progress: Callable[[str], None]
 ) -> list[tuple[str, dict[str, Score]]]:
-    from harness.evaluate import Evaluator
-    from harness.executor import pick_device
-    from harness.run import Digests, decode, load_examples, plan
+    from decoders.models.load import pick_device
+    from harness.datasets.load import Digests, load_examples
+    from harness.decode.plan import plan
+    from harness.decode.run import decode
+    from harness.metrics.evaluate import Evaluator
 
     examples = load_examples(suite)
     digests = Digests(suite, examples)

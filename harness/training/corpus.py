@@ -11,12 +11,12 @@ from typing import Any
 
 from decoders.models.language_model import START_TOKENS
 from harness.datasets.base import Dataset
+from harness.datasets.digests import load_dataset
+from harness.datasets.overlap import check_apart
 from harness.datasets.reading import read_text
 from harness.errors import DataError, SuiteError
-from harness.examples import Example
-from harness.overlap import check_apart
-from harness.run import load_dataset
-from harness.spec import DataRef, Suite, Task, checked
+from harness.suites.examples import Example
+from harness.suites.spec import DataRef, Suite, Task, checked
 from harness.training.recipe import Recipe
 
 Pair = tuple[str, str]

@@ -26,12 +26,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from decoders.models.load import load_for_training
+from decoders.models.load import is_memory_error, load_for_training, pick_device
 from harness.errors import Interrupted, NeedMissing, OutOfMemory, StoreError, TrainingFailed
-from harness.executor import is_memory_error, pick_device
-from harness.fetch.lock import use_fetched_models
-from harness.provenance import environment, seetell_version
-from harness.store import RunFolder, sync_folder, write_bytes, write_json
+from harness.store.lock import use_fetched_models
+from harness.store.runs import RunFolder, sync_folder, write_bytes, write_json
+from harness.suites.provenance import environment, seetell_version
 from harness.training.card import card
 from harness.training.checkpoint import Checkpoints, Losses, full_disk
 from harness.training.corpus import Corpus, encode, prepare_tokenizer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import annotating
+from harness.cli.study import annotate as annotating
 from harness.errors import StudyError
 from harness.study.admin import StudyAdmin
 from tests.studies import a_study

@@ -12,9 +12,9 @@ import pytest
 import annotation_ui
 from annotation_ui import language
 from annotation_ui.screens.admin import SCREENS
-from harness.study.power import PARTS
-from harness.study.schema import Annotator, Block, Campaign
-from harness.study.views import SKIP_REASONS, Role
+from harness.study.analysis.power import PARTS
+from harness.study.rating.views import SKIP_REASONS, Role
+from harness.study.tables.schema import Annotator, Block, Campaign
 
 FOLDER = Path(annotation_ui.__file__).parent
 

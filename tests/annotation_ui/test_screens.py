@@ -16,8 +16,8 @@ from streamlit.util import calc_hash
 from annotation_ui import opened, sitting
 from annotation_ui.screens import work
 from harness.study.admin import StudyAdmin
+from harness.study.rating.views import Seat
 from harness.study.service import StudyService
-from harness.study.views import Seat
 from tests.studies import SYSTEMS, Clock, a_study, form, rate_all, sit, some_sources
 
 SCRIPT = "from annotation_ui.main import main\nmain()\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Error, Page, Response, WebSocket
 
-from harness.study.sources import Sources
+from harness.study.design.sources import Sources
 from tests.studies import some_sources
 
 DOM = """() => {

@@ -22,10 +22,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from harness.study.admin import StudyAdmin
-from harness.study.create import create
-from harness.study.fill import Design
+from harness.study.design.create import create
+from harness.study.design.fill import Design
+from harness.study.design.sources import Sources
 from harness.study.service import StudyService
-from harness.study.sources import Sources
 from tests.browser import chromium
 from tests.studies import some_sources
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.leaderboard import render
-from harness.leaderboard.frame import Column
+from harness.store.numbers import Column
 from tests.browser import chromium
 from tests.browser.chromium import Page
 from tests.harness.leaderboard.samples import COLUMNS, HOSTILE, board, hostile_board

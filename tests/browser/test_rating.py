@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser
 
-from harness.study.sources import Sources
+from harness.study.design.sources import Sources
 from tests.browser import leaks, rating
 from tests.browser.accessible import faults
 from tests.browser.rating import Served, as_values, join, number, saved, showing, sit, text, type_form

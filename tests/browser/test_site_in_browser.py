@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.leaderboard.site import charts, write_site
-from harness.leaderboard.site.names import examples_page, run_page
+from harness.leaderboard.site.manifest import examples_page, run_page
 from tests.browser import chromium
 from tests.harness.leaderboard.sites import MORE_HOSTILE, hostile, material
 

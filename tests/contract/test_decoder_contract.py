@@ -19,7 +19,7 @@ from decoders.testing import (
     fake_models,
     fake_prompts,
 )
-from harness import registry
+from harness.suites import registry
 from tests.plugins import ECHO, install
 
 QUICK: dict[str, dict[str, Any]] = {

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decoders.base import Decoder, Generation, Limits, Models, Prompt
+from decoders.base import Decoder, Generation, Limits, Prompt
 from decoders.loop import gumbel_noise
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
+from decoders.models.loaded import Models
 from tests.reference.image_text import ImageText
 from tests.reference.language import Answer, caption
 from tests.reference.magic import magic_search

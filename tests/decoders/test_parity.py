@@ -15,12 +15,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from decoders.base import Decoder, Limits, Models, Prompt
-from decoders.clipre import CaptionIndex, ClipRe
+from decoders.base import Decoder, Limits, Prompt
+from decoders.clipre import ClipRe
 from decoders.contrastive import Contrastive
 from decoders.magic import Magic
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
+from decoders.nearest import CaptionIndex
 from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from tests.checkpoints import CORPUS, START, captions_of
 from tests.decoders.parity import NOISE, Pair, agree, decode, magic_answers, noise_of, prompts

@@ -19,13 +19,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from decoders.base import Decoder, Generation, Limits, Models, Prompt
+from decoders.base import Decoder, Generation, Limits, Prompt
 from decoders.beam import Beam
-from decoders.clipre import CaptionIndex, ClipRe
+from decoders.clipre import ClipRe
 from decoders.contrastive import Contrastive
 from decoders.magic import Magic
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import TOYBOX, load_image_text, load_language_model
+from decoders.models.loaded import Models
+from decoders.nearest import CaptionIndex
 from decoders.rerank import SampleRerank, draw_seeds
 from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from decoders.zerocap import ZeroCap

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from decoders import contrastive, magic
-from decoders.base import Decoder, Limits, Models, Prompt
+from decoders.base import Decoder, Limits, Prompt
 from decoders.contrastive import Contrastive, can_win
 from decoders.loop import Candidates, Step
 from decoders.magic import Magic
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
 
 TEXTS = ("A red boat", "The", "", "Two dogs, one brown and one black, are", "A woman isn't looking", "There is")
 

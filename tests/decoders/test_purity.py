@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from decoders.base import Decoder, Limits, Models, Prompt
-from decoders.clipre import CaptionIndex, ClipRe
+from decoders.base import Decoder, Limits, Prompt
+from decoders.clipre import ClipRe
 from decoders.constant import Constant
 from decoders.contrastive import Contrastive
 from decoders.magic import Magic
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
 from decoders.models.load import TOYBOX, load_image_text, load_language_model
+from decoders.models.loaded import Models
+from decoders.nearest import CaptionIndex
 from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from tests.checkpoints import captions_of
 

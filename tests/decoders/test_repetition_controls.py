@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from decoders.base import Decoder, DecoderConfig, Limits, Models, Prompt
+from decoders.base import Decoder, DecoderConfig, Limits, Prompt
 from decoders.beam import Beam
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
 from decoders.repetition import RepetitionConfig, held_back
 from decoders.rerank import SampleRerank
 from decoders.sampling import Greedy, Nucleus, TopK, Typical

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from decoders.base import Decoder, Limits, Models, Prompt
+from decoders.base import Decoder, Limits, Prompt
 from decoders.errors import NeedMissing
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
 from decoders.rerank import SampleRerank, SampleRerankConfig, draw_seeds
 from decoders.sampling import Nucleus, TopK, Typical
 from tests.reference.image_text import ImageText

@@ -11,12 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from decoders import nearest as nearest_rows
-from decoders.base import Limits, Models, Prompt
-from decoders.clipre import CaptionIndex, ClipRe
+from decoders.base import Limits, Prompt
+from decoders.clipre import ClipRe
 from decoders.constant import Constant
 from decoders.contrastive import Contrastive
 from decoders.errors import NeedMissing
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
+from decoders.nearest import CaptionIndex
 
 
 def unit(rows: int, width: int, seed: int) -> NDArray[np.float32]:

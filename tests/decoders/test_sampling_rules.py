@@ -11,8 +11,9 @@ from scipy.stats import chisquare
 from torch import Tensor
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
-from decoders.base import Limits, Models
+from decoders.base import Limits
 from decoders.loop import counter_noise, gumbel_noise
+from decoders.models.loaded import Models
 from decoders.sampling import Nucleus, TopK, Typical
 
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoders.base import Decoder, DecoderConfig, Limits, Models, Prompt, StepDecoder
+from decoders.base import Decoder, DecoderConfig, Limits, Prompt
 from decoders.contrastive import Contrastive
 from decoders.errors import NeedMissing, PromptTooLong
-from decoders.loop import Step, counter_noise, gumbel_noise
+from decoders.loop import Step, StepDecoder, counter_noise, gumbel_noise
 from decoders.magic import Magic
 from decoders.models import torchvision_schemas
 from decoders.models.language_model import LanguageModel
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
 from decoders.sampling import Greedy, Nucleus
 
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from decoders.base import Limits, Models, Prompt
+from decoders.base import Limits, Prompt
 from decoders.errors import ModelMismatch, NeedMissing, PromptTooLong
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text, load_language_model
+from decoders.models.loaded import Models
 from decoders.models.shifted_cache import ShiftedCache
 from decoders.zerocap import ZeroCap, ZeroCapConfig
 from decoders.zerocap_search import CandidateCosines, forbidden_ids, joint_norms

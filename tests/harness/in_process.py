@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import console
-from harness.cli import main
+from harness.cli import console, main
 
 
 def seetell_here(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

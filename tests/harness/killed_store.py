@@ -20,8 +20,8 @@ from typing import Any
 
 import pyarrow.parquet  # noqa: F401 - before forking, which makes the children quick
 
-from harness.examples import Failure
-from harness.store import Record, Results, RunFolder
+from harness.store.runs import Record, Results, RunFolder
+from harness.suites.examples import Failure
 from tests.harness.test_spec import spec
 
 CODE = frozenset({"store.py", "answers.py", "durable.py"})
@@ -35,7 +35,7 @@ ROUNDS = 3
 
 
 def write(folder: RunFolder, promise: int) -> None:
-    """What `harness.run.decode` does of a run: whatever is missing, batch by batch, then the end of it."""
+    """What `harness.decode.run.decode` does of a run: whatever is missing, batch by batch, then the end of it."""
     with folder.lock():
         folder.open(spec(), len(KEYS), {"name": "s"}, {"python": "3"})
         known = {record.key for record in folder.records()}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.differences import load_metric
-from harness.examples import Example, Failure, Sample
-from harness.score import score_samples
-from harness.spec import RunSpec, Suite
-from harness.store import Record, Results, RunFolder
+from harness.compare.differences import load_metric
+from harness.metrics.score import score_samples
+from harness.store.runs import Record, Results, RunFolder
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.spec import RunSpec, Suite
 from tests.plugins import install
 
 METRIC = '''

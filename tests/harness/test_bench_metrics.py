@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench_metrics
-from harness.bench_metrics import OURS, _difference, _run, _Watch
+from harness.bench import metrics as bench_metrics
+from harness.bench.metrics import OURS, _difference, _run, _Watch
 from harness.errors import MetricError, MetricUnavailable
 
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"

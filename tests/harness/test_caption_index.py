@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decoders.clipre import CaptionIndex
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text
-from harness import caption_index as module
-from harness.caption_index import caption_index, text_features
+from decoders.nearest import CaptionIndex
+from harness.datasets.index import captions as module
+from harness.datasets.index.captions import caption_index, text_features
 from tests.checkpoints import captions_of
 
 CAPTIONS = [text for number in range(12) for text in captions_of(number)]

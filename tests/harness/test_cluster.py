@@ -17,15 +17,17 @@ from typing import Any
 import pytest
 
 from decoders.base import Need
-from harness.cluster.executor import RayExecutor
+from harness.datasets.load import Digests, load_examples
+from harness.decode.cluster.executor import RayExecutor
+from harness.decode.executor import InlineExecutor, Job, Task
+from harness.decode.plan import plan
+from harness.decode.run import decode
 from harness.errors import ClusterError, MetricUnavailable, NeedMissing, WorkerLost
-from harness.evaluate import Evaluator
-from harness.examples import Sample
-from harness.executor import InlineExecutor, Job, Task
 from harness.metrics.clip import ClipScoreConfig
-from harness.run import Digests, decode, load_examples, plan
-from harness.spec import Suite
-from harness.store import Record, Results, RunFolder, cache_folder
+from harness.metrics.evaluate import Evaluator
+from harness.store.runs import Record, Results, RunFolder, cache_folder
+from harness.suites.examples import Sample
+from harness.suites.spec import Suite
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -11,14 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.compare import Comparison, compare_runs, find_run
-from harness.compare_views import table, to_html, to_json, to_markdown, verdict
-from harness.differences import signature_changes
+from harness.compare.differences import signature_changes
+from harness.compare.groups import suite_groups
+from harness.compare.runs import Comparison, compare_runs
+from harness.compare.scored import ScoredRun
+from harness.compare.views import (
+    table,
+    to_html,
+    to_json,
+    to_markdown,
+    verdict,
+)
 from harness.errors import IncomparableRuns, RunIncomplete, StoreError
-from harness.examples import Failure
-from harness.groups import suite_groups
-from harness.scored import ScoredRun
-from harness.store import Results, RunFolder
+from harness.store.find import find_run
+from harness.store.runs import Results, RunFolder
+from harness.suites.examples import Failure
 from tests.harness.scored_runs import install_metric, make_run, noisy
 
 HOSTILE = "0.9 <script>alert(1)</script> | `x` [a](javascript:b) \u202e\nnext"

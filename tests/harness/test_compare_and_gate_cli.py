@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import console
-from harness.cli import main
+from harness.cli import console, main
 from tests.harness.scored_runs import install_metric
 from tests.plugins import ECHO, install
 

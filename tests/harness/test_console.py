@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import console
+from harness.cli import console
 
 COLUMNS = ("metric", "first", "second", "difference", "95 % interval", "p", "signature")
 ROWS = [

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from decoders.models.load import load_image_text
-from harness.data_check import Finding, Report, check_suite
-from harness.datasets.remedies import steps_for
-from harness.index.build import build_index, caption_corpus, image_corpus
-from harness.index.sources import image_source
-from harness.run import Digests, load_examples, plan
-from harness.spec import DataRef, Suite
+from harness.datasets.index.build import build_index, caption_corpus, image_corpus
+from harness.datasets.index.sources import image_source
+from harness.datasets.known import steps_for
+from harness.datasets.load import Digests, load_examples
+from harness.decode.plan import plan
+from harness.fetch.check import Finding, Report, check_suite
+from harness.suites.spec import DataRef, Suite
 from tests.checkpoints import write_images, write_jsonl
 from tests.harness.test_cli import seetell
 from tests.miniature import (

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor
-from harness.doctor import Check, Java
-from harness.metrics.java import CORENLP_JARS
+from harness.cli import doctor
+from harness.cli.doctor import Check, Java
+from harness.metrics.coco.java import CORENLP_JARS
 
 JAVA_8 = Java("/java", "1.8.0_392")
 JAVA_17 = Java("/java", "17.0.15")
@@ -23,7 +23,7 @@ BROKEN = Java("/java", "", "ended with code 1: Unrecognized option: --nonsense")
 
 def test_the_whole_examination_without_importing_torch(tmp_path: Path) -> None:
     code = (
-        "import json, sys; from pathlib import Path; from harness.doctor import check\n"
+        "import json, sys; from pathlib import Path; from harness.cli.doctor import check\n"
         "checks = [each.to_json() for each in check(Path(sys.argv[1]))]\n"
         "print(json.dumps({'checks': checks, 'heavy': sorted({'torch', 'transformers', 'faiss'} & set(sys.modules))}))"
     )

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import compare_runs
+from harness.compare.runs import compare_runs
+from harness.compare.scored import ScoredRun
+from harness.decode.imported.keep import score_imported, store_outputs
+from harness.decode.imported.read import Outputs
 from harness.errors import SuiteError
-from harness.evaluate import due_metrics
-from harness.examples import Example, Sample
-from harness.imported import score_imported, store_outputs
 from harness.leaderboard import render
 from harness.leaderboard.collect import boards
-from harness.outputs import Outputs
-from harness.scored import ScoredRun
-from harness.spec import MetricRef, Suite
-from harness.store import Results
+from harness.metrics.evaluate import due_metrics
+from harness.store.runs import Results
+from harness.suites.examples import Example, Sample
+from harness.suites.spec import MetricRef, Suite
 from tests.harness.scored_runs import METRIC, SUITE
 from tests.plugins import install
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from decoders.base import Prompt
+from harness.decode.executor import InlineExecutor, Job, Task
 from harness.errors import DecoderFailed, OutOfMemory
-from harness.executor import InlineExecutor, Job, Task
-from harness.store import Record
+from harness.store.runs import Record
 from tests.harness.test_spec import spec
 from tests.plugins import install
 

@@ -14,14 +14,21 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness import registry
-from harness.baseline import Baseline, PackedRows
-from harness.differences import Difference, load_metric
+from harness.compare.baseline import Baseline, PackedRows
+from harness.compare.differences import Difference, load_metric
+from harness.compare.gate import GateReport, gate, judge, parse_margins
+from harness.compare.gate_reports import (
+    headline,
+    table,
+    to_json,
+    to_junit,
+    to_markdown,
+)
+from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.errors import SeeTellError, StoreError, SuiteError
-from harness.gate import GateReport, gate, judge, parse_margins
-from harness.gate_reports import headline, table, to_json, to_junit, to_markdown
-from harness.scored import ScoredMetric, ScoredRun
-from harness.store import Results
+from harness.metrics.base import metrics as metrics_registry
+from harness.store.runs import Results
+from harness.suites import registry
 from tests.harness.scored_runs import install_metric, make_run, noisy
 
 HOSTILE = "<script>alert('x')</script> | ]]> & \x00\x1b \u202e"
@@ -30,7 +37,7 @@ HOSTILE = "<script>alert('x')</script> | ]]> & \x00\x1b \u202e"
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.syspath_prepend(install_metric(tmp_path / "site"))
-    found = registry.metrics()
+    found = metrics_registry()
     monkeypatch.setattr(registry, "metrics", lambda: found)  # hundreds of gates need not look for plug-ins each time
     return Results(tmp_path / "results")
 

@@ -11,18 +11,21 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness import registry
-from harness.baseline import Baseline
 from harness.cli import main
-from harness.differences import load_metric, measure
-from harness.evaluate import Evaluator
-from harness.examples import Sample
-from harness.executor import InlineExecutor
-from harness.gate import ERROR_RATE, gate
-from harness.run import Digests, decode, load_examples, plan
-from harness.scored import ScoredMetric, ScoredRun
-from harness.spec import Suite
-from harness.store import Results
+from harness.compare.baseline import Baseline
+from harness.compare.differences import load_metric, measure
+from harness.compare.gate import ERROR_RATE, gate
+from harness.compare.scored import ScoredMetric, ScoredRun
+from harness.datasets.load import Digests, load_examples
+from harness.decode.executor import InlineExecutor
+from harness.decode.plan import plan
+from harness.decode.run import decode
+from harness.metrics.base import metrics as metrics_registry
+from harness.metrics.evaluate import Evaluator
+from harness.store.runs import Results
+from harness.suites import registry
+from harness.suites.examples import Sample
+from harness.suites.spec import Suite
 from tests.plugins import install
 
 SUITE = """
@@ -207,7 +210,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def plugins_found_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Hundreds of gates need not look for plug-ins each time."""
     if "world" in request.fixturenames:
-        found = registry.metrics()
+        found = metrics_registry()
         monkeypatch.setattr(registry, "metrics", lambda: found)
 
 

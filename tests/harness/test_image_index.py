@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
-from decoders.base import Generation, Models
+from decoders.base import Generation
 from decoders.models.load import load_image_text
+from decoders.models.loaded import Models
 from harness.cli import app
+from harness.compare.scored import ScoredRun
+from harness.datasets.index.for_titles import quality, retrieve
+from harness.datasets.load import Digests, load_examples
+from harness.decode.executor import Job, Task, Worker
+from harness.decode.plan import plan
+from harness.decode.run import decode
 from harness.errors import DataError, ModelMismatch, StoreError, SuiteError
-from harness.executor import Job, Task, Worker
-from harness.image_index import quality, retrieve
 from harness.metrics.repetition import Repetition
-from harness.run import Digests, decode, load_examples, plan
-from harness.score import score_samples
-from harness.scored import ScoredRun
-from harness.spec import Suite
-from harness.store import Results
+from harness.metrics.score import score_samples
+from harness.store.runs import Results
+from harness.suites.spec import Suite
 from tests.checkpoints import captions_of, write_images, write_open_clip
 
 SUITE = """
@@ -99,7 +102,7 @@ def test_titles_get_the_nearest_images(home: Path, clip_folder: Path) -> None:
 
 def test_retrieval_is_kept_and_needs_no_model_then(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = examples_of(home)
-    monkeypatch.setattr("harness.image_index.load_image_text", None)
+    monkeypatch.setattr("harness.datasets.index.for_titles.load_image_text", None)
     assert examples_of(home) == first
     with pytest.raises(TypeError):
         examples_of(home, top=2)
@@ -194,7 +197,7 @@ def test_two_images_of_a_title_are_one_cluster(home: Path) -> None:
     run = ScoredRun(None, suite, {}, ("0", "0#1", "a#b", "1#12"), "", {})  # type: ignore[arg-type]
     assert run.clusters == ("0", "0", "a#b", "1")
     assert ScoredRun(None, suite.model_copy(update={"images": None}), {}, ("0#1",), "", {}).clusters == ("0#1",)  # type: ignore[arg-type]
-    from harness.examples import Sample
+    from harness.suites.examples import Sample
 
     examples = load_examples(suite)
     texts = ["a b a b", "a b a b", "c d e", "c d e", "a a a", "a a a", "f g", "f g"]

@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.baseline import AcceptedRun
-from harness.compare import compare_runs
-from harness.compare_views import verdict
-from harness.differences import Difference, measure
-from harness.evaluate import Evaluator
-from harness.gate import judge, margin_of
-from harness.groups import suite_groups
+from harness.compare.baseline import AcceptedRun
+from harness.compare.differences import Difference, measure
+from harness.compare.gate import judge, margin_of
+from harness.compare.groups import suite_groups
+from harness.compare.runs import compare_runs
+from harness.compare.scored import ScoredRun
+from harness.compare.views import verdict
+from harness.datasets.load import Digests, load_examples
 from harness.leaderboard import render
 from harness.leaderboard.collect import boards
-from harness.run import Digests, load_examples
-from harness.score import Score
-from harness.scored import ScoredRun
-from harness.spec import RunSpec, Suite
-from harness.store import Record, Results, RunFolder
+from harness.metrics.evaluate import Evaluator
+from harness.metrics.score import Score
+from harness.store.runs import Record, Results, RunFolder
+from harness.suites.spec import RunSpec, Suite
 
 pytest.importorskip("sklearn", reason="needs scikit-learn, of the metrics extra")
 COUNT = 110

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from decoders.models.load import load_image_text
-from harness.compare import on_common_examples
+from harness.compare.runs import on_common_examples
+from harness.compare.scored import ScoredRun
+from harness.datasets.load import load_examples
+from harness.decode.imported.images import with_images
+from harness.decode.imported.read import Outputs, read_outputs
 from harness.errors import DataError
-from harness.output_images import with_images
-from harness.outputs import Outputs, read_outputs
-from harness.run import load_examples
-from harness.scored import ScoredRun
-from harness.store import Results
+from harness.store.runs import Results
 from tests.checkpoints import captions_of, write_open_clip
 from tests.harness.in_process import seetell_here
 from tests.harness.test_outputs import STORIES, write

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.decode.imported.read import common_subset, differing_sets, read_outputs
 from harness.errors import DataError
-from harness.outputs import common_subset, differing_sets, read_outputs
 from tests.harness.in_process import seetell_here
 
 CAPTIONS = [

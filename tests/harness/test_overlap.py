@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import indexing
-from harness.data_check import check_suite
+from harness.cli import index as indexing
+from harness.datasets.load import Digests, captions_to_choose_from, load_examples
+from harness.datasets.overlap import same_examples
+from harness.decode.plan import plan
 from harness.errors import DataError
-from harness.examples import Example
-from harness.overlap import same_examples
-from harness.run import Digests, captions_to_choose_from, load_examples, plan
-from harness.spec import Suite
+from harness.fetch.check import check_suite
+from harness.suites.examples import Example
+from harness.suites.spec import Suite
 from harness.training.corpus import read_corpus
 from tests.checkpoints import captions_of, write_karpathy
 

@@ -11,10 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.corrections import correct
-from harness.errors import MetricError, SuiteError
-from harness.groups import letter_display, significance_groups
-from harness.paired import (
+from harness.compare.corrections import correct
+from harness.compare.groups import letter_display, significance_groups
+from harness.compare.paired import (
     Clusters,
     align,
     detectable_effect,
@@ -22,6 +21,7 @@ from harness.paired import (
     permutation_test,
     standard_error,
 )
+from harness.errors import MetricError, SuiteError
 
 Floats = NDArray[np.float64]
 PAIR = [(0, 1)]
@@ -171,7 +171,7 @@ def test_the_result_depends_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -
     pair = np.random.default_rng(7).random((2, 130, 2)) + 0.1
     once = permutation_test(pair, mean, PAIR, seed=3, draws=2000)
     assert permutation_test(pair, mean, PAIR, seed=4, draws=2000) != once
-    monkeypatch.setattr("harness.paired._CHUNK_BYTES", 8 * 130 * 7)  # seven exchanges at once
+    monkeypatch.setattr("harness.compare.paired._CHUNK_BYTES", 8 * 130 * 7)  # seven exchanges at once
     assert permutation_test(pair, mean, PAIR, seed=3, draws=2000) == once
 
 

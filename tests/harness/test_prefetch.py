@@ -16,12 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import prefetch
 from harness.errors import DataError
 from harness.fetch import download
-from harness.fetch.download import Progress
-from harness.metrics.java import CORENLP_JARS
-from harness.prefetch import ARCHIVE, fetch_spice
+from harness.fetch import spice as prefetch
+from harness.fetch.spice import ARCHIVE, fetch_spice
+from harness.metrics.coco.java import CORENLP_JARS
+from harness.store.durable import Progress
 from tests.harness.test_cli import seetell
 
 

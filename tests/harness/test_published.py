@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import StoreError
-from harness.published import Published, PublishedRow
+from harness.store.published import Published, PublishedRow
 
 FILE = Path(__file__).resolve().parents[2] / "results" / "published" / "magic.json"
 

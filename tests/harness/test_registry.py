@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from decoders.base import Decoder
-from harness import registry
+from harness.datasets.base import datasets
 from harness.errors import BrokenPlugin, ClashingPlugins, UnknownPlugin
+from harness.metrics.base import metrics
+from harness.suites import registry
 from tests.plugins import ECHO, install
 
 GROUP = "seetell.decoders"
 
 
-@pytest.mark.parametrize("make", [registry.decoders, registry.metrics, registry.datasets])
+@pytest.mark.parametrize("make", [registry.decoders, metrics, datasets])
 def test_every_built_in_loads_and_is_described_in_one_line(make: object) -> None:
     plugins = make()  # type: ignore[operator]
     assert plugins.entries

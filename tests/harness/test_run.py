@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.datasets.load import load_examples
+from harness.decode.executor import Job, Task
+from harness.decode.plan import plan
+from harness.decode.run import Outcome, decode
 from harness.errors import DataError, Interrupted, NeedMissing, RunLocked, SuiteError
-from harness.executor import Job, Task
-from harness.run import Outcome, decode, load_examples, plan
-from harness.spec import Suite
-from harness.store import Record, Results
+from harness.store.runs import Record, Results
+from harness.suites.spec import Suite
 from tests.harness.test_cli import seetell
 from tests.plugins import ECHO, install
 

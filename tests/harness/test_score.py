@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from decoders.base import Models
-from harness.examples import Example, Failure, Sample
+from decoders.models.loaded import Models
 from harness.metrics.base import Metric, MetricConfig, Output
 from harness.metrics.clip import ClipScore, ClipScoreConfig
 from harness.metrics.coco import Bleu, Cider, CocoConfig, RougeL
 from harness.metrics.repetition import Repetition, RepetitionConfig
-from harness.provenance import Signature
-from harness.score import Score, score_samples
+from harness.metrics.score import Score, score_samples
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
 
 TEXTS = ("a dog on a red mat and a dog on a red mat", "two cats sit near a wall", "a man runs in the park", "blue sky")
 

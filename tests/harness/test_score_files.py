@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from harness.bench_metrics import FIRST, NEW, SEEN
-from harness.metrics.java import java_path
+from harness.bench.metrics import FIRST, NEW, SEEN
+from harness.metrics.coco.java import java_path
 from tests.harness.in_process import seetell_here
 from tests.harness.test_cli import seetell
 from tests.harness.test_outputs import CAPTIONS, STORIES, write

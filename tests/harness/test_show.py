@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.commands.showing import show
+from harness.cli.showing import show
 from harness.errors import SeeTellError, StoreError, SuiteError
-from harness.examples import Failure
-from harness.store import Results
+from harness.store.runs import Results
+from harness.suites.examples import Failure
 from tests.harness.scored_runs import install_metric, make_run
 
 FLAGS: dict[str, Any] = {"example": None, "worst": False, "differ": False, "as_json": True}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError
-from harness.spec import ModelPin, RunSpec, Suite, packaged_suites
+from harness.suites.spec import ModelPin, RunSpec, Suite, packaged_suites
 
 MINIMAL = """
 name = "mine"

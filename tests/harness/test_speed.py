@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import StoreError
-from harness.speed import Speed, read_speed, write_speed
-from harness.store import Results
+from harness.store.runs import Results
+from harness.store.speed import Speed, read_speed, write_speed
 
 FIELDS: dict[str, Any] = {
     "decoder": "magic", "identity": "a" * 64, "images_per_second": 5.0, "low": 4.0, "high": 6.0, "relative": 20.0,

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.stats import draw_counts, interval
+from harness.metrics.intervals import draw_counts, interval
 
 Floats = NDArray[np.float64]
 
@@ -144,7 +144,7 @@ def test_depends_on_the_seed_and_not_on_the_order() -> None:
 def test_memory_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = as_rows(np.random.default_rng(2).random(30))
     whole = interval(rows, range(30), mean)
-    monkeypatch.setattr("harness.stats._CHUNK_BYTES", 8 * 30 * 7)
+    monkeypatch.setattr("harness.metrics.intervals._CHUNK_BYTES", 8 * 30 * 7)
     parts = interval(rows, range(30), mean)
     np.testing.assert_allclose([whole.low, whole.high], [parts.low, parts.high], rtol=1e-12)
 

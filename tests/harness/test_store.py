@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunIncomplete, RunLocked, StoreError
-from harness.examples import Failure
-from harness.store import Record, Results, RunFolder, write_json
+from harness.store.runs import Record, Results, RunFolder, write_json
+from harness.suites.examples import Failure
 from tests.harness.test_spec import spec
 
 HARD_TEXTS = [

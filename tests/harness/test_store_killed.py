@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import store
 from harness.errors import RunLocked, StoreError
-from harness.store import Record, Results, RunFolder, replacing
+from harness.store import runs as store
+from harness.store.runs import Record, Results, RunFolder, replacing
 from tests.harness.test_spec import spec
 from tests.harness.test_store import open_run, records
 
@@ -200,7 +200,7 @@ def test_a_run_that_is_asked_for_again_keeps_the_time_when_it_ended(tmp_path: Pa
 def test_a_lock_ends_with_its_process_and_not_before(tmp_path: Path) -> None:
     """A child that holds the run is killed; until then nobody else gets it."""
     folder = open_run(tmp_path)
-    holder = "import sys\nfrom pathlib import Path\nfrom harness.store import RunFolder\n" \
+    holder = "import sys\nfrom pathlib import Path\nfrom harness.store.runs import RunFolder\n" \
         "with RunFolder(Path(sys.argv[1])).lock():\n    print(flush=True)\n    sys.stdin.read()\n"  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", holder, str(folder.path)],

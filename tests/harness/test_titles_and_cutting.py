@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.cutting import cut, cut_as_published, sentences
-from harness.titles import as_published, proper
+from harness.suites.wording import as_published, cut, cut_as_published, proper, sentences
 
 DEMO = ("Ice Cream Tasting", "Sand Volleyball", "Rainstorm", "French Braid", "The Hair Clump", "Pig")
 """The titles whose images ship with the published repository."""
@@ -103,9 +102,9 @@ def test_the_format_of_the_published_stories(shared: Path, title: str) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from harness.examples import Example
-    from harness.run import Plan
-    from harness.spec import RunSpec
+    from harness.decode.plan import Plan
+    from harness.suites.examples import Example
+    from harness.suites.spec import RunSpec
 
     [entry] = [each for each in _published(shared, "magic") if each["prefix_text"] == f"{title} <|endoftext|>"]
     assert list(entry["generated_result"]) == ["0", "1", "2"]

@@ -13,7 +13,7 @@ from annotation_ui import sitting
 from annotation_ui.screens.admin.access import name
 from annotation_ui.sitting import say
 from harness.study.admin import StudyAdmin
-from harness.study.findings import FROZEN
+from harness.study.analysis.findings import FROZEN
 
 FORMATS = ("csv", "jsonl", "parquet")
 _READY = "export_ready"

@@ -10,9 +10,9 @@ from annotation_ui.screens.admin.access import entered, name
 from annotation_ui.screens.tables import table
 from annotation_ui.sitting import heads, say
 from harness.study.admin import Overview, StudyAdmin
-from harness.study.agreement import panel_alpha
-from harness.study.analysis import panels
-from harness.study.estimate import Estimate
+from harness.study.analysis.agreement import panel_alpha
+from harness.study.analysis.analyze import panels
+from harness.study.analysis.panel import Estimate
 
 EVERY_SECONDS = 5
 ALPHA_DRAWS = 300

@@ -8,8 +8,8 @@ from annotation_ui.screens.tables import table
 from annotation_ui.sitting import heads, say
 from harness.errors import DataError
 from harness.study.admin import Overview, StudyAdmin
-from harness.study.analysis import panels
-from harness.study.power import (
+from harness.study.analysis.analyze import panels
+from harness.study.analysis.power import (
     ASSUMED,
     PARTS,
     SECONDS_A_TEXT,

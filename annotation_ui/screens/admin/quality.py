@@ -10,7 +10,7 @@ from annotation_ui.screens.admin.access import name
 from annotation_ui.screens.tables import table
 from annotation_ui.sitting import heads, say
 from harness.study.admin import StudyAdmin
-from harness.study.decisions import SignalRow
+from harness.study.oversight.decisions import SignalRow
 
 
 def show(study: StudyAdmin) -> None:

@@ -9,10 +9,10 @@ from annotation_ui.screens.admin.access import name
 from annotation_ui.screens.tables import table
 from annotation_ui.sitting import say
 from harness.errors import SeeTellError
-from harness.store import Results
+from harness.store.runs import Results
 from harness.study.admin import StudyAdmin
-from harness.study.findings import FROZEN, study_report
-from harness.study.reports import sheets
+from harness.study.analysis.findings import FROZEN, study_report
+from harness.study.analysis.reports import sheets
 
 DRAWS = 2000
 """Of the bootstrap: a preview; `seetell study analyze` takes more."""

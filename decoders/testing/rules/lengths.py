@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from decoders.base import Limits, Models, Need, Prompt
+from decoders.base import Limits, Need, Prompt
 from decoders.errors import PromptTooLong, SeeTellError
+from decoders.models.loaded import Models
 from decoders.testing.trial import PURITY, SHORT_CONTEXT, Trial, encoded, items, steered
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from decoders.base import Models
+from decoders.models.loaded import Models
 from decoders.testing.fakes import fake_models
 from decoders.testing.trial import PURITY, Trial, items
 

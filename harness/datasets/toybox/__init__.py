@@ -20,7 +20,7 @@ from harness.datasets.toybox.captions import references
 from harness.datasets.toybox.draw import png
 from harness.datasets.toybox.stories import About, story, title
 from harness.datasets.toybox.world import Scene, Style, scenes
-from harness.examples import Example
+from harness.suites.examples import Example
 
 __all__ = ["Toybox", "ToyboxOptions"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from harness.leaderboard.collect import THUMBNAIL, Material
 from harness.leaderboard.gallery import gallery
 from harness.leaderboard.site import manifest, pages
 from harness.leaderboard.site.images import Pictures
-from harness.leaderboard.site.names import examples_page, run_page
-from harness.store import write_bytes
+from harness.leaderboard.site.manifest import examples_page, run_page
+from harness.store.durable import Progress, no_progress
+from harness.store.runs import write_bytes
 
 SMALL = 96
 """Longest side of a picture of a reproducible site, which is meant to be committed."""
@@ -46,7 +47,7 @@ def write_site(
     *,
     reproducible: bool = False,
     picture_size: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Site:
     """Write the site; what an earlier build left there and this one does not need is removed.
 

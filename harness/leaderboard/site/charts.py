@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.leaderboard.escaping import one_line
-from harness.leaderboard.frame import Board, Cell, Column, Row, rankable
+from harness.leaderboard.frame import Board, Cell, Row, rankable
 from harness.leaderboard.page import KINDS
-from harness.leaderboard.speeds import SPEED
+from harness.leaderboard.side_columns import SPEED
+from harness.store.numbers import Column
+from harness.store.text import one_line
 
 WIDTH, HEIGHT, ROOM = 640, 380, 70
 """Of the drawing, in pixels; the last is left free beside the slowest and the fastest, for their names."""

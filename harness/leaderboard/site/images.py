@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import SeeTellError, UnreadableImage
-from harness.examples import Example, read_image
+from harness.suites.examples import Example, read_image
 
 
 @dataclass(frozen=True, slots=True)

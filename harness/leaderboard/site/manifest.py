@@ -10,20 +10,26 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from harness.compare.scored import digest_answers
 from harness.errors import StoreError
 from harness.leaderboard.collect import Material
-from harness.leaderboard.frame import Cell, finite
-from harness.provenance import seetell_version
-from harness.scored import digest_answers
+from harness.leaderboard.frame import Cell, Row
+from harness.store.numbers import finite
+from harness.suites.provenance import seetell_version
 
 FORMAT = "seetell-site-1"
+
+
 FILE = "site.json"
+
+
 TOLERANCE = 1e-6
 
 
@@ -157,3 +163,28 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(one == other)
+
+
+_SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,200}")
+
+
+def file_name(text: str) -> str:
+    """The text itself where it may be a file's name, as the slugs of suites may; else a hash of it."""
+    if _SAFE.fullmatch(text) and not text.endswith("."):
+        return text
+    return "x-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def run_page(row: Row) -> str:
+    """The page of a run."""
+    return f"runs/{file_name(f'{row.suite}-{row.decoder}-{row.identity}')}.html"
+
+
+def anchor(suite: str) -> str:
+    """Where a suite stands on the pages that show several: `index.html#suite-toybox-plain`."""
+    return f"suite-{file_name(suite)}"
+
+
+def examples_page(suite: str) -> str:
+    """The page of a suite's examples."""
+    return f"examples/{file_name(suite)}.html"

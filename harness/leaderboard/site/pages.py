@@ -11,17 +11,18 @@ from markupsafe import Markup
 
 from harness.leaderboard import figures
 from harness.leaderboard.collect import Material, RunMaterial
-from harness.leaderboard.escaping import one_line, printable
-from harness.leaderboard.frame import Answer, Board, finite
+from harness.leaderboard.frame import Answer, Board
 from harness.leaderboard.gallery import Gallery, Item
 from harness.leaderboard.markdown import CAUTION
 from harness.leaderboard.page import KINDS, BoardView, board_view, render_page
 from harness.leaderboard.reproduce import needs_file, suite_toml
 from harness.leaderboard.site import charts
 from harness.leaderboard.site.images import Picture
-from harness.leaderboard.site.names import anchor, examples_page, run_page
-from harness.spec import RunSpec, Suite
-from harness.speed import Speed
+from harness.leaderboard.site.manifest import anchor, examples_page, run_page
+from harness.store.numbers import finite
+from harness.store.speed import Speed
+from harness.store.text import one_line, printable
+from harness.suites.spec import RunSpec, Suite
 
 LOCAL = "'self' file:"
 """Sources of pictures: the site's own folder. Not every browser counts a file beside the page as `'self'`, hence the second."""

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from decoders.base import Limits, Models, Prompt
+from decoders.base import Limits, Prompt
 from decoders.magic import Magic
 from decoders.models import load, packed
+from decoders.models.loaded import Models
 from decoders.models.packed import PackedAttention, PackedLinear, pack_language_model, packed_modules
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-4}

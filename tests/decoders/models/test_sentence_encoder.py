@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from decoders.base import Pooling
 from decoders.errors import ModelMismatch, ModelNotFound
 from decoders.models.load import load_sentence_encoder, model_digest
+from decoders.models.sentence_encoder import Pooling
 from tests.checkpoints import write_bert
 from tests.harness.metrics.bad_texts import BAD
 

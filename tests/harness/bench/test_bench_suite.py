@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from harness.bench.suite import measure, peak_memory
-from harness.commands.benches import bench_decoders
+from harness.cli.bench import bench_decoders
+from harness.datasets.load import Digests, load_examples
+from harness.decode.plan import plan
 from harness.errors import SuiteError
-from harness.provenance import Signature
-from harness.run import Digests, load_examples, plan
-from harness.spec import Suite
-from harness.speed import read_speed
-from harness.store import Results
+from harness.store.runs import Results
+from harness.store.speed import read_speed
+from harness.suites.provenance import Signature
+from harness.suites.spec import Suite
 
 SUITE = """
 name = "quick"

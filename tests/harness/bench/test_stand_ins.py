@@ -10,7 +10,7 @@ import torch
 
 from decoders.models import torchvision_schemas
 from harness.bench import stand_ins
-from harness.bench.pictures import pictures
+from harness.bench.stand_ins import pictures
 from tests.reference.image_text import ImageText
 
 

@@ -14,14 +14,15 @@ from PIL import Image
 
 from harness.datasets.base import Dataset
 from harness.datasets.coco import Coco, CocoOptions
+from harness.datasets.digests import data_digest
 from harness.datasets.jsonl import Jsonl, JsonlOptions
 from harness.datasets.karpathy import Karpathy, KarpathyOptions
+from harness.datasets.load import load_examples
 from harness.datasets.rocstories import RocStories, RocStoriesOptions
 from harness.datasets.webdataset import WebDataset, WebDatasetOptions
 from harness.errors import DataError, SuiteError
-from harness.examples import Example, read_image
-from harness.run import data_digest, load_examples
-from harness.spec import DataRef, Suite, checked
+from harness.suites.examples import Example, read_image
+from harness.suites.spec import DataRef, Suite, checked
 from tests.checkpoints import captions_of
 from tests.miniature import (
     MODES,

@@ -13,19 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness.data_check import check_suite
 from harness.datasets.base import Dataset
 from harness.datasets.coco import Coco
 from harness.datasets.images import Images
+from harness.datasets.index.sources import image_source
 from harness.datasets.jsonl import Jsonl
 from harness.datasets.karpathy import Karpathy
+from harness.datasets.load import load_examples
 from harness.datasets.rocstories import RocStories
 from harness.datasets.webdataset import WebDataset
 from harness.errors import DataError, SuiteError, UnreadableImage
-from harness.examples import read_image
-from harness.index.sources import image_source
-from harness.run import load_examples
-from harness.spec import Suite, checked
+from harness.fetch.check import check_suite
+from harness.suites.examples import read_image
+from harness.suites.spec import Suite, checked
 from tests.miniature import add_member, image_bytes
 
 NAMES = '{"image_name": "a.jpg", "captions": ["x"], "split": %s}'

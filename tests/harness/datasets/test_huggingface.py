@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from harness.datasets.digests import data_digest
 from harness.datasets.huggingface import HuggingFace, HuggingFaceOptions
 from harness.errors import DataError
-from harness.examples import Example, read_image
-from harness.run import data_digest
-from harness.spec import checked
+from harness.suites.examples import Example, read_image
+from harness.suites.spec import checked
 from tests.checkpoints import captions_of
 from tests.hub import serve_hub
 from tests.miniature import image_bytes, pack_parquet, write_image

@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 from decoders.models.images import open_image
-from harness.datasets.images import Container, Images, TarImage
+from harness.datasets.digests import data_digest
+from harness.datasets.images import Images, TarImage
 from harness.datasets.karpathy import Karpathy, KarpathyOptions
+from harness.datasets.packed import Container
 from harness.datasets.places import expand_braces, find_paths, safe_name
 from harness.errors import DataError, UnreadableImage
-from harness.examples import read_image
-from harness.run import data_digest
+from harness.suites.examples import read_image
 from tests.miniature import (
     add_member,
     files_under,

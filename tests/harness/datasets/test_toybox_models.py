@@ -13,18 +13,25 @@ from typing import Any
 import pytest
 import torch
 
-from decoders.base import Limits, Models, Prompt
+from decoders.base import Limits, Prompt
 from decoders.models import torchvision_schemas
 from decoders.models.load import TOYBOX, load_image_text, load_language_model
+from decoders.models.loaded import Models
 from decoders.sampling import Greedy
 from harness.datasets.toybox import Domain
 from harness.datasets.toybox.captions import claims
-from harness.datasets.toybox.gates import GATES, alternatives
-from harness.datasets.toybox.language import RECIPES, corpus
-from harness.datasets.toybox.recipe import PARTS, ToyboxRecipe, check_clip, quick, train_toybox
 from harness.datasets.toybox.world import Scene, Thing
 from harness.errors import ModelMismatch
 from harness.training import perplexity
+from harness.training.toybox.gates import GATES, alternatives
+from harness.training.toybox.language import RECIPES, corpus
+from harness.training.toybox.recipe import (
+    PARTS,
+    ToyboxRecipe,
+    check_clip,
+    quick,
+    train_toybox,
+)
 
 DOMAINS: tuple[Domain, ...] = ("plain", "ornate", "stories")
 

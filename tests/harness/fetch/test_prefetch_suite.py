@@ -18,13 +18,19 @@ from types import SimpleNamespace
 import pytest
 
 from decoders.models.files import forget_fetched
-from harness.data_check import check_suite
 from harness.errors import DataError
 from harness.fetch import download
-from harness.fetch.lock import LOCK, Lock, LockedFile, LockedModel, content_of
+from harness.fetch.check import check_suite
 from harness.fetch.offline import check_fetched, check_parts
 from harness.fetch.suite import Fetched, prefetch_suite
-from harness.spec import Suite
+from harness.store.lock import (
+    LOCK,
+    Lock,
+    LockedFile,
+    LockedModel,
+    content_of,
+)
+from harness.suites.spec import Suite
 from tests.checkpoints import write_karpathy
 from tests.harness.fetch.servers import Served, serve_folder, serve_hub
 from tests.harness.test_cli import seetell

@@ -19,13 +19,13 @@ from PIL import Image
 
 from decoders.models.image_text import ImageTextModel
 from decoders.testing.fakes import fake_image_text
+from harness.datasets.index import build as module
+from harness.datasets.index.build import build_index, caption_corpus, image_corpus
+from harness.datasets.index.features import FeatureWriter
+from harness.datasets.index.manifest import check_files, read_manifest
+from harness.datasets.index.query import Index
+from harness.datasets.index.sources import FolderImages, ZipImages
 from harness.errors import DataError, Interrupted, ModelMismatch, StoreError
-from harness.index import build as module
-from harness.index.build import build_index, caption_corpus, image_corpus
-from harness.index.features import FeatureWriter
-from harness.index.manifest import check_files, read_manifest
-from harness.index.query import Index
-from harness.index.sources import FolderImages, ZipImages
 from tests.checkpoints import write_images
 from tests.harness.index.made_up_blocks import blocks_of_four
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from harness.bench.index import MadeUp, measure
-from harness.index.build import build_index
-from harness.index.kinds import FLAT_UP_TO, HNSW_UP_TO, choose, parameters
-from harness.index.query import Index
+from harness.datasets.index.build import build_index
+from harness.datasets.index.kinds import FLAT_UP_TO, HNSW_UP_TO, choose, parameters
+from harness.datasets.index.query import Index
 
 
 def test_the_kind_follows_from_the_size() -> None:

@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 
 from decoders.errors import UnreadableImage
+from harness.datasets.index.sources import (
+    FolderImages,
+    TarImages,
+    image_source,
+    stamps,
+    text_captions,
+)
 from harness.errors import DataError
-from harness.index.sources import FolderImages, TarImages, image_source, stamps, text_captions
 from tests.checkpoints import write_images
 
 

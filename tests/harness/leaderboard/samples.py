@@ -7,10 +7,20 @@ from dataclasses import replace
 
 from PIL import Image
 
-from harness.examples import Failure
-from harness.leaderboard.frame import Answer, Board, Cell, Column, ExampleView, Grouping, Row
-from harness.leaderboard.published import PublishedCell, PublishedRow, PublishedTable
-from harness.published import Source
+from harness.leaderboard.frame import (
+    Answer,
+    Board,
+    Cell,
+    ExampleView,
+    Grouping,
+    PublishedCell,
+    PublishedRow,
+    PublishedTable,
+    Row,
+)
+from harness.store.numbers import Column
+from harness.store.published import Source
+from harness.suites.examples import Failure
 
 COLUMNS = (
     Column("cider", "CIDEr", description="Consensus with the references."),

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.examples import Example, Failure
 from harness.leaderboard.collect import Material, RunMaterial
-from harness.leaderboard.frame import Board, Cell, Column, Grouping, Row
-from harness.spec import ModelPin, RunSpec, Suite
-from harness.speed import Speed
-from harness.store import Record, RunFolder
+from harness.leaderboard.frame import Board, Cell, Grouping, Row
+from harness.store.numbers import Column
+from harness.store.runs import Record, RunFolder
+from harness.store.speed import Speed
+from harness.suites.examples import Example, Failure
+from harness.suites.spec import ModelPin, RunSpec, Suite
 from tests.harness.leaderboard.samples import HOSTILE, hostile_board, png
 
 QUALITY = Column("cider", "CIDEr", description="Consensus with the references.")

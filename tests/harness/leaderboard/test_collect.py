@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.compare.groups import enough_permutations, suite_groups
+from harness.compare.scored import ScoredRun
+from harness.decode.imported.keep import store_outputs
+from harness.decode.imported.read import Outputs
 from harness.errors import StoreError
-from harness.examples import Example, Sample
-from harness.groups import enough_permutations, suite_groups
-from harness.imported import store_outputs
 from harness.leaderboard import FORMATS, render
 from harness.leaderboard.collect import boards
 from harness.leaderboard.frame import Board
-from harness.outputs import Outputs
-from harness.scored import ScoredRun
-from harness.store import Results
+from harness.store.runs import Results
+from harness.suites.examples import Example, Sample
 from tests.harness.scored_runs import install_metric, make_run, noisy
 
 LEVELS = {"best": 0.2, "nearly": 0.199, "worst": 0.0}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.datasets.load import Digests, load_examples
+from harness.decode.plan import labels, plan
 from harness.leaderboard.site import manifest
-from harness.provenance import seetell_version
-from harness.run import Digests, labels, load_examples, plan
-from harness.spec import Suite
+from harness.suites.provenance import seetell_version
+from harness.suites.spec import Suite
 
 ROOT = Path(__file__).resolve().parents[3]
 SITE = ROOT / "results" / "leaderboard"

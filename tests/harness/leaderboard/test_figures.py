@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.leaderboard.figures import NAMES, SCALE, figure, figures, verdict
-from harness.leaderboard.frame import Board, Cell, Column
+from harness.leaderboard.frame import Board, Cell
+from harness.store.numbers import Column
 from tests.harness.leaderboard.samples import COLUMNS, board, lettered_board
 
 CIDER, REP, LENGTH = COLUMNS

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.leaderboard.frame import Cell, Column, Standing, letter, share_a_letter
+from harness.leaderboard.frame import Cell, Standing, letter, share_a_letter
+from harness.store.numbers import Column
 from tests.harness.leaderboard.samples import COLUMNS, board, cell, row
 
 CIDER, REP, LENGTH = COLUMNS

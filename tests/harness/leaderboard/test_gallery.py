@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.examples import Failure
 from harness.leaderboard.collect import material_of, materials
 from harness.leaderboard.gallery import gallery
-from harness.store import Results
+from harness.store.runs import Results
+from harness.suites.examples import Failure
 from tests.harness.leaderboard.sites import material
 from tests.harness.scored_runs import install_metric, make_run
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.imported import IMPORTED
+from harness.decode.imported.keep import IMPORTED
+from harness.decode.plan import labels
 from harness.leaderboard.reproduce import command, needs_file, suite_toml
-from harness.run import labels
-from harness.spec import Suite, packaged_suites
+from harness.suites.spec import Suite, packaged_suites
 from tests.harness.leaderboard.sites import spec
 
 

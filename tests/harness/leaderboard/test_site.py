@@ -17,7 +17,7 @@ from harness.errors import StoreError
 from harness.leaderboard.collect import Material
 from harness.leaderboard.frame import Row
 from harness.leaderboard.site import manifest, write_site
-from harness.leaderboard.site.names import examples_page, file_name, run_page
+from harness.leaderboard.site.manifest import examples_page, file_name, run_page
 from tests.harness.leaderboard.sites import MORE_HOSTILE, hostile, material
 
 

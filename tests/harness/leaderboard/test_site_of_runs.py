@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import sites
+from harness.cli import sites
 from harness.errors import SeeTellError
 from harness.leaderboard.collect import materials
-from harness.leaderboard.human import HumanCell, HumanStudy
-from harness.leaderboard.site.names import run_page
-from harness.speed import Speed, write_speed
-from harness.store import Results
+from harness.leaderboard.side_columns import HumanCell, HumanStudy
+from harness.leaderboard.site.manifest import run_page
+from harness.store.runs import Results
+from harness.store.speed import Speed, write_speed
 from tests.harness.scored_runs import install_metric, make_run
 
 

@@ -17,7 +17,8 @@ import pytest
 from harness.errors import SeeTellError
 from harness.leaderboard import FORMATS, render
 from harness.leaderboard.frame import Cell
-from harness.leaderboard.latex import WIDEST, latex, number
+from harness.leaderboard.latex import WIDEST
+from harness.store.latex import latex, number
 from tests.harness.leaderboard.samples import COLUMNS, HOSTILE, board, hostile_board, lettered_board, row
 
 

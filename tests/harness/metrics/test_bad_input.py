@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from decoders.base import Models
-from harness.examples import Example, Sample
-from harness.metrics import coco, java, meteor, ptb
+from decoders.models.loaded import Models
+from harness.metrics import coco
 from harness.metrics.base import Metric
-from harness.metrics.coco import Bleu, Cider, CocoConfig, RougeL
-from harness.metrics.java import find_jar, java_path
-from harness.metrics.meteor import Meteor
+from harness.metrics.coco import Bleu, Cider, CocoConfig, RougeL, java, meteor, ptb
+from harness.metrics.coco.java import find_jar, java_path
+from harness.metrics.coco.meteor import Meteor
 from harness.metrics.repetition import Repetition, RepetitionConfig
-from harness.score import ScoreSheet, score_samples
+from harness.metrics.score import ScoreSheet, score_samples
+from harness.suites.examples import Example, Sample
 
 GOOD = [
     Sample(Example("a", references=("a red ball on the grass", "one ball lies there")), text="a red ball on grass"),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from decoders.base import Models
 from decoders.models.image_text import ImageTextModel, open_image
 from decoders.models.load import load_image_text
+from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable, NeedMissing
-from harness.examples import Example, Failure, Sample
 from harness.metrics.clip import ClipScore, ClipScoreConfig
+from harness.suites.examples import Example, Failure, Sample
 
 TEXTS = ("a red boat on the sea", "", "two dogs in the grass", "a house under a tree " * 30, "A Café, naïve!")
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from decoders.base import Models
+from decoders.models.loaded import Models
 from harness.errors import MetricError
-from harness.examples import Example, Failure, Sample
 from harness.metrics.coco import Bleu, Cider, CocoConfig, RougeL
-from harness.metrics.ptb import tokenizer_variant
+from harness.metrics.coco.ptb import tokenizer_variant
+from harness.suites.examples import Example, Failure, Sample
 
 PYTHON = CocoConfig(tokenizer="python")
 WORDS = ["a", "dog", "cat", "red", "blue", "sits", "runs", "on", "the", "grass", "near", "two"]

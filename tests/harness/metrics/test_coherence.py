@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decoders.base import Models, Need
+from decoders.base import Need
 from decoders.models.load import load_language_model, load_sentence_encoder
+from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable, ModelMismatch, NeedMissing
-from harness.examples import Example, Failure, Sample
 from harness.metrics.coherence import Coherence, CoherenceConfig, CoherenceLm, CoherenceLmConfig
-from harness.provenance import Signature
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
 from tests.harness.metrics.bad_texts import BAD, SILENT
 from tests.reference.likelihood import load, log_likelihood
 

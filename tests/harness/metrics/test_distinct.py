@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from decoders.base import Models
-from harness.examples import Example, Failure, Sample
+from decoders.models.loaded import Models
 from harness.metrics.distinct import Distinct, DistinctConfig
-from harness.score import score_samples
+from harness.metrics.score import score_samples
+from harness.suites.examples import Example, Failure, Sample
 
 
 def metric(per: str = "tokens") -> Distinct:

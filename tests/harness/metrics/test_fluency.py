@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decoders.base import Models
 from decoders.models.language_model import LanguageModel
 from decoders.models.load import load_language_model
+from decoders.models.loaded import Models
 from decoders.models.reading import plain_ids
 from harness.errors import NeedMissing
-from harness.examples import Example, Failure, Sample
 from harness.metrics.fluency import Perplexity, PerplexityConfig
-from harness.provenance import Signature
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
 from tests.harness.metrics.bad_texts import BAD, SILENT
 from tests.reference.likelihood import load, log_likelihood
 

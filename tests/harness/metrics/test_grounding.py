@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decoders.base import Models
+from decoders.models.loaded import Models
 from harness.datasets.toybox import Toybox, ToyboxOptions
 from harness.datasets.toybox.captions import claims
 from harness.datasets.toybox.world import Scene, Thing
 from harness.errors import MetricError
-from harness.examples import Example, Failure, Sample
 from harness.metrics.grounding import Grounding, GroundingConfig
+from harness.suites.examples import Example, Failure, Sample
 
 SCENE = Scene("beach", Thing("cat", "red"), 2, "beside", Thing("butterfly", "blue"))
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decoders.base import Models
+from decoders.models.loaded import Models
 from harness.errors import MetricError, MetricUnavailable
-from harness.evaluate import due_metrics
-from harness.examples import Example, Failure, Sample
+from harness.metrics.evaluate import due_metrics
 from harness.metrics.hallucination import Chair, ChairConfig, read_lexicon
-from harness.provenance import Signature
-from harness.spec import Suite
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
+from harness.suites.spec import Suite
 from tests.harness.metrics.bad_texts import BAD
 
 # The categories of COCO 2014 and 2017, by the ids of the annotation files (which skip some numbers).

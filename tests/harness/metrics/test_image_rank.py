@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decoders.base import Models
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text
+from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable, NeedMissing
-from harness.examples import Example, Failure, Sample
 from harness.metrics.image_rank import ImageRank, ImageRankConfig
-from harness.provenance import Signature
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
 from tests.harness.metrics.bad_texts import BAD
 
 

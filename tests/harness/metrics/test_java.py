@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import JavaError, MetricUnavailable
-from harness.metrics.java import find_java, java_path, run_java
+from harness.metrics.coco.java import find_java, java_path, run_java
 
 
 def stand_in(home: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:

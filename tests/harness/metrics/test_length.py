@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from decoders.base import Models
-from harness.examples import Example, Failure, Sample
+from decoders.models.loaded import Models
 from harness.metrics.length import Length, LengthConfig
-from harness.score import score_samples
+from harness.metrics.score import score_samples
+from harness.suites.examples import Example, Failure, Sample
 
 SAMPLES = [
     Sample(Example("a"), text="two  words", tokens=(1, 2, 3)),

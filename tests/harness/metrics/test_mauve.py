@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from decoders.base import Models
 from decoders.models.language_model import LanguageModel
 from decoders.models.load import load_language_model
+from decoders.models.loaded import Models
 from decoders.models.reading import last_vectors, plain_ids
+from harness.compare.paired import Clusters, align, permutation_test
 from harness.errors import MetricError, MetricUnavailable, NeedMissing
-from harness.examples import Example, Failure, Sample
 from harness.metrics.mauve import Mauve, MauveConfig, codebooks, mauve
-from harness.paired import Clusters, align, permutation_test
-from harness.provenance import Signature
-from harness.score import score_samples
+from harness.metrics.score import score_samples
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
 from tests.harness.metrics.bad_texts import BAD, SILENT
 from tests.reference.likelihood import last_vector, load
 from tests.reference.mauve import mauve as by_definition

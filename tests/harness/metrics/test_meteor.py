@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from decoders.base import Models
+from decoders.models.loaded import Models
 from harness.errors import JavaError, MetricUnavailable
-from harness.examples import Example, Failure, Sample
-from harness.metrics import meteor
-from harness.metrics.java import find_jar, run_java
-from harness.metrics.meteor import FIELDS, Meteor
-from harness.metrics.ngrams import References
-from harness.score import score_samples
+from harness.metrics.coco import meteor
+from harness.metrics.coco.java import find_jar, run_java
+from harness.metrics.coco.meteor import FIELDS, Meteor
+from harness.metrics.coco.ngrams import References
+from harness.metrics.score import score_samples
+from harness.suites.examples import Example, Failure, Sample
 
 TEXTS = [
     ("a red car parked on the road", ("a red car on the street", "there is a crimson car parked in the street")),

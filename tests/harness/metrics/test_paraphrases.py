@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from harness.errors import MetricError
-from harness.metrics import paraphrases
-from harness.metrics.java import find_jar, run_java
-from harness.metrics.paraphrases import narrowed, phrase_keys
+from harness.metrics.coco import paraphrases
+from harness.metrics.coco.java import find_jar, run_java
+from harness.metrics.coco.paraphrases import narrowed, phrase_keys
 
 PAIRS = [
     ("big dog", "large dog"),
@@ -305,7 +305,7 @@ def test_processes_at_once_each_find_all(tmp_path: Path) -> None:
     pairs = [(f"big {rng.random()}", f"large {n}") for n in range(20000)]
     table = write_table(tmp_path, [*pairs, ("big dog", "large dog")])
     code = (
-        "import sys; from pathlib import Path; from harness.metrics.paraphrases import narrowed;"
+        "import sys; from pathlib import Path; from harness.metrics.coco.paraphrases import narrowed;"
         "found = narrowed(Path(sys.argv[1]), ['a large dog'], sys.argv[2]); print(found.lines.tobytes().decode(), end='')"
     )
     processes = [
@@ -324,8 +324,8 @@ def test_the_index_of_the_whole_table_gives_what_the_table_gives(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: list[Path]
 ) -> None:
     """On the references of published files, as METEOR is given them."""
-    from harness.metrics import ptb
-    from harness.outputs import read_outputs
+    from harness.decode.imported.read import read_outputs
+    from harness.metrics.coco import ptb
 
     table = find_jar("meteor/data/paraphrase-en.gz")
     assert table is not None
@@ -348,8 +348,8 @@ def test_the_index_of_the_whole_table_gives_what_the_table_gives(
 @pytest.mark.heavy
 def test_meteor_counts_the_same_with_the_whole_table(shared: Path) -> None:
     """The jar, on published texts, once with all five million pairs and once with the few that are left."""
-    from harness.metrics import ptb
-    from harness.outputs import read_outputs
+    from harness.decode.imported.read import read_outputs
+    from harness.metrics.coco import ptb
 
     jar, table = find_jar("meteor/meteor-1.5.jar"), find_jar("meteor/data/paraphrase-en.gz")
     assert jar is not None

@@ -1,7 +1,7 @@
 import pytest
 
 from harness.errors import JavaError, MetricError, MetricUnavailable
-from harness.metrics import ptb
+from harness.metrics.coco import ptb
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decoders.base import Models
 from decoders.models.image_text import ImageTextModel
 from decoders.models.load import load_image_text
+from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable, NeedMissing
-from harness.examples import Example, Failure, Sample
 from harness.metrics.clip import ClipScore, ClipScoreConfig
 from harness.metrics.refclip import RefClipScore, harmonic_mean
-from harness.provenance import Signature
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.provenance import Signature
 from tests.checkpoints import captions_of
 
 PREFIX = "A photo depicts "
@@ -78,7 +78,7 @@ def test_a_text_unlike_its_references_gets_nothing_and_no_negative_score(
     assert seen.max() > 0.1, "the test needs a text that fits its image"
     away = -0.05 * model.text_features([PREFIX + fits.text]).numpy()
     monkeypatch.setattr(
-        "harness.caption_index.text_features", lambda texts, model, cache: np.repeat(away, len(texts), 0)
+        "harness.datasets.index.captions.text_features", lambda texts, model, cache: np.repeat(away, len(texts), 0)
     )
     np.testing.assert_array_equal(scorer(model).rows([fits]), [[0, 1]])
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from decoders.base import Models
-from harness.examples import Example, Failure, Sample
+from decoders.models.loaded import Models
 from harness.metrics.repetition import Repetition, RepetitionConfig
+from harness.suites.examples import Example, Failure, Sample
 
 Floats = NDArray[np.float64]
 

@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from decoders.base import Models
+from decoders.models.loaded import Models
+from harness.decode.imported.keep import score_imported, store_outputs
+from harness.decode.imported.read import Outputs
 from harness.errors import JavaError, MetricUnavailable
-from harness.examples import Example, Failure, Sample
-from harness.imported import score_imported, store_outputs
-from harness.metrics import java
-from harness.metrics.java import CORENLP_JARS
-from harness.metrics.spice import Spice, SpiceConfig, spice_jars
-from harness.outputs import Outputs
-from harness.score import score_samples
-from harness.spec import MetricRef
-from harness.store import Results
+from harness.metrics.coco import java
+from harness.metrics.coco.java import CORENLP_JARS
+from harness.metrics.coco.spice import Spice, SpiceConfig, spice_jars
+from harness.metrics.score import score_samples
+from harness.store.runs import Results
+from harness.suites.examples import Example, Failure, Sample
+from harness.suites.spec import MetricRef
 
 SCORER = """
 package edu.anu.spice;

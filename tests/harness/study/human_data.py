@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.study.panel import Panel
-from harness.study.power import ASSUMED, StudyPlan, simulate_panel
-from harness.study.ratings import RatingTable
+from harness.study.analysis.panel import Panel
+from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
+from harness.study.analysis.ratings import RatingTable
 
 
 def simulated(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.inter_rater import fleiss_kappa as oracle_fleiss
 
-from harness.study.agreement import (
+from harness.study.analysis.agreement import (
     fleiss_kappa,
     kappa,
     krippendorff_alpha,
@@ -18,8 +18,8 @@ from harness.study.agreement import (
     panel_alpha,
     repeats,
 )
-from harness.study.panel import Panel
-from harness.study.power import ASSUMED, StudyPlan, simulate_panel
+from harness.study.analysis.panel import Panel
+from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
 
 NAN = np.nan
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", example C: 4 observers, 12 units, missing values.

@@ -10,11 +10,11 @@ from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from harness.errors import DataError
-from harness.study.analysis import analyse, looks, panels
-from harness.study.exclusions import effect
-from harness.study.human_tests import permutation_p, sign_test, wilcoxon
-from harness.study.panel import Panel
-from harness.study.ratings import RatingTable
+from harness.study.analysis.analyze import analyse, looks, panels
+from harness.study.analysis.exclusions import effect
+from harness.study.analysis.human_tests import permutation_p, sign_test, wilcoxon
+from harness.study.analysis.panel import Panel
+from harness.study.analysis.ratings import RatingTable
 from tests.harness.study.human_data import joined, simulated, table
 
 FAST = 400

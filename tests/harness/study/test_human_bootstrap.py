@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.stats import draw_counts
-from harness.study import bootstrap
-from harness.study.bootstrap import two_way_means
-from harness.study.estimate import Estimate, percentiles
-from harness.study.power import ASSUMED, StudyPlan, simulate_panel
+from harness.metrics.intervals import draw_counts
+from harness.study.analysis import bootstrap
+from harness.study.analysis.bootstrap import two_way_means
+from harness.study.analysis.panel import Estimate, percentiles
+from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
 
 
 def plain(values: np.ndarray, draws: int, seed: int) -> np.ndarray:

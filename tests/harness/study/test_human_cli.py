@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import console
-from harness.cli import main
+from harness.cli import console, main
 from harness.study.service import StudyService
 from tests.studies import Clock, a_study, form, sit
 

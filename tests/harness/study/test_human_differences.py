@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.descriptivestats import sign_test as oracle_sign
 
-from harness.study.human_tests import permutation_p, sign_test, tidy, wilcoxon
+from harness.study.analysis.human_tests import permutation_p, sign_test, tidy, wilcoxon
 
 
 def differences(rng: np.random.Generator, n: int, k: int = 5) -> np.ndarray:

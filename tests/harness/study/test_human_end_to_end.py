@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import console
-from harness.cli import main
-from harness.run import data_digest, load_examples
-from harness.spec import Suite
-from harness.store import Results
+from harness.cli import console, main
+from harness.datasets.digests import data_digest
+from harness.datasets.load import load_examples
+from harness.store.runs import Results
 from harness.study.service import StudyService
+from harness.suites.spec import Suite
 from tests.harness.scored_runs import SUITE, install_metric, make_run
 from tests.studies import form, sit
 

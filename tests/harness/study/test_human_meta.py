@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from harness.scored import ScoredRun
-from harness.store import Results
-from harness.study.findings import metrics_against_people
-from harness.study.meta import MetricScores, item_taus, meta_evaluate, metric_scores
-from harness.study.panel import Panel
-from harness.study.power import ASSUMED, StudyPlan, simulate_panel
+from harness.compare.scored import ScoredRun
+from harness.store.runs import Results
+from harness.study.analysis.findings import metrics_against_people
+from harness.study.analysis.meta import MetricScores, item_taus, meta_evaluate, metric_scores
+from harness.study.analysis.panel import Panel
+from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
 from tests.harness.scored_runs import install_metric, make_run
 from tests.harness.study.human_data import table
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from harness.study.human_tests import permutation_p
-from harness.study.panel import Panel
-from harness.study.power import (
+from harness.study.analysis.human_tests import permutation_p
+from harness.study.analysis.panel import Panel
+from harness.study.analysis.power import (
     ASSUMED,
     PARTS,
     Components,

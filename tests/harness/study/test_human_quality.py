@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.study.quality import Signal, measures, signals
-from harness.study.ratings import RatingTable
+from harness.study.analysis.ratings import RatingTable
+from harness.study.oversight.quality import Signal, measures, signals
 from tests.harness.study.human_data import joined, simulated, table
 
 BAD = "zz-bad"

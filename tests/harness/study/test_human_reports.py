@@ -13,12 +13,12 @@ import pytest
 from harness.errors import DataError, StoreError
 from harness.leaderboard import FORMATS, render
 from harness.leaderboard.collect import boards
-from harness.leaderboard.human import HumanStudy
-from harness.provenance import Signature
-from harness.store import Results
-from harness.study.findings import blinded, publish, study_report
-from harness.study.ratings import RatingTable
-from harness.study.reports import to_json, to_latex, to_markdown
+from harness.leaderboard.side_columns import HumanStudy
+from harness.store.runs import Results
+from harness.study.analysis.findings import blinded, publish, study_report
+from harness.study.analysis.ratings import RatingTable
+from harness.study.analysis.reports import to_json, to_latex, to_markdown
+from harness.suites.provenance import Signature
 from tests.harness.scored_runs import install_metric, make_run
 from tests.harness.study.human_data import joined, simulated, table
 
@@ -33,7 +33,7 @@ class Overview:
 
 @dataclass
 class Made:
-    """A study that is nothing but its ratings: what `harness.study.findings` asks of one."""
+    """A study that is nothing but its ratings: what `harness.study.analysis.findings` asks of one."""
 
     counted: RatingTable
     everything: RatingTable | None = None

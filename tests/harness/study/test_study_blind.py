@@ -13,8 +13,8 @@ from studies import SYSTEMS, Clock, a_study, form, rate_all, sit, some_sources
 
 import harness.study
 from harness.study.admin import StudyAdmin
-from harness.study.database import Database
 from harness.study.service import StudyService
+from harness.study.tables.database import Database
 
 ROOT = Path(harness.study.__file__).parent
 HIDDEN = ("identity", "journal")

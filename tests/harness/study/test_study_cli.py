@@ -13,15 +13,16 @@ from postgres import Server
 from studies import Clock, _dot, form, rate_all, sit
 
 from harness.cli import app
+from harness.datasets.digests import data_digest
+from harness.datasets.load import load_examples
+from harness.decode.imported.keep import store_outputs
+from harness.decode.imported.read import read_outputs
 from harness.errors import SeeTellError, StudyError
-from harness.imported import store_outputs
-from harness.outputs import read_outputs
-from harness.run import data_digest, load_examples
-from harness.spec import RunSpec, Suite
-from harness.store import Record, Results, write_json
+from harness.store.runs import Record, Results, write_json
 from harness.study.admin import StudyAdmin
-from harness.study.schema import Media
 from harness.study.service import StudyService
+from harness.study.tables.schema import Media
+from harness.suites.spec import RunSpec, Suite
 
 
 def seetell(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:

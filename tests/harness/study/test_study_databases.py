@@ -23,14 +23,15 @@ from sqlalchemy import MetaData, insert, inspect, select
 from studies import Clock, a_study, form, rate_all, sit, some_sources
 
 from harness.errors import StudyError, StudyOutdated
-from harness.study import journal, migrations
 from harness.study.admin import StudyAdmin
-from harness.study.backup import backup, restore
-from harness.study.base import Base
-from harness.study.database import SCHEMA, Database, locate, shown
-from harness.study.export import export_sha256
-from harness.study.move import database_sha256, move
+from harness.study.exchange.backup import backup, restore
+from harness.study.exchange.export import export_sha256
+from harness.study.exchange.move import database_sha256, move
 from harness.study.service import StudyService
+from harness.study.tables import identity as journal
+from harness.study.tables import migrations
+from harness.study.tables.base import Base
+from harness.study.tables.database import SCHEMA, Database, locate, shown
 
 FIRST_LAYOUT = Path(__file__).with_name("first_layout.sql")
 """A study as the first layout kept it, with ratings, a skip, a refused form and practice."""
@@ -175,7 +176,7 @@ def test_moving_to_postgres_keeps_everything(tmp_path: Path, postgres: Server) -
 def test_a_move_that_fails_leaves_everything(tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, url = tmp_path / "pilot", postgres.fresh()
     a_study(folder)
-    monkeypatch.setattr("harness.study.move.database_sha256", lambda connection: uuid.uuid4().hex)
+    monkeypatch.setattr("harness.study.exchange.move.database_sha256", lambda connection: uuid.uuid4().hex)
     with pytest.raises(StudyError, match="nothing was moved"):
         move(folder, url, Clock()())
     assert StudyAdmin.open(folder).database.is_sqlite
@@ -325,7 +326,7 @@ def test_a_hundred_kills_and_hot_backups(tmp_path: Path) -> None:
 
 def _now() -> Clock:
     """A clock of today, for processes that have no other."""
-    from harness.study.service import utc_now
+    from harness.study.tables.base import utc_now
 
     clock = Clock()
     clock.now = utc_now()

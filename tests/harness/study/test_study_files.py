@@ -18,14 +18,20 @@ from studies import Clock, a_study, form, rate_all, sit, some_sources
 
 from harness.errors import StudyError
 from harness.study.admin import StudyAdmin
-from harness.study.base import plain_text
-from harness.study.database import Database
-from harness.study.datasheet import open_questions
-from harness.study.export import export_sha256
-from harness.study.files import FORMATS, as_written, neutral, read, to_bytes
-from harness.study.imports import import_ratings
-from harness.study.rows import NOTES, RATINGS, Column
+from harness.study.exchange.datasheet import open_questions
+from harness.study.exchange.export import export_sha256
+from harness.study.exchange.files import (
+    FORMATS,
+    as_written,
+    neutral,
+    read,
+    to_bytes,
+)
+from harness.study.exchange.imports import import_ratings
+from harness.study.exchange.rows import NOTES, RATINGS, Column
 from harness.study.service import StudyService
+from harness.study.tables.base import plain_text
+from harness.study.tables.database import Database
 
 AWKWARD = "=cmd|' /C calc'!A0,\"quoted\"\r\n\u202eمرحبا\u202c 😀 \u2028 'tis"
 
@@ -128,7 +134,7 @@ def test_any_texts_and_numbers_come_back(cells: list[tuple[str, int, str | None]
     rows = [{"a": plain_text(a), "n": n, "b": None if b is None else plain_text(b)} for a, n, b in cells]
     for format_ in FORMATS:
         # What `files.read` does with a file, without one: hypothesis makes many.
-        from harness.study import files
+        from harness.study.exchange import files
 
         back = {"csv": files._from_csv, "jsonl": files._from_jsonl, "parquet": files._from_parquet}[format_](
             to_bytes(rows, columns, format_), columns

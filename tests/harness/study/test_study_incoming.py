@@ -11,9 +11,9 @@ from studies import Clock
 
 from harness.errors import StudyError
 from harness.study.admin import StudyAdmin
-from harness.study.export import export_sha256
-from harness.study.imports import import_ratings
-from harness.study.incoming import read
+from harness.study.exchange.export import export_sha256
+from harness.study.exchange.imports import import_ratings
+from harness.study.exchange.incoming import read
 
 PLAIN = {"system": "a", "item": "i", "annotator": "x", "aspect": "fluency", "value": 3}
 FORM = PLAIN | {"event_id": "e", "slot": "s", "output": "o", "block": "b"}

@@ -12,9 +12,15 @@ from postgres import Server
 from sqlalchemy import select
 from studies import ASPECTS, Desk, a_study, form, note, rate_all, some_sources
 
-from harness.study.create import Created
-from harness.study.schema import Annotator, Audit, Block, Campaign, Slot
-from harness.study.views import Seat
+from harness.study.design.create import Created
+from harness.study.rating.views import Seat
+from harness.study.tables.schema import (
+    Annotator,
+    Audit,
+    Block,
+    Campaign,
+    Slot,
+)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +196,8 @@ def test_no_form_slips_in_behind_the_freeze(tmp_path: Path, postgres: Server) ->
 
     def slow() -> None:
         def work(session: object) -> None:
-            from harness.study import service, submit
+            from harness.study import service
+            from harness.study.rating import submit
 
             campaign = service._campaign(session, hold=True)  # type: ignore[arg-type]
             me = session.scalars(select(Annotator)).one()  # type: ignore[attr-defined]

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import StudyError
-from harness.study.fill import plan_sha256
-from harness.study.plan import REPEAT_GAP, Plan, make_plan, williams
+from harness.study.design.fill import plan_sha256
+from harness.study.design.plan import Plan, make_plan, williams
+from harness.study.tables.base import REPEAT_GAP
 
 
 def check(plan: Plan) -> None:

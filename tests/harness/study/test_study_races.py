@@ -15,9 +15,10 @@ from postgres import Server
 from studies import Clock, a_study, form, sit, some_sources
 
 from harness.study.admin import StudyAdmin
-from harness.study.create import Created
-from harness.study.service import StudyService, utc_now
-from harness.study.views import Seat
+from harness.study.design.create import Created
+from harness.study.rating.views import Seat
+from harness.study.service import StudyService
+from harness.study.tables.base import utc_now
 
 THINK = 10.0
 """Seconds between two forms of one annotator."""

@@ -11,9 +11,15 @@ from sqlalchemy import select
 from studies import ASPECTS, Desk, a_study, form, note, rate_all, some_sources
 
 from harness.errors import InviteRefused, NotAllowed, NotYours, SeatUnknown, StudyError, TooManyTries
-from harness.study.create import Created
-from harness.study.schema import Block, Output, Refused, Slot, Submission
-from harness.study.views import Seat, SlotView
+from harness.study.design.create import Created
+from harness.study.rating.views import Seat, SlotView
+from harness.study.tables.schema import (
+    Block,
+    Output,
+    Refused,
+    Slot,
+    Submission,
+)
 
 
 @pytest.fixture(scope="module")

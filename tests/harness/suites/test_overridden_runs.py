@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from harness.cli import app
-from harness.compare import find_run
+from harness.compare.scored import current_runs
 from harness.errors import StoreError, SuiteError
 from harness.leaderboard.collect import boards
 from harness.leaderboard.markdown import notes
-from harness.scored import current_runs
-from harness.spec import RunSpec
-from harness.store import Results, RunFolder, write_json
+from harness.store.find import find_run
+from harness.store.runs import Results, RunFolder, write_json
+from harness.suites.spec import RunSpec
 from tests.harness.scored_runs import install_metric, make_run
 
 TEXTS = {"a": "0.1 x", "b": "0.5 y", "c": "0.9 z"}

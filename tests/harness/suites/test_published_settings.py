@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness import registry
-from harness.evaluate import due_metrics
-from harness.places import data_folder
-from harness.run import labels
-from harness.spec import Suite
+from harness.decode.plan import labels
+from harness.metrics.evaluate import due_metrics
+from harness.suites import registry
+from harness.suites.places import data_folder
+from harness.suites.spec import Suite
 
 COCO, FLICKR, ROC = (
     "hf:cambridgeltl/magic_mscoco",

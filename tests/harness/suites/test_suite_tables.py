@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.datasets.digests import load_dataset
+from harness.datasets.load import load_examples
+from harness.decode.plan import plan
 from harness.errors import SuiteError
-from harness.run import load_dataset, load_examples, plan
-from harness.settings import as_flags, settings_of
-from harness.spec import Suite
-from harness.suite_tables import merged
-from harness.toml_text import to_toml
+from harness.store.toml import to_toml
+from harness.suites.settings import as_flags, settings_of
+from harness.suites.spec import Suite
+from harness.suites.tables import merged
 
 BASE = """
 name = "base"

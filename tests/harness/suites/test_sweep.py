@@ -8,15 +8,20 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness import console
-from harness.cli import app
+from harness.cli import app, console
+from harness.compare.sweep import (
+    Result,
+    check_apart,
+    dev_suite,
+    sweep,
+    to_paste,
+)
+from harness.compare.sweep_picture import to_svg
+from harness.datasets.load import load_examples
 from harness.errors import StoreError, SuiteError
 from harness.leaderboard.collect import boards
-from harness.run import load_examples
-from harness.spec import Suite
-from harness.store import Results
-from harness.sweep import Result, check_apart, dev_suite, sweep, to_paste
-from harness.sweep_picture import to_svg
+from harness.store.runs import Results
+from harness.suites.spec import Suite
 
 SUITE = """
 extends = "toybox-plain"

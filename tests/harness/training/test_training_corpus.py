@@ -10,7 +10,7 @@ import pytest
 
 from harness.datasets.toybox import DEFAULT_SIZES, Toybox, ToyboxOptions
 from harness.errors import DataError, SuiteError
-from harness.spec import Suite
+from harness.suites.spec import Suite
 from harness.training.corpus import read_corpus
 from tests.checkpoints import captions_of, write_jsonl, write_karpathy
 from tests.miniature import make_rocstories, story_of

@@ -13,8 +13,8 @@ from decoders.models import torchvision_schemas
 from decoders.models.load import load_for_training, load_language_model
 from harness.cli import app
 from harness.errors import DataError, NeedMissing, OutOfMemory, StoreError, SuiteError, TrainingFailed
-from harness.spec import Suite
-from harness.store import Results
+from harness.store.runs import Results
+from harness.suites.spec import Suite
 from harness.training import lm
 from harness.training.card import card
 from harness.training.compare import compare_models

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from harness.errors import Interrupted, RunLocked, StoreError
-from harness.store import RunFolder
+from harness.store.runs import RunFolder
 from harness.training import lm
 from harness.training.checkpoint import Checkpoints, Losses
 from harness.training.corpus import read_corpus

@@ -1,0 +1,192 @@
+"""`seetell score FILE...`: other people's outputs through the same metrics, intervals and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from decoders.base import Need
+from harness.cli import console
+from harness.cli.exits import DONE, SOME_FAILED
+from harness.cli.flags import check_models_offline, cut_off_if
+from harness.datasets.digests import resolve_model
+from harness.decode.imported.keep import score_imported, store_outputs
+from harness.decode.imported.read import Outputs, common_subset, differing_sets, read_outputs
+from harness.errors import SuiteError, did_you_mean
+from harness.metrics.base import metrics
+from harness.metrics.score import Score
+from harness.store.runs import Results
+from harness.suites.spec import MetricRef, checked
+
+CAPTION_METRICS = ("cider", "bleu", "meteor", "rouge-l")
+STORY_METRICS = ("repetition",)
+IMAGE_METRICS = ("clipscore", "refclipscore")
+"""Beside them where an image-text model is named."""
+
+
+def score_files(
+    paths: Sequence[str],
+    wanted: Sequence[str],
+    settings: Sequence[str],
+    references: Path | None,
+    images: Sequence[Path],
+    image_text: str | None,
+    common: bool,
+    fresh: bool,
+    device: str,
+    offline: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Read, store and score files; exit code 2 if a metric was not to be had."""
+    cut_off_if(offline)
+    names = _named(wanted)
+    needed = not names or any(metrics().load(name).needs_references for name in names)
+    systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
+    for path, system in zip(paths, systems, strict=True):
+        console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
+        for note in system.notes:
+            console.say(f"{path}: {note}")
+    systems = _same_examples(systems, common)
+    chosen = _metrics(names, settings, systems, image_text)
+    _check_sight(chosen, images, image_text)
+    model = image_text and resolve_model(image_text, Path())
+    check_models_offline(offline, "the metrics", [*_models(chosen), *([model] if model else [])])
+    if images:
+        systems = _with_images(systems, images)
+    imported = store_outputs(systems, Results(results), chosen, model)
+    if any(metrics().load(name).needs for name in chosen):
+        from decoders.models.load import pick_device
+
+        device = pick_device(device)  # loads torch, which counting words does without
+    with console.progress_bar("scoring") as progress:
+        scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
+    for name, each in scores.items():
+        for caution in dict.fromkeys(score.caution for score in each if score.caution):
+            console.say(f"{name}: {caution}")
+    reasons: dict[str, dict[str, None]] = {}
+    for score in (score for each in scores.values() for score in each if score.unavailable):
+        reasons.setdefault(score.unavailable, {})[score.output] = None
+    for reason, lost in reasons.items():
+        console.say(f"{', '.join(lost)} unavailable: {reason}")
+    if as_json:
+        console.emit({name: {score.output: _figures(score) for score in each} for name, each in scores.items()})
+    else:
+        console.say("also on the leaderboard: " + ", ".join(sorted({each.suite.name for each in imported})))
+        outputs = list(dict.fromkeys(score.output for each in scores.values() for score in each))
+        lines = [[name, *(_shown(each, output) for output in outputs)] for name, each in scores.items()]
+        console.show_table("", ["system", *outputs], lines, right=range(1, len(outputs) + 1))
+    failed = any(sample.failure for system in systems for sample in system.samples)
+    return SOME_FAILED if failed or any(score.unavailable for each in scores.values() for score in each) else DONE
+
+
+def _with_images(systems: list[Outputs], images: Sequence[Path]) -> list[Outputs]:
+    from harness.decode.imported.images import with_images
+
+    found = with_images(systems, images)
+    for before, after in zip(systems, found, strict=True):
+        for note in after.notes[len(before.notes) :]:
+            console.say(f"{after.name}: {note}")
+    return found
+
+
+def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
+    """Say who lacks which examples; with `--common`, keep what all have."""
+    if common:
+        return common_subset(systems)
+    lacking = differing_sets(systems)
+    for sentence in lacking:
+        console.say(sentence)
+    if lacking:
+        console.say(
+            "scores on different examples do not compare and go into different tables; --common scores what all answered"
+        )
+    return systems
+
+
+def _named(wanted: Sequence[str]) -> list[str]:
+    """What --metrics names, each a metric."""
+    known = metrics().entries
+    for name in wanted:
+        if name not in known:
+            raise SuiteError(f"--metrics {name}: there is no such metric{did_you_mean(name, known)}")
+    return list(wanted)
+
+
+def _metrics(
+    names: Sequence[str], settings: Sequence[str], systems: Sequence[Outputs], image_text: str | None
+) -> dict[str, MetricRef]:
+    if not names:
+        stories = all(system.format.startswith("stories") for system in systems)
+        names = (*(STORY_METRICS if stories else CAPTION_METRICS), *(IMAGE_METRICS if image_text else ()))
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for setting in settings:
+        place, equals, value = setting.partition("=")
+        name, dot, option = place.partition(".")
+        if not (equals and dot and option) or option == "metric":
+            raise SuiteError(f"--set {setting}: expected METRIC.OPTION=VALUE, as in repetition.impl=simctg")
+        if name not in options:
+            raise SuiteError(
+                f"--set {setting}: {name!r} is not among the metrics{did_you_mean(name, options)}; --metrics adds it"
+            )
+        options[name][option] = _value(value)
+    return {name: MetricRef.model_validate(_checked(name, each)) for name, each in options.items()}
+
+
+def _models(chosen: Mapping[str, MetricRef]) -> list[str]:
+    """The models that metrics bring along."""
+    configs = [checked(metrics().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()]
+    return [model for config in configs for model in config.own_models().values()]
+
+
+def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options that the metric takes; relative paths, those of models too, start where the command was given."""
+    config = checked(metrics().load(name).Config, options, f"[metrics.{name}]")
+    models = set(config.own_models().values())
+    given = [(key, value) for key, value in config if key in options]
+    paths = {key: str(value.absolute()) for key, value in given if isinstance(value, Path)}
+    return options | paths | {key: resolve_model(value, Path()) for key, value in given if value and value in models}
+
+
+def _check_sight(chosen: Mapping[str, MetricRef], images: Sequence[Path], image_text: str | None) -> None:
+    """Refuse metrics that look at images where there are none to look at, and a model that nobody asks for."""
+    looking = [name for name in chosen if metrics().load(name).needs & {Need.IMAGE, Need.CLIP}]
+    if image_text and not looking:
+        raise SuiteError(
+            f"--image-text is for metrics that look at images, and {', '.join(chosen)} do not; --metrics clipscore is one"
+        )
+    for name in looking:
+        plugin = metrics().load(name)
+        own = checked(plugin.Config, chosen[name].options, f"[metrics.{name}]").own_models()
+        if Need.IMAGE in plugin.needs and not images:
+            raise SuiteError(f"{name} looks at the images; name the folder, zip or tar that holds them with --images")
+        if Need.CLIP in plugin.needs - set(own) and not image_text:
+            raise SuiteError(
+                f"{name} needs an image-text model; name one with --image-text, such as "
+                "open_clip:ViT-B-32-quickgelu@openai or local-dir:FOLDER"
+            )
+
+
+def _value(text: str) -> Any:
+    """A number, true or false, a list, as in JSON; anything else is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _figures(score: Score) -> dict[str, Any]:
+    """Value, interval, number of samples and signature; more only where something is wrong."""
+    fields = score.to_json()
+    kept = {key: fields[key] for key in ("value", "low", "high", "n", "signature")}
+    return kept | {key: fields[key] for key in ("unscored", "unavailable") if fields[key]}
+
+
+def _shown(scores: Sequence[Score], output: str) -> str:
+    found = next((score for score in scores if score.output == output), None)
+    if found is None or found.unavailable:
+        return "–"
+    scale = 100 if found.percent else 1
+    return f"{scale * found.value:.1f}"

@@ -1,0 +1,84 @@
+"""Two runs under metrics whose rows mean something only among the texts they were made from (MAUVE's codebook).
+
+Such metrics are `paired-only`. Before two runs are compared they are measured again, both together, and what comes out takes
+the place of what was stored: values, rows and signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from decoders.models.load import pick_device
+from harness.compare.differences import signature_changes
+from harness.compare.scored import ScoredMetric, ScoredRun
+from harness.datasets.load import Digests, load_examples
+from harness.errors import DataError, SeeTellError
+from harness.metrics.evaluate import Due, Evaluator, due_metrics
+from harness.metrics.score import score_rows, unavailable
+from harness.suites.examples import Example, Sample
+
+
+def measured_together(first: ScoredRun, second: ScoredRun, *, device: str = "cpu") -> tuple[ScoredRun, ScoredRun]:
+    """Both runs, with those metrics measured anew that have to be; nothing is loaded where there are none.
+
+    A metric that was scored in different ways, or cannot be measured now, stays as it is or says why.
+
+    Args:
+        first: a run with its texts.
+        second: another, on the same examples.
+        device: where models run; `auto` for cuda where there is one.
+    """
+    try:
+        due = [each for each in due_metrics(second.suite) if each.plugin.resampling == "paired-only"]
+    except SeeTellError:
+        return first, second  # a plug-in that is gone; whoever needs it says so
+    due = [each for each in due if _alike(first, second, each.label)]
+    if not due:
+        return first, second
+    found = {each.label: _measured(each, first, second, device) for each in due}
+    one, other = ({label: pair[place] for label, pair in found.items()} for place in (0, 1))
+    return replace(first, metrics={**first.metrics, **one}), replace(second, metrics={**second.metrics, **other})
+
+
+def _alike(first: ScoredRun, second: ScoredRun, label: str) -> bool:
+    """Whether both runs have the metric, from rows that were made in the same way."""
+    pair = [run.metrics.get(label) for run in (first, second)]
+    if any(metric is None or metric.rows is None for metric in pair):
+        return False
+    before, after = (metric.scores[0].signature for metric in pair if metric is not None)
+    return not signature_changes(before, after)
+
+
+def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tuple[ScoredMetric, ScoredMetric]:
+    suite = second.suite
+    try:
+        examples = load_examples(suite)
+        runs = [_samples(run, examples) for run in (first, second)]
+        metric = Evaluator(suite, examples, Digests(suite, examples), pick_device(device)).metric(due)
+        rows = metric.joint_rows(runs)
+    except SeeTellError as error:
+        blank = due.blank()
+        one, other = (
+            ScoredMetric(tuple(due.named(unavailable(blank, len(run.answers), str(error)))), None)
+            for run in (first, second)
+        )
+        return one, other
+    one, other = (
+        ScoredMetric(tuple(due.named(score_rows(metric, each, samples, seed=suite.run.seed))), each, joint=True)
+        for each, samples in zip(rows, runs, strict=True)
+    )
+    return one, other
+
+
+def _samples(run: ScoredRun, examples: Sequence[Example]) -> list[Sample]:
+    by_id = {example.id: example for example in examples}
+    for each in run.answers:
+        if each.example_id not in by_id:
+            raise DataError(
+                f"the data of suite {run.spec.suite!r} no longer has example {each.example_id!r}; run it again"
+            )
+    return [
+        Sample(by_id[each.example_id], each.draw, each.text, each.tokens, each.finish, each.failure)
+        for each in run.answers
+    ]

@@ -1,0 +1,191 @@
+"""A scored run in memory: what comparisons and gates work on, wherever it comes from (the store, or an accepted baseline)."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.decode.imported.keep import IMPORTED
+from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError, did_you_mean
+from harness.metrics.score import Score
+from harness.store.runs import Record, Results, RunFolder
+from harness.suites.examples import title_of
+from harness.suites.settings import as_flags
+from harness.suites.spec import RunSpec, Suite, packaged_suites
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredMetric:
+    """What one metric said about a run."""
+
+    scores: tuple[Score, ...]
+    rows: NDArray[np.float64] | None
+    """`[n, k]` in the order of the run's answers; None where the metric was unavailable."""
+    joint: bool = False
+    """Whether the rows were made together with those of the run it is compared with; see `harness.compare.joint`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """A complete run with its scores and the rows behind them."""
+
+    spec: RunSpec
+    suite: Suite
+    """As it was when the run was made; names the metrics and their options."""
+    environment: Mapping[str, Any]
+    example_ids: tuple[str, ...]
+    """The example of each answer."""
+    digest: str
+    """Hash of all answers, from `digest_answers`."""
+    metrics: Mapping[str, ScoredMetric]
+    """By their label in the suite."""
+    answers: tuple[Record, ...] = ()
+    """The texts; none for a baseline, which keeps only their digest."""
+
+    @property
+    def name(self) -> str:
+        """Such as `toybox-plain/magic-1f0c33ab`."""
+        return f"{self.spec.suite}/{self.spec.label}-{self.spec.identity()[:8]}"
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """What each answer belongs to when answers are exchanged: its example, or its title where that has several images."""
+        if self.suite.images is None or self.suite.images.top == 1:
+            return self.example_ids
+        return tuple(title_of(each) for each in self.example_ids)
+
+    @classmethod
+    def load(cls, folder: RunFolder, called: str = "") -> ScoredRun:
+        """Read a run from the store.
+
+        Args:
+            folder: the run.
+            called: how the user calls its suite, with the flags that it was changed by; the suite's name by default.
+
+        Raises:
+            RunIncomplete: not every example has its answer.
+            StoreError: it is not scored, the scores are of other samples, or a file is damaged.
+        """
+        content = folder.describe()
+        spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
+        again = command("score", spec, suite, called)
+        if not folder.complete:
+            raise RunIncomplete(
+                f"{folder.path} has {len(folder.records())} of {content['answers']} answers, and part of a run compares with "
+                f"nothing; finish it with `{command('run', spec, suite, called)}`"
+            )
+        scores = folder.scores()
+        if scores is None:
+            raise StoreError(f"{folder.path} is not scored yet; run `{again}`")
+        if scores["samples"] != hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest():
+            raise StoreError(f"the scores in {folder.path} are of other samples; run `{again} --fresh`")
+        answers = tuple(folder.records())
+        metrics = {
+            label: ScoredMetric(
+                tuple(Score.from_json(each) for each in entry["scores"]),
+                _rows(folder, entry["rows"], again) if entry["rows"] else None,
+            )
+            for label, entry in scores["metrics"].items()
+        }
+        ids = tuple(record.example_id for record in answers)
+        return cls(spec, suite, content["environment"], ids, digest_answers(answers), metrics, answers)
+
+
+def command(verb: str, spec: RunSpec, suite: Suite, called: str = "") -> str:
+    """What runs or scores a run once more, such as `seetell run toybox-plain --set 'magic.beta=1.5'`."""
+    if spec.decoder == IMPORTED:
+        return "seetell score FILE..."
+    return f"seetell {verb} {called or f'{spec.suite}{as_flags(suite.settings_of(spec.label))}'}"
+
+
+def current_runs(
+    results: Results, name: str, only: Sequence[str] = (), settings: Sequence[str] = ()
+) -> dict[str, ScoredRun | SeeTellError]:
+    """The runs of a suite as it is now, by decoder label; an error says why one cannot be had.
+
+    The suite decides which run is meant, not the age of a folder: after a setting was changed and changed back, the run of
+    the old setting counts again. Suites that live in the store alone (imported outputs) are taken from there.
+
+    Args:
+        results: where the runs are.
+        name: a packaged suite, a TOML file, or a suite of the store.
+        only: labels; all by default.
+        settings: what to change of the suite, as for `--set`.
+
+    Raises:
+        SeeTellError: no such suite or label, or its data is not there.
+    """
+    from harness.datasets.load import Digests, load_examples
+    from harness.decode.plan import labels, plan
+
+    if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
+        if settings:
+            raise SuiteError(
+                f"{name} is known from its results alone, so --set cannot change it; give the suite's file"
+            )
+        return _stored_runs(results.runs(name), only)
+    suite = Suite.load(name, settings)
+    for label in only:
+        if label not in labels(suite):
+            raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, labels(suite))}")
+    examples = load_examples(suite)
+    digests = Digests(suite, examples)
+    found: dict[str, ScoredRun | SeeTellError] = {}
+    called = f"{shlex.quote(name)}{as_flags(suite.settings)}"
+    for label in only or labels(suite):
+        try:
+            folder = results.run(plan(suite, label, examples, digests=digests).spec)
+            if not folder.path.exists():
+                raise StoreError(
+                    f"{suite.name}/{label} was not run with these settings; `seetell run {called}` does it"
+                )
+            found[label] = ScoredRun.load(folder, called)
+        except SeeTellError as error:
+            found[label] = error
+    return found
+
+
+def _stored_runs(folders: Sequence[RunFolder], only: Sequence[str]) -> dict[str, ScoredRun | SeeTellError]:
+    found: dict[str, ScoredRun | SeeTellError] = {}
+    for folder in folders:
+        label = RunSpec.model_validate(folder.describe()["spec"]).label
+        if only and label not in only:
+            continue
+        if label in found:
+            raise StoreError(
+                f"{folder.path.parent} holds several runs of {label!r}, and nothing says which is meant; move the others away"
+            )
+        try:
+            found[label] = ScoredRun.load(folder)
+        except SeeTellError as error:
+            found[label] = error
+    return found
+
+
+def digest_answers(answers: Iterable[Record]) -> str:
+    """SHA-256 over answers as they would stand in a part file: the same for the same texts and tokens.
+
+    Not over samples.parquet, whose bytes another version of the parquet library may write differently.
+    """
+    digest = hashlib.sha256()
+    for record in sorted(answers, key=lambda record: record.key):
+        digest.update(record.to_line())
+    return digest.hexdigest()
+
+
+def _rows(folder: RunFolder, name: str, again: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    try:
+        return folder.rows(name)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"the rows {name!r} of {folder.path} cannot be read ({error}); run `{again} --fresh` to write them again"
+        ) from error

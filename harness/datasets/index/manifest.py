@@ -1,0 +1,159 @@
+"""What a finished index says about itself. It is written last: a folder without it is no index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import StoreError
+from harness.store.runs import write_json
+
+MANIFEST = "manifest.json"
+FEATURES = "features.f32"
+ROWS = "rows.arrow"
+LAYOUT = 1
+"""Of the files; raised when older ones can no longer be read."""
+
+What = Literal["images", "captions"]
+Kind = Literal["flat", "ivf", "hnsw"]
+
+
+class Part(BaseModel):
+    """Base of the manifest's parts: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(Part):
+    """The image-text model that made the features."""
+
+    name: str
+    digest: str
+    """Hash of its content, which alone decides whether a query fits."""
+    dtype: str
+
+
+class Source(Part):
+    """What was indexed."""
+
+    name: str
+    """The folder, archive, file or suite, as a path or a name; it may have moved since."""
+    items: int = Field(ge=0)
+    """How many there were, unreadable ones included."""
+    digest: str
+    """SHA-256 over every row's name and content hash, in order."""
+
+
+class Skipped(Part):
+    """An item that has no row."""
+
+    name: str
+    reason: str
+
+
+class Stored(Part):
+    """A file of the index."""
+
+    bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Manifest(Part):
+    """Everything that a query needs to know before it opens the other files."""
+
+    layout: Literal[1] = 1
+    what: What
+    rows: int = Field(ge=1)
+    dimensions: int = Field(ge=1)
+    kind: Kind
+    parameters: Mapping[str, int] = Field(default_factory=dict)
+    """Of the kind: lists and probes, or neighbours and efforts."""
+    model: Model
+    source: Source
+    skipped: tuple[Skipped, ...] = ()
+    files: Mapping[str, Stored]
+    seetell: str
+
+    def digest(self) -> str:
+        """SHA-256 of what decides an answer: the model, the rows and the kind; not names of folders."""
+        content = [self.what, self.model.digest, self.model.dtype, self.source.digest, self.rows, self.kind]
+        content += [dict(self.parameters), {name: each.sha256 for name, each in self.files.items()}]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Put it in place, which makes the index whole."""
+        write_json(folder / MANIFEST, self.model_dump(mode="json"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an index whose files all have the size it says.
+
+    Raises:
+        StoreError: no index, one that is still being built, a damaged manifest, or files missing or of another size.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        if (folder / "plan.json").is_file():
+            raise StoreError(
+                f"the index in {folder} is only half built; run the same `seetell index` command again to finish it"
+            )
+        raise StoreError(
+            f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`"
+        )
+    try:
+        content: Any = json.loads(path.read_bytes())
+        manifest = Manifest.model_validate(content)
+    except (OSError, ValueError, ValidationError) as error:
+        reason = _first(error)
+        raise StoreError(
+            f"{path} is damaged or of another version ({reason}); delete the folder and build the index again"
+        ) from error
+    for name, stored in manifest.files.items():
+        file = folder / name
+        if Path(name).name != name:
+            raise StoreError(f"{path} names the file {name!r}; expected names without folders. Build the index again")
+        size = file.stat().st_size if file.is_file() else None
+        if size != stored.bytes:
+            found = "is missing" if size is None else f"has {size} bytes"
+            raise StoreError(
+                f"{file} {found}; expected {stored.bytes} bytes. Delete the folder and build the index again"
+            )
+    if manifest.files[FEATURES].bytes != 4 * manifest.rows * manifest.dimensions:
+        raise StoreError(
+            f"{path} claims {manifest.rows} rows of {manifest.dimensions} numbers, which {FEATURES} does not hold; build the "
+            "index again"
+        )
+    return manifest
+
+
+def stored(path: Path) -> Stored:
+    """Size and hash of a file as it is now."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Stored(bytes=path.stat().st_size, sha256=digest)
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Read every byte and compare.
+
+    Raises:
+        StoreError: a file whose content is not what was built.
+    """
+    for name, expected in manifest.files.items():
+        if stored(folder / name) != expected:
+            raise StoreError(
+                f"{folder / name} was changed or damaged (its SHA-256 is not the manifest's); delete the folder and build the "
+                "index again"
+            )
+
+
+def _first(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error)

@@ -1,0 +1,196 @@
+"""Outputs of other people's systems as runs: scored by the same metrics, stored, compared and ranked like our own.
+
+Systems that answered the same examples with the same references form one suite, named after its content, so that tables
+never mix image sets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from decoders.models.images import ImageLike
+from harness.datasets.digests import data_digest, image_digest
+from harness.datasets.load import Digests
+from harness.decode.imported.read import Outputs
+from harness.metrics.evaluate import Evaluator
+from harness.metrics.score import Score
+from harness.store.durable import Progress, no_progress
+from harness.store.runs import Record, Results, RunFolder, write_bytes
+from harness.suites.examples import Example, Sample
+from harness.suites.provenance import environment
+from harness.suites.spec import (
+    DecoderRef,
+    MetricRef,
+    ModelNames,
+    RunSpec,
+    Suite,
+    TestedRef,
+    TextRules,
+)
+
+IMPORTED = "imported"
+"""Stands where a decoder's name would; no decoder has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One system's outputs in the store."""
+
+    name: str
+    suite: Suite
+    examples: Sequence[Example]
+    folder: RunFolder
+    others: Mapping[str, MetricRef]
+    """What the same outputs were scored with before, and are not asked for now."""
+
+    @property
+    def judged_by(self) -> tuple[str, str | None]:
+        """The suite and the image-text model: what is alike in these is scored together."""
+        return self.suite.name, self.suite.models.image_text
+
+
+def store_outputs(
+    systems: Sequence[Outputs], results: Results, metrics: Mapping[str, MetricRef], image_text: str | None = None
+) -> list[Imported]:
+    """Write each system as a complete run.
+
+    Args:
+        systems: from `imported.read.read_outputs`, with images from `imported.images` or without; names are made distinct where
+            they clash.
+        results: where to.
+        metrics: what the runs are to be scored with; kept with them.
+        image_text: the image-text model that metrics are given, named as in a suite; the one of before if none is named.
+    """
+    known: dict[ImageLike, str] = {}
+
+    def read_once(image: ImageLike) -> str:  # systems share their images
+        if image not in known:
+            known[image] = image_digest(image)
+        return known[image]
+
+    return [
+        _store(name, system, results, metrics, image_text, read_once)
+        for name, system in zip(_distinct_names(systems), systems, strict=True)
+    ]
+
+
+def score_imported(
+    imported: Sequence[Imported],
+    *,
+    fresh: bool = False,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> dict[str, list[Score]]:
+    """Score runs from `store_outputs`; references of a suite are tokenised once for all its systems.
+
+    Scores of metrics that are not asked for now stay with the runs, if nothing that moves them has changed.
+    """
+    scores: dict[str, list[Score]] = {}
+    evaluators: dict[tuple[str, str | None], Evaluator] = {}
+    for each in imported:
+        if each.judged_by not in evaluators:
+            digests = Digests(each.suite, each.examples)
+            evaluators[each.judged_by] = Evaluator(each.suite, each.examples, digests, device)
+    for judged_by, evaluator in evaluators.items():
+        evaluator.expect([each.folder for each in imported if each.judged_by == judged_by], fresh=fresh)
+    for done, each in enumerate(imported):
+        progress(done, len(imported))
+        scores[each.name] = evaluators[each.judged_by].score(each.folder, fresh=fresh, others=each.others)
+    progress(len(imported), len(imported))
+    return scores
+
+
+def _store(
+    name: str,
+    system: Outputs,
+    results: Results,
+    metrics: Mapping[str, MetricRef],
+    image_text: str | None,
+    of_image: Callable[[ImageLike], str],
+) -> Imported:
+    examples = sorted(system.examples, key=lambda example: example.id)
+    digest = data_digest(examples, of_image)
+    title = f"imported: {len(examples)} examples{' with their images' if system.images else ''}"
+    suite_name = f"imported-{digest[:8]}"
+    folder = results.root / "runs" / suite_name
+    names = system.images.names if system.images else {}
+    write_bytes(folder / "examples.jsonl", b"".join(_line(example, names.get(example.id)) for example in examples))
+    draws = 1 + max(sample.draw for sample in system.samples)
+    answers = [_record(sample) for sample in system.samples]
+    content = hashlib.sha256(b"".join(record.to_line() for record in answers)).hexdigest()
+    story = system.format.startswith("stories")
+    where = {"images": [str(place) for place in system.images.where]} if system.images else {}
+    suite = Suite(
+        name=suite_name,
+        title=title,
+        task="story" if story else "caption",
+        data=TestedRef(dataset="jsonl", options={"file": "examples.jsonl", **where}),
+        text=TextRules(max_new_tokens=1),
+        decoders={name: DecoderRef(decoder=IMPORTED)},
+        metrics=dict(metrics),
+        folder=folder.resolve(),
+    )
+    spec = RunSpec(
+        suite=suite_name,
+        label=name,
+        task=suite.task,
+        decoder=IMPORTED,
+        decoder_version=1,
+        config={"format": system.format, "content": content},
+        language_model=None,
+        image_text=None,
+        data_digest=digest,
+        captions_digest=None,
+        prompt="{prompt}",
+        max_new_tokens=1,
+        max_length=None,
+        seed=0,
+        draws=draws,
+        dtype="float32",
+    )
+    run = results.run(spec)
+    with run.lock():
+        known = Suite.model_validate(run.describe()["suite"]) if run.complete else suite
+        before = known.metrics if run.complete else {}
+        suite = suite.model_copy(update={"models": ModelNames(image_text=image_text or known.models.image_text)})
+        whole = suite.model_copy(update={"metrics": {**before, **metrics}})
+        run.open(spec, len(answers), whole.document(), environment())
+        if not run.complete:
+            with run.part() as part:
+                part.append(answers)
+            run.finish([record.key for record in answers])
+    return Imported(name, suite, examples, run, {label: ref for label, ref in before.items() if label not in metrics})
+
+
+def _record(sample: Sample) -> Record:
+    if sample.failure:
+        return Record(sample.example.id, sample.draw, failure=sample.failure)
+    return Record(sample.example.id, sample.draw, sample.text, finish="imported")
+
+
+def _line(example: Example, image: str | None) -> bytes:
+    fields: dict[str, Any] = {"id": example.id, "prompt": example.prompt, "references": list(example.references)}
+    if image is not None:
+        fields["image"] = image
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _distinct_names(systems: Sequence[Outputs]) -> list[str]:
+    """File names as labels: what a folder name cannot hold becomes a hyphen, and the second `magic` is `magic-2`."""
+    names: list[str] = []
+    for system in systems:
+        plain = "".join(
+            letter if letter.isascii() and letter.isalnum() else "-" for letter in system.name.lower()
+        ).strip("-")
+        wanted = plain[:48] or "system"
+        number = 1
+        name = wanted
+        while name in names:
+            number += 1
+            name = f"{wanted}-{number}"
+        names.append(name)
+    return names

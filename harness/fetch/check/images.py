@@ -1,0 +1,105 @@
+"""The images of a data set: there or missing, and, when all of them are opened, whole or broken, equal or not."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from decoders.models.images import ImageLike
+from harness.datasets.images import AbsentImage
+from harness.errors import UnreadableImage
+from harness.fetch.check.findings import (
+    SHOWN,
+    Finding,
+    Progress,
+    Section,
+    count,
+    some,
+)
+
+
+def check_images(section: Section, deep: bool, progress: Progress) -> list[Finding]:
+    """Look for every image of a section; `deep` opens those that are there."""
+    named = [(each.id, each.image) for each in section.examples if each.image is not None]
+    if not named:
+        return []
+    absent = [(example_id, image) for example_id, image in named if _is_absent(image)]
+    blind = [each.id for each in section.examples if each.image is None]
+    findings = []
+    if absent:
+        first = some([image.name for _, image in absent if not isinstance(image, bytes)])
+        detail = f"{len(absent):,} of {len(named):,} images are missing: {first}"
+        if section.without == "note":
+            findings.append(Finding(section.name, "note", f"{detail}; only texts are read here, so they may stay away"))
+        else:
+            remedy = "put them where the others are; without them these examples fail and are counted as failures"
+            findings.append(Finding(section.name, "problem", detail, (remedy,)))
+    if blind:
+        findings.append(Finding(section.name, "note", f"{count(blind, 'example')} without an image: {some(blind)}"))
+    gone = {example_id for example_id, _ in absent}
+    present = [(example_id, image) for example_id, image in named if example_id not in gone]
+    if deep:
+        findings += _open_all(section, present, progress)
+    elif present:
+        findings.append(
+            Finding(section.name, "ok", f"{len(present):,} images found, none opened (--deep opens them all)")
+        )
+    return findings
+
+
+def _is_absent(image: ImageLike) -> bool:
+    return isinstance(image, AbsentImage) or (isinstance(image, Path) and not os.path.isfile(image))  # noqa: PTH113  # of any name
+
+
+def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progress: Progress) -> list[Finding]:
+    """Decode every image; tell broken ones, equal ones, and what colours they are stored in."""
+    from harness.datasets.digests import image_digest
+
+    broken: list[str] = []
+    twins: list[str] = []
+    modes: Counter[str] = Counter()
+    for done, (example_id, image) in enumerate(images, start=1):
+        try:
+            modes[_mode(image)] += 1
+        except UnreadableImage as error:
+            broken.append(str(error) if not isinstance(image, bytes) else f"{example_id}: {error}")
+        else:
+            digest = image_digest(image)
+            if (first := section.contents.setdefault(digest, example_id)) != example_id:
+                twins.append(f"{first} = {example_id}")
+        progress(f"{section.name}: opening images", done, len(images))
+    findings = []
+    if broken:
+        remedy = "fetch them again; as they are, these examples fail and are counted as failures"
+        detail = f"{count(broken, 'image')} cannot be read: {'; '.join(broken[:SHOWN])}" + (
+            "; ..." if len(broken) > SHOWN else ""
+        )
+        findings.append(Finding(section.name, "problem", detail, (remedy,)))
+    if twins:
+        findings.append(
+            Finding(section.name, "note", f"{count(twins, 'image')} with the same content as another: {some(twins)}")
+        )
+    colours = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
+    note = "; all are converted to RGB, and none is left out" if set(modes) - {"RGB"} else ""
+    findings.append(Finding(section.name, "ok", f"{modes.total():,} images opened: {colours or 'none'}{note}"))
+    return findings
+
+
+def _mode(image: ImageLike) -> str:
+    """The colours that an image is stored in, as Pillow calls them; all of its pixels are decoded.
+
+    Raises:
+        UnreadableImage: they cannot be.
+    """
+    import io
+
+    from PIL import Image
+
+    from decoders.models.images import open_image
+
+    content = image if isinstance(image, Path | bytes) else image.read()
+    open_image(content)
+    with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
+        return opened.mode

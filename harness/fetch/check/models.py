@@ -1,0 +1,95 @@
+"""What a suite names beside data: models, indices made with them, and the lock of what was fetched."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.datasets.index.manifest import What, read_manifest
+from harness.errors import RegistryError, SeeTellError, StoreError, SuiteError
+from harness.fetch.check.findings import Finding, Progress
+from harness.metrics.base import metrics as metrics_registry
+from harness.suites.settings import as_flags
+from harness.suites.spec import Suite
+
+if TYPE_CHECKING:  # which takes torch
+    from decoders.models.load import Role
+
+ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "image_text"}
+"""What a model has to be, by its key in [models]; a metric's own model may be either."""
+
+
+def check_models(suite: Suite, called: str) -> list[Finding]:
+    """The suite's models, and those that its metrics bring along, each once."""
+    from harness.suites.spec import checked
+
+    roles = {"language_model": suite.models.language_model, "image_text": suite.models.image_text}
+    named = {name: role for role, name in roles.items() if name is not None}
+    findings: list[Finding] = []
+    for label, ref in suite.metrics.items():
+        try:
+            config = checked(metrics_registry().load(ref.metric or label).Config, ref.options, f"[metrics.{label}]")
+        except (SuiteError, RegistryError) as error:
+            findings.append(Finding(f"[metrics.{label}]", "problem", str(error), ("mend the suite",)))
+            continue
+        for name in config.own_models().values():
+            named.setdefault(name, f"of [metrics.{label}]")
+    return findings + [_check_model(key, name, suite, called) for name, key in named.items()]
+
+
+def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
+    from decoders.models.load import model_digest
+    from harness.datasets.digests import resolve_model
+
+    try:
+        role = ROLES.get(key)
+        digest = model_digest(resolve_model(name, suite.folder), role)
+    except SeeTellError as error:
+        return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
+    return Finding("[models]", "ok", f"{key}: {name}, content {digest.rpartition('@')[2][:12]}")
+
+
+def check_lock(suite: Suite, called: str, progress: Progress) -> Finding:
+    """Whether what was fetched is what the lock pins."""
+    from harness.fetch.offline import check_fetched
+
+    try:
+        said = check_fetched(suite, progress=lambda done, total: progress("checking the lock", done, total))
+    except SeeTellError as error:
+        return Finding("[lock]", "problem", str(error), (f"seetell prefetch {called}{as_flags(suite.settings)}",))
+    return Finding("[lock]", "ok", said)
+
+
+def check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Finding]:
+    """Whether an index is there, whole, of the right things, and made with the model that the suite asks with."""
+    from decoders.models.load import model_digest
+    from harness.datasets.digests import resolve_model
+
+    name = suite.models.image_text or "MODEL"
+    source = "FOLDER" if what == "images" else "SUITE"
+    steps: tuple[str, ...] = (f"seetell index {what} {source} --out {shlex.quote(str(folder))} --model {name}",)
+    if what == "images":
+        steps = ("put the images that titles may find into a FOLDER (or name a .zip, a .tar or shards)", *steps)
+    try:
+        manifest = read_manifest(folder)
+    except StoreError as error:
+        return [Finding(where, "problem", str(error), steps)]
+    if manifest.what != what:
+        return [Finding(where, "problem", f"{folder} is an index of {manifest.what}; expected one of {what}", steps)]
+    said = f"index: {folder}, {manifest.rows:,} {what}, made with {manifest.model.name}"
+    if suite.models.image_text is not None:
+        try:
+            digest = model_digest(resolve_model(suite.models.image_text, suite.folder))
+        except SeeTellError:
+            return [Finding(where, "ok", f"{said}; whether that is {name} cannot be told without that model")]
+        if (digest, suite.run.dtype) != (manifest.model.digest, manifest.model.dtype):
+            asked = f"{name} ({suite.run.dtype}), and would be refused"
+            return [Finding(where, "problem", f"{said} ({manifest.model.dtype}); the suite asks with {asked}", steps)]
+    return [Finding(where, "ok", said)]
+
+
+def _model_steps(name: str, suite: Suite, called: str) -> tuple[str, ...]:
+    if name.partition(":")[0] in {"hf", "hf-hub", "open_clip"}:
+        return (f"seetell prefetch {called}{as_flags(suite.settings)}",)
+    return ("save the model there, train one with `seetell train lm`, or change its name under [models]",)

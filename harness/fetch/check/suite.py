@@ -1,0 +1,210 @@
+"""A suite's check from end to end: each data set by itself, what two of them share, then models and the lock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from harness.datasets.base import Dataset
+from harness.datasets.known import remark, steps_for
+from harness.datasets.overlap import folded, same_examples
+from harness.datasets.places import find_paths, is_text
+from harness.errors import DataError, RegistryError, SuiteError
+from harness.fetch.check.findings import (
+    Finding,
+    Progress,
+    Report,
+    Section,
+    count,
+    some,
+)
+from harness.fetch.check.images import check_images
+from harness.fetch.check.models import check_index, check_lock, check_models
+from harness.suites.spec import DataRef, ImagesRef, Suite
+
+
+def check_suite(
+    suite: Suite,
+    *,
+    deep: bool = False,
+    locked: bool = False,
+    called: str = "",
+    progress: Progress = lambda what, done, total: None,
+) -> Report:
+    """Look at everything that a suite names.
+
+    Args:
+        suite: the suite.
+        deep: open every image.
+        locked: hold what was fetched against the lock, as `--offline` does.
+        called: what commands call the suite, for the steps: the path of its file; its name by default.
+        progress: told about every image of a deep check.
+    """
+    sections = [
+        Section(f"[{name}]", ref)
+        for name in type(suite).model_fields
+        if isinstance(ref := getattr(suite, name), DataRef)
+    ]
+    findings: list[Finding] = []
+    for section in sections:
+        findings += _check_section(section, suite, deep, progress)
+    for other in sections[1:]:
+        findings += _overlap(sections[0], other)
+    if suite.images is not None:
+        findings += _check_titles_images(suite, suite.images, deep, progress)
+    findings += check_models(suite, called or suite.name)
+    if locked:
+        findings.append(check_lock(suite, called or suite.name, progress))
+    return Report(suite.name, tuple(findings))
+
+
+def _check_section(section: Section, suite: Suite, deep: bool, progress: Progress) -> list[Finding]:
+    from harness.datasets.digests import load_dataset
+    from harness.datasets.load import counted
+
+    try:
+        dataset = load_dataset(section.ref, suite.folder, section.name)
+    except (SuiteError, RegistryError) as error:
+        return [Finding(section.name, "problem", str(error), ("mend the suite",))]
+    findings, lost = _check_inputs(section, dataset)
+    if dataset.index_folder() is not None and not lost:
+        return check_index(section.name, suite, dataset.index_folder() or Path(), "captions")
+    if any(key != "images" for key in lost):
+        return findings
+    try:
+        section.examples = (dataset.without_images() if "images" in lost else dataset).examples()
+        counts = _check_count(section)  # `expect` is about the data, before the suite leaves some of it out
+        if section.name == "[data]":
+            section.examples = counted(section.examples, suite)
+    except (DataError, SuiteError) as error:
+        how = section.ref.how.strip()
+        return [*findings, Finding(section.name, "problem", str(error), (how,) if how else ())]
+    findings += counts
+    if section.name == "[data]" and (suite.data.exclude or suite.data.first):
+        findings.append(
+            Finding(section.name, "ok", f"{len(section.examples):,} of them count, after `exclude` and `first`")
+        )
+    findings += _check_ids(section)
+    findings += _check_texts(section, suite)
+    if "images" not in lost:
+        findings += check_images(section, deep, progress)
+    return findings
+
+
+def _check_inputs(section: Section, dataset: Dataset) -> tuple[list[Finding], set[str]]:
+    """Whether the files that the options name are there, and the keys of those that are not."""
+    findings: list[Finding] = []
+    lost: set[str] = set()
+    for key, pattern in dataset.inputs():
+        there, missing = find_paths(dataset.folder, pattern)
+        if not missing:
+            shown = str(there[0]) if len(there) == 1 else f"{len(there)} files, {there[0]} to {there[-1].name}"
+            findings.append(Finding(section.name, "ok", f"{key}: {shown}"))
+            continue
+        lost.add(key)
+        first = some([path.name for path in missing])
+        what = f"there is no {missing[0]}" if len(missing) == 1 else f"{len(missing)} files are missing: {first}"
+        if key == "images" and section.without == "note":
+            findings.append(
+                Finding(section.name, "note", f"{key}: {what}; only texts are read here, so it may stay away")
+            )
+        else:
+            steps = steps_for(missing[0], key, section.ref.how)
+            findings.append(Finding(section.name, "problem", f"{key}: {what}", steps))
+    return findings, lost
+
+
+def _check_count(section: Section) -> list[Finding]:
+    found, expected = len(section.examples), section.ref.expect
+    known = f" ({remark(found)})" if remark(found) else ""
+    if not found:
+        return [Finding(section.name, "problem", "no examples", ("check the options of this section",))]
+    if expected is None:
+        return [Finding(section.name, "ok", f"{found:,} examples{known}")]
+    if found == expected:
+        return [Finding(section.name, "ok", f"{found:,} examples, as expected")]
+    steps = ("complete the data, or change `expect` in the suite if another number is meant",)
+    return [Finding(section.name, "problem", f"{found:,} examples{known}; the suite expects {expected:,}", steps)]
+
+
+def _check_ids(section: Section) -> list[Finding]:
+    twice = [example_id for example_id, count in Counter(each.id for each in section.examples).items() if count > 1]
+    odd = [repr(each.id) for each in section.examples if not each.id or not is_text(each.id)]
+    findings = []
+    if twice:
+        steps = ("leave each image in once: ids join results and must be unique",)
+        findings.append(Finding(section.name, "problem", f"{count(twice, 'id')} more than once: {some(twice)}", steps))
+    if odd:
+        steps = ("give each example an id that UTF-8 can write",)
+        findings.append(Finding(section.name, "problem", f"{count(odd, 'id')} that cannot be used: {some(odd)}", steps))
+    return findings
+
+
+def _check_texts(section: Section, suite: Suite) -> list[Finding]:
+    findings = []
+    bare = [each.id for each in section.examples if not each.references]
+    torn = [each.id for each in section.examples if not is_text(each.prompt)]
+    empty = [each.id for each in section.examples if any(not text.strip() for text in each.references)]
+    if torn:
+        steps = ("mend these prompts: each holds half of a surrogate pair",)
+        detail = f"{count(torn, 'prompt')} that UTF-8 cannot write: {some(torn)}"
+        findings.append(Finding(section.name, "problem", detail, steps))
+    if len(bare) == len(section.examples):
+        findings.append(Finding(section.name, "note", "no references: metrics that need them stay empty"))
+    elif bare:
+        findings.append(Finding(section.name, "note", f"{count(bare, 'example')} without references: {some(bare)}"))
+    if empty:
+        findings.append(
+            Finding(section.name, "note", f"{count(empty, 'example')} with an empty reference: {some(empty)}")
+        )
+    numbers = Counter(len(each.references) for each in section.examples if each.references)
+    if numbers:
+        spread = ", ".join(f"{count:,} with {number}" for number, count in sorted(numbers.items()))
+        findings.append(
+            Finding(section.name, "ok", f"{sum(n * c for n, c in numbers.items()):,} references ({spread})")
+        )
+    if suite.task == "story" and (titles := len({each.prompt for each in section.examples})) < len(section.examples):
+        repeated = len(section.examples) - titles
+        findings.append(
+            Finding(section.name, "ok", f"{titles:,} distinct titles ({repeated} repeat, so stories go by position)")
+        )
+    return findings
+
+
+def _check_titles_images(suite: Suite, ref: ImagesRef, deep: bool, progress: Progress) -> list[Finding]:
+    """Where the titles of stories find their images: an index that was built, or a data set that is indexed when it is run."""
+    if ref.index is not None:
+        return check_index("[images]", suite, suite.folder / ref.index, "images")
+    return _check_section(Section("[images]", DataRef(dataset=ref.dataset, options=ref.options)), suite, deep, progress)
+
+
+def _overlap(first: Section, other: Section) -> list[Finding]:
+    """What the examples that are asked share with those that captions or training come from."""
+    if not first.examples or not other.examples:
+        return []
+    where = f"{first.name} and {other.name}"
+    findings = []
+    shared = same_examples(first.examples, other.examples)
+    remedy = ("take another split in one of them: what a method has seen before must not be what it is tested on",)
+    if shared:
+        findings.append(Finding(where, "problem", f"{count(shared, 'example')} in both: {some(shared)}", remedy))
+    twins = [
+        f"{example_id} = {other.contents[digest]}"
+        for digest, example_id in first.contents.items()
+        if digest in other.contents and example_id not in shared
+    ]
+    if twins:
+        findings.append(
+            Finding(where, "problem", f"{count(twins, 'image')} with the same content in both: {some(twins)}", remedy)
+        )
+    ours, theirs = (folded(text for each in part.examples for text in each.references) for part in (first, other))
+    if both := ours & theirs:
+        share = (
+            f"{len(both):,} of {len(ours):,} different references of {first.name} ({100 * len(both) / len(ours):.1f} %)"
+        )
+        findings.append(Finding(where, "note", f"{share} are word for word in {other.name} too: {some(sorted(both))}"))
+    if not findings:
+        findings.append(
+            Finding(where, "ok", "share no example, image or text" if first.contents else "share no example or text")
+        )
+    return findings

@@ -1,0 +1,289 @@
+"""Score stored runs: which metrics are due, with which models, and back into the store.
+
+A metric's result is kept under a hash of all that moves it (its options, the samples, the data, the models), so scoring
+again costs nothing until one of them changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decoders.base import Need
+from decoders.models.loaded import Models
+from harness.datasets.load import Digests
+from harness.errors import (
+    MetricError,
+    ModelMismatch,
+    ModelNotFound,
+    NeedMissing,
+    RunIncomplete,
+    SeeTellError,
+    SuiteError,
+)
+from harness.metrics.base import Metric, MetricConfig
+from harness.metrics.base import metrics as metrics_registry
+from harness.metrics.score import Score, ScoreSheet, score_samples, unavailable
+from harness.store.durable import Progress, no_progress
+from harness.store.runs import RunFolder, samples
+from harness.suites.examples import Example, Sample
+from harness.suites.provenance import seetell_version
+from harness.suites.spec import MetricRef, ModelPin, Suite, checked
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A metric of a suite, checked but without its models."""
+
+    label: str
+    name: str
+    plugin: type[Metric]
+    config: MetricConfig
+
+    def blank(self) -> Metric:
+        """The metric without its models: enough to name its outputs and to finalise rows."""
+        return self.plugin(self.config, Models())
+
+    def named(self, scores: Sequence[Score]) -> list[Score]:
+        """Scores under the names that tables have for them: one metric may stand in a suite twice, under two labels."""
+        return [replace(each, output=self.output(each.output)) for each in scores]
+
+    def output(self, name: str) -> str:
+        """`rep-2` where the metric stands under its own name, `rep-2:simctg` under the label `simctg`."""
+        return name if self.label == self.name else f"{name}:{self.label}"
+
+
+def due_metrics(suite: Suite) -> list[Due]:
+    """The metrics a suite names, their options checked.
+
+    Raises:
+        SuiteError: an option that cannot be, or two metrics that report a number under one name.
+        UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
+    """
+    found = []
+    for label, ref in suite.metrics.items():
+        name = ref.metric or label
+        plugin = metrics_registry().load(name)
+        config = checked(plugin.Config, ref.options, f"[metrics.{label}]")
+        found.append(Due(label, name, plugin, _located(config, suite.folder)))
+    claimed: dict[str, str] = {}
+    for due in found:
+        for output in due.blank().outputs:
+            name = due.output(output.name)
+            if (other := claimed.setdefault(name, due.label)) != due.label:
+                raise SuiteError(
+                    f"[metrics.{other}] and [metrics.{due.label}] both report {name!r}, so one hides the other; write one of "
+                    f'them under another label, with metric = "{due.name}"'
+                )
+    return found
+
+
+def _located(config: MetricConfig, folder: Path) -> MetricConfig:
+    """The config with its relative paths made absolute."""
+    paths = {name: folder / value for name, value in config if isinstance(value, Path)}
+    return config.model_copy(update=paths) if paths else config
+
+
+RowMaker = Callable[[str, MetricConfig, Mapping[Need, ModelPin], str, Sequence[Sample]], NDArray[np.float64]]
+"""Makes the rows of a metric: its name, config, models and device, and the samples."""
+
+
+def load_metric(name: str, config: MetricConfig, models: Mapping[Need, ModelPin], device: str) -> Metric:
+    """A metric with its models, in float32.
+
+    Raises:
+        ModelNotFound, ModelMismatch: a model that is not to be had.
+    """
+    plugin = metrics_registry().load(name)
+    if not models:
+        return plugin(config, Models())
+    from decoders.models import load  # torch with it: a second that metrics of texts alone do not cost
+
+    where = {"dtype": "float32", "device": device}
+    lm, clip, encoder = (models.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
+    return plugin(
+        config,
+        Models(
+            language_model=load.load_language_model(lm.name, **where) if lm else None,
+            image_text=load.load_image_text(clip.name, **where) if clip else None,
+            sentence_encoder=load.load_sentence_encoder(encoder.name, **where) if encoder else None,
+        ),
+    )
+
+
+class Evaluator:
+    """Scores the runs of one suite; models are loaded when a metric first needs them."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        examples: Sequence[Example],
+        digests: Digests,
+        device: str,
+        *,
+        elsewhere: RowMaker | None = None,
+    ) -> None:
+        self.suite = suite
+        self.examples = examples
+        self.digests = digests
+        self.device = device
+        self.elsewhere = elsewhere
+        """Who makes the rows of metrics whose rows can be made apart; this process by default."""
+        self.due = due_metrics(suite)
+
+    def expect(self, folders: Sequence[RunFolder], *, fresh: bool = False) -> None:
+        """Tell each metric which runs it will be asked to score, so that it does for all at once what is dear to start."""
+        folders = [folder for folder in folders if folder.complete]
+        missing = [self._missing(folder, fresh) for folder in folders]
+        if len(missing) < 2:
+            return
+        answers = [samples(folder, self.examples) if due else [] for folder, due in zip(folders, missing, strict=True)]
+        for due in self.due:
+            runs = [each for each, wanted in zip(answers, missing, strict=True) if due in wanted]
+            if len(runs) > 1:
+                # What is wrong it will say when it is asked for rows.
+                with contextlib.suppress(MetricError, NeedMissing, ModelNotFound, ModelMismatch):
+                    self.metric(due).expect(runs)
+
+    def _missing(self, folder: RunFolder, fresh: bool) -> list[Due]:
+        before = {} if fresh else (folder.scores() or {}).get("metrics", {})
+        content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
+        return [due for due in self.due if not _still_good(before.get(due.label), self._key(due, content))]
+
+    def score(
+        self,
+        folder: RunFolder,
+        *,
+        fresh: bool = False,
+        others: Mapping[str, MetricRef] | None = None,
+        progress: Progress = no_progress,
+    ) -> list[Score]:
+        """Score one complete run and store the scores.
+
+        Args:
+            folder: the run.
+            fresh: compute metrics again that are stored already.
+            others: metrics beside the suite's, whose stored scores stay where nothing that moves them has changed.
+            progress: called with metrics done and due.
+
+        Raises:
+            RunIncomplete: not every example has its answer yet.
+        """
+        if not folder.complete:
+            raise RunIncomplete(
+                f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run {self.suite.name}`"
+            )
+        content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
+        stored = (folder.scores() or {}).get("metrics", {})
+        before = {} if fresh else stored
+        keys = {due.label: self._key(due, content) for due in self.due}
+        beside = {
+            label: entry
+            for label, entry in stored.items()
+            if label not in keys and entry["key"] == self._key_beside(label, others or {}, content)
+        }
+        kept = {label: entry for label, entry in before.items() if _still_good(entry, keys.get(label))}
+        missing = [due for due in self.due if due.label not in kept]
+        progress(len(kept), len(self.due))
+        entries: dict[str, Any] = dict(kept)
+        stay = [*kept.values(), *beside.values()]
+        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in stay if entry["rows"]}
+        answers = samples(folder, self.examples) if missing else []
+        for done, due in enumerate(missing, start=len(kept) + 1):
+            sheet = self._sheet(due, answers)
+            name = f"{due.label}-{keys[due.label][:8]}" if due.label in sheet.rows else None
+            if name:
+                rows[name] = sheet.rows[due.label]
+            entries[due.label] = {
+                "key": keys[due.label],
+                "rows": name,
+                "scores": [each.to_json() for each in sheet.scores],
+            }
+            progress(done, len(self.due))
+        ordered = {due.label: entries[due.label] for due in self.due}
+        if missing or set(before) != {*ordered, *beside}:
+            together = ordered | beside
+            labels = [*stored, *ordered] if beside else list(ordered)  # columns stay where they were
+            whole = {label: together[label] for label in labels if label in together}
+            folder.write_scores({"samples": content, "metrics": whole}, rows)
+        return stored_scores({"metrics": ordered})
+
+    def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
+        """Score samples with each metric, by its label, and keep nothing: for subsets that are no run of their own."""
+        return {due.label: self._sheet(due, answers) for due in self.due}
+
+    def metric(self, due: Due) -> Metric:
+        """A metric with its models.
+
+        Raises:
+            ModelNotFound, ModelMismatch: a model that is not to be had.
+        """
+        return load_metric(due.name, due.config, self._pins(due), self.device)
+
+    def _pins(self, due: Due) -> dict[Need, ModelPin]:
+        return {need: self.digests.model(name) for need, name in self._models_of(due).items()}
+
+    def _sheet(self, due: Due, answers: Sequence[Sample]) -> ScoreSheet:
+        try:
+            metric = self.metric(due)
+        except (ModelNotFound, ModelMismatch) as error:
+            return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
+        rows = None
+        if self.elsewhere is not None and due.plugin.per_sample:
+            rows = functools.partial(self.elsewhere, due.name, due.config, self._pins(due), self.device)
+        sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed, rows=rows)
+        return replace(sheet, scores=due.named(sheet.scores))
+
+    def _models_of(self, due: Due) -> dict[Need, str]:
+        """The models that a metric is to be given, by need: its own, else the suite's."""
+        models = self.suite.models
+        named = {Need.LM: models.language_model, Need.CLIP: models.image_text, **due.config.own_models()}
+        return {need: name for need, name in named.items() if name and need in due.plugin.needs}
+
+    def _digest(self, name: str) -> str:
+        try:
+            return self.digests.model(name).digest
+        except (ModelNotFound, ModelMismatch):
+            return "not to be had"
+
+    def _key_beside(self, label: str, others: Mapping[str, MetricRef], samples_digest: str) -> str:
+        """The key that a metric beside the suite's would have; empty if it is not to be had any more."""
+        if label not in others:
+            return ""
+        try:
+            [due] = due_metrics(self.suite.model_copy(update={"metrics": {label: others[label]}}))
+            return self._key(due, samples_digest)
+        except SeeTellError:
+            return ""
+
+    def _key(self, due: Due, samples_digest: str) -> str:
+        content = [
+            due.name,
+            due.config.model_dump(mode="json"),
+            due.blank().variant(),
+            samples_digest,
+            self.digests.data,
+            [self._digest(name) for name in self._models_of(due).values()],
+            self.suite.run.seed,
+            seetell_version(),
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _still_good(entry: Mapping[str, Any] | None, key: str | None) -> bool:
+    """Whether a stored result need not be computed again. What was not to be had is tried anew: it may be there by now."""
+    return entry is not None and entry["key"] == key and entry["rows"] is not None
+
+
+def stored_scores(content: Mapping[str, Any]) -> list[Score]:
+    """The scores in a scores.json, in the suite's order."""
+    return [Score.from_json(each) for entry in content["metrics"].values() for each in entry["scores"]]

@@ -1,0 +1,1 @@
+"""What ratings are worth: agreement, tests, intervals, power, which metric to believe, reports."""

@@ -1,0 +1,217 @@
+"""Do the annotators mean the same by a 4? Agreement beyond chance, from panels of ratings.
+
+The headline is Krippendorff's alpha for ordinal data: it takes any number of annotators, missing ratings and the order of
+the scale into account. What is not defined comes back without a value and with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.intervals import draw_counts
+from harness.study.analysis.panel import HIGHEST, LOWEST, Estimate, Panel
+
+Floats = NDArray[np.float64]
+Level = Literal["nominal", "ordinal", "interval"]
+
+ALPHA_DRAWS = 1000
+SCALE = HIGHEST - LOWEST + 1
+
+ONE_VALUE = "every rating is the same value, so there is no disagreement to compare chance with"
+NO_PAIR = "no text was rated by two annotators"
+
+
+@dataclass(frozen=True, slots=True)
+class Kappas:
+    """Agreement of each two annotators: quadratically weighted kappa (Cohen 1968) on the texts both rated."""
+
+    annotators: tuple[str, ...]
+    values: tuple[tuple[Estimate, ...], ...]
+    """`[annotators, annotators]`, symmetric; the diagonal is undefined, `n` counts the texts shared."""
+
+    @property
+    def defined(self) -> list[float]:
+        """The kappas above the diagonal that have a value."""
+        cells = (each for index, row in enumerate(self.values) for each in row[index + 1 :])
+        return [each.value for each in cells if each.value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How annotators agree with themselves: texts that they were shown a second time."""
+
+    pairs: int
+    alpha: Estimate
+    """Ordinal alpha, first and second look taken for two annotators."""
+    kappa: Estimate
+    """Quadratically weighted."""
+    error: Estimate
+    """Mean absolute difference between the two looks, in points."""
+    same: Estimate
+    """Share of exactly equal ratings."""
+
+
+def value_counts(units: Floats) -> Floats:
+    """How often each unit got each value of the scale, `[units, 5]`, from `[units, annotators]` with NaN for no rating."""
+    return np.stack([(units == value).sum(axis=1) for value in range(LOWEST, HIGHEST + 1)], axis=1).astype(np.float64)
+
+
+def coincidences(counts: Floats) -> Floats:
+    """Each unit's part of the coincidence matrix, `[units, 5, 5]`; nothing from units with a single rating.
+
+    Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", step 2: each ordered pair of a unit's m ratings counts
+    1 / (m - 1).
+    """
+    ratings = counts.sum(axis=1)
+    pairs = counts[:, :, None] * counts[:, None, :]
+    pairs[:, np.arange(SCALE), np.arange(SCALE)] -= counts
+    shares = np.where(ratings > 1, 1.0 / np.maximum(ratings - 1, 1), 0.0)
+    return np.asarray(shares[:, None, None] * pairs)
+
+
+def alphas(matrices: Floats, level: Level) -> Floats:
+    """Krippendorff's alpha of coincidence matrices, `[..., 5, 5]` to `[...]`; NaN where chance leaves no disagreement.
+
+    Ordinal distances are made of the matrix's own margins, so each replicate of a bootstrap has its own.
+    """
+    margins = matrices.sum(axis=-1)
+    total = margins.sum(axis=-1)
+    distance = _distances(margins, level)
+    observed = (matrices * distance).sum(axis=(-1, -2))
+    expected = (margins[..., :, None] * margins[..., None, :] * distance).sum(axis=(-1, -2))
+    defined = expected > 0
+    return np.where(defined, 1 - (total - 1) * observed / np.where(defined, expected, 1.0), np.nan)
+
+
+def _distances(margins: Floats, level: Level) -> Floats:
+    if level == "nominal":
+        return np.asarray(1.0 - np.eye(SCALE))
+    # Ordinal: the middle of each value's ranks; their difference is the sum between two values less half of both ends.
+    middles = margins.cumsum(axis=-1) - margins / 2
+    places = np.arange(SCALE, dtype=np.float64) if level == "interval" else middles
+    return np.asarray((places[..., :, None] - places[..., None, :]) ** 2)
+
+
+def krippendorff_alpha(
+    units: Floats,
+    level: Level = "ordinal",
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    draws: int = 0,
+    seed: int = 0,
+) -> Estimate:
+    """Krippendorff's alpha; `n` counts the texts that at least two annotators rated.
+
+    Args:
+        units: `[units, annotators]`, 1 to 5, NaN where there is no rating.
+        level: how far apart two values are.
+        clusters: for the interval, which units are drawn together, `[units]`, numbers from 0; each on its own by default.
+        draws: bootstrap replicates of the interval; 0 for no interval.
+        seed: of the replicates.
+    """
+    parts = coincidences(value_counts(units))
+    n = int((parts.sum(axis=(1, 2)) > 0).sum())
+    if not n:
+        return Estimate.undefined(NO_PAIR)
+    value = float(alphas(parts.sum(axis=0), level))
+    if np.isnan(value):
+        return Estimate.undefined(ONE_VALUE, n)
+    if not draws:
+        return Estimate(value, n=n)
+    clusters = np.arange(len(units)) if clusters is None else clusters
+    sums = np.zeros((int(clusters.max()) + 1, SCALE * SCALE))
+    np.add.at(sums, clusters, parts.reshape(len(parts), -1))
+    drawn = np.concatenate([each @ sums for each in draw_counts(len(sums), draws, seed)])
+    return Estimate.within(value, alphas(drawn.reshape(-1, SCALE, SCALE), level), n)
+
+
+def panel_alpha(panel: Panel, level: Level = "ordinal", *, draws: int = ALPHA_DRAWS, seed: int = 0) -> Estimate:
+    """Alpha over all texts of a panel; the interval draws items, all systems' texts on an item together."""
+    clusters = np.repeat(np.arange(len(panel.items)), len(panel.systems))
+    return krippendorff_alpha(panel.units, level, clusters=clusters, draws=draws, seed=seed)
+
+
+def leave_one_out(panel: Panel) -> dict[str, Estimate]:
+    """Ordinal alpha without each annotator: whose ratings hold it down, whose hold it up."""
+    counts = value_counts(panel.units)
+    found = {}
+    for index, annotator in enumerate(panel.annotators):
+        own = value_counts(panel.units[:, index : index + 1])
+        parts = coincidences(counts - own)
+        n = int((parts.sum(axis=(1, 2)) > 0).sum())
+        value = float(alphas(parts.sum(axis=0), "ordinal")) if n else np.nan
+        reason = NO_PAIR if not n else ONE_VALUE
+        found[annotator] = Estimate.undefined(reason, n) if np.isnan(value) else Estimate(value, n=n)
+    return found
+
+
+def kappa(confusion: Floats, shared: str = "they") -> Estimate:
+    """Quadratically weighted kappa of a confusion matrix `[5, 5]` of counts."""
+    n = int(confusion.sum())
+    if not n:
+        return Estimate.undefined(f"{shared} rated no text in common")
+    places = np.arange(SCALE, dtype=np.float64)
+    weights = (places[:, None] - places[None, :]) ** 2
+    expected = float((weights * np.outer(confusion.sum(axis=1), confusion.sum(axis=0))).sum()) / n
+    if expected == 0:
+        return Estimate.undefined(f"{shared} gave one and the same value to every text in common", n)
+    return Estimate(1 - float((weights * confusion).sum()) / expected, n=n)
+
+
+def pairwise_kappas(panel: Panel) -> Kappas:
+    """Weighted kappa of each two annotators."""
+    people = panel.annotators
+    flags = np.stack([panel.units == value for value in range(LOWEST, HIGHEST + 1)], axis=2).astype(np.float64)
+    wide = flags.reshape(len(flags), -1)
+    confusions = (wide.T @ wide).reshape(len(people), SCALE, len(people), SCALE).transpose(0, 2, 1, 3)
+    itself = Estimate.undefined("an annotator with itself; see the repeats")
+    rows = [[itself] * len(people) for _ in people]
+    for one in range(len(people)):
+        for other in range(one + 1, len(people)):
+            rows[one][other] = rows[other][one] = kappa(confusions[one, other])
+    return Kappas(people, tuple(tuple(row) for row in rows))
+
+
+def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> Repeats:
+    """Agreement of annotators with themselves, from the ratings of the first and the second look, `[pairs]` each."""
+    looks = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=1)
+    n = len(looks)
+    if not n:
+        none = Estimate.undefined("no text was shown to an annotator a second time")
+        return Repeats(0, none, none, none, none)
+    confusion = np.zeros((SCALE, SCALE))
+    at = looks.astype(np.int64) - LOWEST
+    np.add.at(confusion, (at[:, 0], at[:, 1]), 1.0)
+    apart = np.abs(looks[:, 0] - looks[:, 1])
+    return Repeats(
+        n,
+        krippendorff_alpha(looks),
+        kappa(confusion, "both looks"),
+        Estimate(float(apart.mean()), n=n),
+        Estimate(float((apart == 0).mean()), n=n),
+    )
+
+
+def fleiss_kappa(units: Floats) -> Estimate:
+    """Fleiss' kappa (1971), for comparison with the published protocol only: it takes 1 and 5 to be as far apart as 4 and 5.
+
+    It needs equally many ratings a text; texts with another number than most are left out, and `n` counts those taken.
+    """
+    counts = value_counts(units)
+    ratings = counts.sum(axis=1).astype(np.int64)
+    several = ratings[ratings > 1]
+    if not len(several):
+        return Estimate.undefined(NO_PAIR)
+    k = int(np.bincount(several).argmax())
+    taken = counts[ratings == k]
+    shares = taken.sum(axis=0) / taken.sum()
+    chance = float((shares**2).sum())
+    if np.isclose(chance, 1.0, atol=1e-12):
+        return Estimate.undefined(ONE_VALUE, len(taken))
+    agreed = float((((taken**2).sum(axis=1) - k) / (k * (k - 1))).mean())
+    return Estimate((agreed - chance) / (1 - chance), n=len(taken))

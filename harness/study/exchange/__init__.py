@@ -1,0 +1,1 @@
+"""In and out: exports, imports, moves between databases, backups, the datasheet."""

@@ -1,0 +1,236 @@
+"""Ratings in files as rows that a study can hold: completed where they come from elsewhere, and checked before any is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from harness.errors import StudyError
+from harness.study.analysis.collect import REFERENCE
+from harness.study.analysis.ratings import KINDS
+from harness.study.exchange import files, rows
+from harness.study.exchange.export import STUDY_FILE
+from harness.study.rating.forms import MOST_MS
+from harness.study.rating.views import SKIP_REASONS, Task
+from harness.study.tables.base import canonical, plain_text
+
+_STATUSES = ("current", "superseded", "surplus", "withdrawn")
+_NOTES = {"kind": ("skip", "flag"), "reason": SKIP_REASONS, "status": ("current", "superseded", "surplus")}
+_COUNTS = ("revision", "position", "active_ms", "hidden_ms", "changes")
+_SAME = uuid.UUID("6f1c3a52-6d0e-4f0a-9d53-5a1e7e11c0de")
+_OF_A_FORM = tuple(column.name for column in rows.RATINGS if column.name not in ("event_id", "aspect", "value"))
+_TOGETHER = {"slot": ("block", "output", "position", "repeat_of"), "output": ("system", "item", "text", "prompt")}
+"""What always comes with a slot, and with a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What there is to import."""
+
+    ratings: Sequence[rows.Row]
+    notes: Sequence[rows.Row]
+    described: Mapping[str, Any]
+    """What the ratings are about, as `harness.study.exchange.export.describe` has it."""
+
+
+class _AspectText(BaseModel):
+    label: str
+    definition: str
+    anchors: list[str]
+    examples: list[str]
+
+
+class _System(BaseModel):
+    decoder: str = ""
+    identity: str = ""
+    config: dict[str, Any] = {}
+
+
+class _Known(BaseModel):
+    """What is read of an export's `STUDY_FILE`."""
+
+    title: str = "Imported ratings"
+    task: Task = "caption"
+    suite: str = ""
+    ratings_per_item: int | None = None
+    annotators: int | None = None
+    seed: int = 0
+    protocol: dict[str, Any] = {"imported": True}
+    aspects: dict[str, _AspectText] = {}
+    systems: dict[str, _System] = {}
+
+
+def read(source: Path, name: str) -> Given:
+    """Read a file of ratings, or the folder of an export.
+
+    Raises:
+        StudyError: there are none, or one that no study can hold; it names the row, the rule and what would do.
+    """
+    file = _ratings_file(source)
+    found = [_completed(row, f"row {number} of {file}") for number, row in enumerate(files.read(file, rows.RATINGS), 1)]
+    if not found:
+        raise StudyError(f"{file} has no ratings")
+    _check(found, file)
+    return Given(found, _notes(file), _described(file, name, found))
+
+
+def _ratings_file(source: Path) -> Path:
+    if not source.is_dir():
+        return source
+    for ending in ("parquet", "jsonl", "csv"):
+        if (source / f"ratings.{ending}").is_file():
+            return source / f"ratings.{ending}"
+    raise StudyError(f"{source} has no ratings.parquet, ratings.jsonl or ratings.csv; expected the folder of an export")
+
+
+def _notes(file: Path) -> list[rows.Row]:
+    """The skips and flags of the same export, where they lie beside the ratings."""
+    beside = file.with_name(f"notes{file.suffix}")
+    found = files.read(beside, rows.NOTES) if file.stem == "ratings" and beside.is_file() else []
+    for number, row in enumerate(found, start=1):
+        lacking = [name for name in ("event_id", "slot", "annotator") if row[name] is None]
+        if lacking:
+            raise StudyError(f"row {number} of {beside}: {lacking[0]} is empty")
+        for name, allowed in _NOTES.items():
+            if row[name] not in allowed:
+                raise StudyError(
+                    f"row {number} of {beside}: {name} is {row[name]!r}; expected one of {', '.join(allowed)}"
+                )
+    return found
+
+
+def _completed(row: rows.Row, where: str) -> rows.Row:
+    """Fill in what ratings from elsewhere do not say."""
+    if not 1 <= row["value"] <= 5:
+        raise StudyError(f"{where}: value is {row['value']}; expected 1 to 5")
+    kind = row["kind"] or ("reference" if row["system"] == REFERENCE else "system")
+    if kind not in KINDS:
+        raise StudyError(f"{where}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
+    if (row["status"] or "current") not in _STATUSES:
+        raise StudyError(f"{where}: status is {row['status']!r}; expected one of {', '.join(_STATUSES)}")
+    for name in _COUNTS:
+        if not 0 <= (row[name] or 0) <= MOST_MS:
+            raise StudyError(f"{where}: {name} is {row[name]}; expected 0 to {MOST_MS}")
+    text = {name: plain_text(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+    output = text["output"] or _name("output", kind, text["system"], text["item"], text["text"])
+    slot = text["slot"] or _name("slot", output, text["annotator"])
+    return text | {
+        "kind": kind,
+        "status": text["status"] or "current",
+        "output": output,
+        "slot": slot,
+        "block": text["block"] or _name("block", text["item"], text["annotator"]),
+        "event_id": text["event_id"] or str(uuid.uuid5(_SAME, slot)),
+        **{each: text[each] or 0 for each in _COUNTS},
+    }
+
+
+def _name(*parts: Any) -> str:
+    """An id that follows from what it names."""
+    return hashlib.sha256(canonical([str(part) for part in parts]).encode()).hexdigest()[:22]
+
+
+def _check(found: Sequence[rows.Row], file: Path) -> None:
+    """Refuse rows that contradict each other: else the first would win, and nobody would know."""
+    _check_forms(found, file)
+    for name, columns in _TOGETHER.items():
+        # A repeat shows a text that has its own place; only there is it said what it was at first.
+        given = found if name == "slot" else [row for row in found if row["kind"] != "repeat"]
+        _agree(given, name, columns, file)
+    slots = {row["slot"] for row in found}
+    counted: dict[tuple[str, ...], str] = {}
+    for row in found:
+        if row["kind"] == "repeat" and row["repeat_of"] not in slots:
+            raise StudyError(
+                f"{file}: form {row['event_id']} is a repeat, but its repeat_of is {row['repeat_of']!r}; expected the slot in "
+                "which the same annotator rated the text first, or leave repeats out"
+            )
+        if row["status"] == "current" and row["kind"] == "system":
+            key = (row["annotator"], row["system"], row["item"], row["aspect"])
+            if key in counted:
+                raise StudyError(
+                    f"{file}: annotator {key[0]!r} has two ratings that count of {key[1]!r} on item {key[2]!r} ({key[3]}), in "
+                    f"forms {counted[key]} and {row['event_id']}; give all but one the status superseded or the kind repeat"
+                )
+            counted[key] = row["event_id"]
+
+
+def _check_forms(found: Sequence[rows.Row], file: Path) -> None:
+    _agree(found, "event_id", _OF_A_FORM, file)
+    current: dict[str, str] = {}
+    revisions: dict[tuple[Any, ...], str] = {}
+    aspects: set[tuple[str, str]] = set()
+    for row in found:
+        event = row["event_id"]
+        if (event, row["aspect"]) in aspects:
+            raise StudyError(f"{file}: form {event} gives two values to {row['aspect']}; expected one row an aspect")
+        aspects.add((event, row["aspect"]))
+        other = revisions.setdefault((row["slot"], row["annotator"], row["revision"]), event)
+        if other == event and row["status"] == "current":
+            other = current.setdefault(row["slot"], event)
+        if other != event:
+            raise StudyError(
+                f"{file}: forms {other} and {event} are both revision {row['revision']}, or both count, in slot {row['slot']}; "
+                "expected one form that counts in a slot, and another revision for each change"
+            )
+
+
+def _agree(found: Sequence[rows.Row], name: str, columns: Sequence[str], file: Path) -> None:
+    """Refuse rows with one `name` and different content of `columns`."""
+    first: dict[str, rows.Row] = {}
+    for row in found:
+        before = first.setdefault(row[name], row)
+        for column in columns:
+            if before[column] != row[column]:
+                raise StudyError(
+                    f"{file}: rows of {name} {row[name]!r} say {column} {before[column]!r} and {row[column]!r}; expected the same"
+                )
+
+
+def _described(file: Path, name: str, found: Sequence[rows.Row]) -> dict[str, Any]:
+    known = _known(file.with_name(STUDY_FILE)) if file.stem == "ratings" else _Known()
+    codes = dict.fromkeys(row["aspect"] for row in found)
+    aspects = {code: text.model_dump() for code, text in known.aspects.items() if code in codes}
+    blank = {"definition": "", "anchors": [], "examples": []}
+    aspects |= {code: blank | {"label": code} for code in codes if code not in aspects}
+    systems = {row["system"] for row in found if row["system"] != REFERENCE}
+    return {
+        "name": name,
+        "title": known.title,
+        "task": known.task,
+        "suite": known.suite,
+        "ratings_per_item": known.ratings_per_item or _most_ratings(found),
+        "annotators": known.annotators or len({row["annotator"] for row in found}),
+        "seed": known.seed,
+        "protocol": known.protocol,
+        "aspects": aspects,
+        "systems": {each: known.systems.get(each, _System()).model_dump() for each in sorted(systems)},
+    }
+
+
+def _known(path: Path) -> _Known:
+    """What an export says beside its ratings, if it is one."""
+    if not path.is_file():
+        return _Known()
+    try:
+        return TypeAdapter(_Known).validate_python(json.loads(path.read_bytes()))
+    except (ValueError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise StudyError(
+            f"{path} is not as `seetell study export` writes it ({first}); mend it, or import the ratings' file from elsewhere"
+        ) from error
+
+
+def _most_ratings(found: Sequence[rows.Row]) -> int:
+    counts: dict[tuple[str, str], int] = {}
+    for row in found:
+        if row["status"] == "current" and row["kind"] == "system":
+            counts[row["output"], row["aspect"]] = counts.get((row["output"], row["aspect"]), 0) + 1
+    return max(counts.values(), default=1)

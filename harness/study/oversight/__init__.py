@@ -1,0 +1,1 @@
+"""Watching a study: what needs attention, decisions about raters, quality signals, verification."""

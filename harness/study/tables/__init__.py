@@ -1,0 +1,1 @@
+"""What a study's database holds: schema, migrations, the hidden identities, the audit trail."""
