@@ -6,7 +6,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from harness.metrics.base import metrics as metrics_registry
+from harness.metrics import registry as metrics_registry
 from harness.metrics.evaluate import due_metrics
 from harness.suites.spec import Suite
 from tests.harness.test_cli import seetell

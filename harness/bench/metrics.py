@@ -225,11 +225,12 @@ def _difference(ours: Scores, theirs: Scores) -> float:
 
 def _ours(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     from decoders.models.loaded import Models
-    from harness.metrics.base import Metric, metrics
+    from harness.metrics import registry as metrics_registry
+    from harness.metrics.base import Metric
     from harness.metrics.score import score_samples
     from harness.suites.examples import Example, Sample
 
-    registry = metrics()
+    registry = metrics_registry()
     plugins = {name: registry.load(name) for name in names}
 
     def made() -> dict[str, Metric]:

@@ -126,7 +126,3 @@ def _complain(error: SeeTellError | str) -> None:
     from harness.cli.console import complain
 
     complain(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.cli import console
 from harness.cli.exits import DONE, USER_ERROR
-from harness.datasets.base import datasets as datasets_registry
-from harness.metrics.base import metrics as metrics_registry
+from harness.datasets import registry as datasets_registry
+from harness.metrics import registry as metrics_registry
 from harness.suites import registry
 from harness.suites.registry import Registry
 from harness.suites.spec import Suite, packaged_suites

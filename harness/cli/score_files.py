@@ -15,7 +15,7 @@ from harness.datasets.digests import resolve_model
 from harness.decode.imported.keep import score_imported, store_outputs
 from harness.decode.imported.read import Outputs, common_subset, differing_sets, read_outputs
 from harness.errors import SuiteError, did_you_mean
-from harness.metrics.base import metrics
+from harness.metrics import registry as metrics_registry
 from harness.metrics.score import Score
 from harness.store.runs import Results
 from harness.suites.spec import MetricRef, checked
@@ -43,7 +43,7 @@ def score_files(
     """Read, store and score files; exit code 2 if a metric was not to be had."""
     cut_off_if(offline)
     names = _named(wanted)
-    needed = not names or any(metrics().load(name).needs_references for name in names)
+    needed = not names or any(metrics_registry().load(name).needs_references for name in names)
     systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
     for path, system in zip(paths, systems, strict=True):
         console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
@@ -57,7 +57,7 @@ def score_files(
     if images:
         systems = _with_images(systems, images)
     imported = store_outputs(systems, Results(results), chosen, model)
-    if any(metrics().load(name).needs for name in chosen):
+    if any(metrics_registry().load(name).needs for name in chosen):
         from decoders.models.load import pick_device
 
         device = pick_device(device)  # loads torch, which counting words does without
@@ -108,7 +108,7 @@ def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
 
 def _named(wanted: Sequence[str]) -> list[str]:
     """What --metrics names, each a metric."""
-    known = metrics().entries
+    known = metrics_registry().entries
     for name in wanted:
         if name not in known:
             raise SuiteError(f"--metrics {name}: there is no such metric{did_you_mean(name, known)}")
@@ -137,13 +137,15 @@ def _metrics(
 
 def _models(chosen: Mapping[str, MetricRef]) -> list[str]:
     """The models that metrics bring along."""
-    configs = [checked(metrics().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()]
+    configs = [
+        checked(metrics_registry().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()
+    ]
     return [model for config in configs for model in config.own_models().values()]
 
 
 def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Options that the metric takes; relative paths, those of models too, start where the command was given."""
-    config = checked(metrics().load(name).Config, options, f"[metrics.{name}]")
+    config = checked(metrics_registry().load(name).Config, options, f"[metrics.{name}]")
     models = set(config.own_models().values())
     given = [(key, value) for key, value in config if key in options]
     paths = {key: str(value.absolute()) for key, value in given if isinstance(value, Path)}
@@ -152,13 +154,13 @@ def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _check_sight(chosen: Mapping[str, MetricRef], images: Sequence[Path], image_text: str | None) -> None:
     """Refuse metrics that look at images where there are none to look at, and a model that nobody asks for."""
-    looking = [name for name in chosen if metrics().load(name).needs & {Need.IMAGE, Need.CLIP}]
+    looking = [name for name in chosen if metrics_registry().load(name).needs & {Need.IMAGE, Need.CLIP}]
     if image_text and not looking:
         raise SuiteError(
             f"--image-text is for metrics that look at images, and {', '.join(chosen)} do not; --metrics clipscore is one"
         )
     for name in looking:
-        plugin = metrics().load(name)
+        plugin = metrics_registry().load(name)
         own = checked(plugin.Config, chosen[name].options, f"[metrics.{name}]").own_models()
         if Need.IMAGE in plugin.needs and not images:
             raise SuiteError(f"{name} looks at the images; name the folder, zip or tar that holds them with --images")

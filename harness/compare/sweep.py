@@ -31,7 +31,7 @@ from harness.decode.executor import InlineExecutor
 from harness.decode.plan import Plan, labels, plan
 from harness.decode.run import decode
 from harness.errors import SuiteError, did_you_mean
-from harness.metrics.base import metrics
+from harness.metrics import registry as metrics_registry
 from harness.metrics.evaluate import Due, Evaluator, due_metrics
 from harness.metrics.score import Score
 from harness.store.runs import Results, RunFolder
@@ -307,7 +307,7 @@ def _ranking(suite: Suite, name: str) -> tuple[Due, str]:
     for due, output in sorted(directed, key=lambda each: each[1] != name):  # a number's own name before its metric's
         if name in (output, due.label):
             return due, output
-    if name in metrics().entries and not any(due.name == name for due in own):
+    if name in metrics_registry().entries and not any(due.name == name for due in own):
         return _ranking(suite.model_copy(update={"metrics": {name: MetricRef()}}), name)
     known = [output for _, output in directed]
     raise SuiteError(

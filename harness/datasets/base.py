@@ -9,7 +9,6 @@ from typing import Any, ClassVar, get_args
 from pydantic import BaseModel, ConfigDict
 
 from harness.suites.examples import Example
-from harness.suites.registry import Registry
 
 
 class DatasetOptions(BaseModel):
@@ -77,8 +76,3 @@ class Dataset(ABC):
     def index_folder(self) -> Path | None:
         """Where features of the captions are kept already (an index of `seetell index captions`); None for nowhere."""
         return None
-
-
-def datasets() -> Registry[Dataset]:
-    """Every dataset format that is installed."""
-    return Registry("seetell.datasets", "harness.datasets.base:Dataset", "dataset")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from decoders.models.images import ImageLike
+from harness.datasets import registry as datasets_registry
 from harness.datasets.base import Dataset
-from harness.datasets.base import datasets as datasets_registry
 from harness.errors import UnreadableImage
 from harness.suites.examples import Example, read_image
 from harness.suites.spec import (

@@ -21,7 +21,7 @@ from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Grouping
 from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
 from harness.leaderboard.side_columns import SPEED_COLUMNS, headline_speed, human_studies, speed_cells, with_human
-from harness.metrics.base import metrics as metrics_registry
+from harness.metrics import registry as metrics_registry
 from harness.metrics.evaluate import stored_scores
 from harness.metrics.score import Score
 from harness.store.numbers import Column

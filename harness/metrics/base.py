@@ -18,7 +18,6 @@ from decoders.base import Need
 from decoders.models.loaded import Models
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
-from harness.suites.registry import Registry
 
 Resampling = Literal["bootstrap", "paired-only", "none"]
 
@@ -126,8 +125,3 @@ class Metric(ABC):
 def mean_over_texts(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """The finaliser of rows that end in a 1: `[..., k + 1]` to the means `[..., k]`, 0 where nothing was scored."""
     return sums[..., :-1] / np.maximum(sums[..., -1:], 1)
-
-
-def metrics() -> Registry[Metric]:
-    """Every metric that is installed."""
-    return Registry("seetell.metrics", "harness.metrics.base:Metric", "metric")

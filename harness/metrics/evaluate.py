@@ -30,8 +30,8 @@ from harness.errors import (
     SeeTellError,
     SuiteError,
 )
+from harness.metrics import registry as metrics_registry
 from harness.metrics.base import Metric, MetricConfig
-from harness.metrics.base import metrics as metrics_registry
 from harness.metrics.score import Score, ScoreSheet, score_samples, unavailable
 from harness.store.durable import Progress, no_progress
 from harness.store.runs import RunFolder, samples

@@ -20,7 +20,7 @@ METRIC = '''
 import math
 import numpy as np
 from harness.metrics.base import Metric, MetricConfig, Output
-from harness.provenance import Signature
+from harness.suites.provenance import Signature
 
 class Config(MetricConfig):
     way: str = "plain"

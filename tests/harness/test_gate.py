@@ -26,9 +26,8 @@ from harness.compare.gate_reports import (
 )
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.errors import SeeTellError, StoreError, SuiteError
-from harness.metrics.base import metrics as metrics_registry
+from harness.metrics import registry as metrics_registry
 from harness.store.runs import Results
-from harness.suites import registry
 from tests.harness.scored_runs import install_metric, make_run, noisy
 
 HOSTILE = "<script>alert('x')</script> | ]]> & \x00\x1b \u202e"
@@ -38,7 +37,8 @@ HOSTILE = "<script>alert('x')</script> | ]]> & \x00\x1b \u202e"
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.syspath_prepend(install_metric(tmp_path / "site"))
     found = metrics_registry()
-    monkeypatch.setattr(registry, "metrics", lambda: found)  # hundreds of gates need not look for plug-ins each time
+    # Hundreds of gates need not look for plug-ins each time.
+    monkeypatch.setattr("harness.metrics.evaluate.metrics_registry", lambda: found)
     return Results(tmp_path / "results")
 
 

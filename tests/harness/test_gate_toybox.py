@@ -20,10 +20,9 @@ from harness.datasets.load import Digests, load_examples
 from harness.decode.executor import InlineExecutor
 from harness.decode.plan import plan
 from harness.decode.run import decode
-from harness.metrics.base import metrics as metrics_registry
+from harness.metrics import registry as metrics_registry
 from harness.metrics.evaluate import Evaluator
 from harness.store.runs import Results
-from harness.suites import registry
 from harness.suites.examples import Sample
 from harness.suites.spec import Suite
 from tests.plugins import install
@@ -211,7 +210,7 @@ def plugins_found_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     """Hundreds of gates need not look for plug-ins each time."""
     if "world" in request.fixturenames:
         found = metrics_registry()
-        monkeypatch.setattr(registry, "metrics", lambda: found)
+        monkeypatch.setattr("harness.metrics.evaluate.metrics_registry", lambda: found)
 
 
 def test_two_samples_of_one_decoder_seldom_raise_an_alarm(world: World) -> None:

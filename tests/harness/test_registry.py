@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from decoders.base import Decoder
-from harness.datasets.base import datasets
+from harness.datasets import registry as datasets
 from harness.errors import BrokenPlugin, ClashingPlugins, UnknownPlugin
-from harness.metrics.base import metrics
+from harness.metrics import registry as metrics
 from harness.suites import registry
 from tests.plugins import ECHO, install
 

@@ -47,7 +47,7 @@ def test_a_writer_can_be_killed_at_any_line(tmp_path: Path, every: int) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from harness.store import Record, Results, write_json
+from harness.store.runs import Record, Results, write_json
 from tests.harness.test_store import open_run
 folder = open_run(Path(sys.argv[1]))
 with folder.part() as part:

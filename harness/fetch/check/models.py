@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.datasets.index.manifest import What, read_manifest
 from harness.errors import RegistryError, SeeTellError, StoreError, SuiteError
 from harness.fetch.check.findings import Finding, Progress
-from harness.metrics.base import metrics as metrics_registry
+from harness.metrics import registry as metrics_registry
 from harness.suites.settings import as_flags
 from harness.suites.spec import Suite
 

@@ -134,7 +134,7 @@ from pathlib import Path
 import datasets, huggingface_hub
 from harness.datasets.huggingface import HuggingFace, HuggingFaceOptions
 from harness.errors import DataError
-from harness.run import data_digest
+from harness.datasets.digests import data_digest
 
 def load(commit):
     try:

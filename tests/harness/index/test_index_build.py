@@ -76,7 +76,7 @@ KILLED = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from harness.index.build import build_index
+from harness.datasets.index.build import build_index
 from tests.harness.index.made_up_blocks import blocks_of_four
 folder, where = Path(sys.argv[1]), sys.argv[2]
 corpus, seen = blocks_of_four(30), []
@@ -199,7 +199,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from harness.errors import StoreError
-from harness.index.build import build_index
+from harness.datasets.index.build import build_index
 from tests.harness.index.made_up_blocks import blocks_of_four
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 try:

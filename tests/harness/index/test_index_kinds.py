@@ -83,7 +83,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from harness.bench.memory import forget_peak, peak_bytes
-from harness.index.query import Index
+from harness.datasets.index.query import Index
 index = Index(Path(sys.argv[1]))
 queries = np.ascontiguousarray(np.array(index.features.features[:4]))
 index.rows([5])
