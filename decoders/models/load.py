@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +29,9 @@ from decoders.models.sentence_encoder import SentenceEncoder
 
 Role = Literal["language_model", "image_text"]
 """What a model is in a suite, as the keys of its `[models]` call it."""
+
+
+LoadedModel = TypeVar("LoadedModel", LanguageModel, ImageTextModel, SentenceEncoder)
 
 
 TOYBOX = Path(__file__).parent / "toybox"
@@ -56,13 +60,8 @@ _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, Attribute
 """What transformers and open_clip raise for folders whose files do not fit together."""
 
 
-_language_models: dict[tuple[str, str, str], LanguageModel] = {}
-
-
-_image_text_models: dict[tuple[str, str, str], ImageTextModel] = {}
-
-
-_sentence_encoders: dict[tuple[str, str, str], SentenceEncoder] = {}
+_loaded: dict[tuple[str, str, str, str], Any] = {}
+"""Models of this process by loader, content, dtype and device."""
 
 
 def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
@@ -78,10 +77,18 @@ def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu
         ModelMismatch: the files are there but are no causal language model that SeeTell can use.
     """
     files = _find_language_model(name)
-    key = (files.digest, dtype, device)
-    if key not in _language_models:
-        _language_models[key] = _read_language_model(name, files, _prepare(dtype, device), dtype, device)
-    return _language_models[key]
+    return _once(_read_language_model, name, files, dtype, device)
+
+
+def _once(
+    read: Callable[[str, Files, torch.dtype, str, str], LoadedModel], name: str, files: Files, dtype: str, device: str
+) -> LoadedModel:
+    """The model as `read` makes it, read the first time it is asked for."""
+    key = (read.__name__, files.digest, dtype, device)
+    if key not in _loaded:
+        _loaded[key] = read(name, files, _prepare(dtype, device), dtype, device)
+    model: LoadedModel = _loaded[key]
+    return model
 
 
 def load_for_training(name: str, *, device: str = "cpu") -> tuple[Any, Any, str]:
@@ -120,10 +127,7 @@ def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -
             another activation (`ViT-B-32` with OpenAI's weights, which need `ViT-B-32-quickgelu`).
     """
     files = _find_image_text(name)
-    key = (files.digest, dtype, device)
-    if key not in _image_text_models:
-        _image_text_models[key] = _read_image_text(name, files, _prepare(dtype, device), dtype, device)
-    return _image_text_models[key]
+    return _once(_read_image_text, name, files, dtype, device)
 
 
 def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "cpu") -> SentenceEncoder:
@@ -139,10 +143,7 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
         ModelMismatch: the files are no such encoder.
     """
     files = _find_language_model(name, "sentence encoder")
-    key = (files.digest, dtype, device)
-    if key not in _sentence_encoders:
-        _sentence_encoders[key] = _read_sentence_encoder(name, files, _prepare(dtype, device), dtype, device)
-    return _sentence_encoders[key]
+    return _once(_read_sentence_encoder, name, files, dtype, device)
 
 
 def model_digest(name: str, role: Role | None = None) -> str:

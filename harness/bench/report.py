@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.bench.published import Figures
+from harness.store.markdown import markdown_table
 
 HEADER = ("program", "batch", "texts", "s a text", "texts/s", "times published", "image/LM/text/rest %", "GFLOP", "GFLOP/s",
           "of machine", "tokens", "same tokens", "peak GB")  # fmt: skip
@@ -70,9 +71,7 @@ def markdown(found: dict[str, Any]) -> str:
     """A table for documents."""
     lines = [f"{heading(found)}."]
     for scenario, rows in by_scenario(found["figures"]).items():
-        lines += ["", f"**{scenario}**", "", "| " + " | ".join(HEADER) + " |"]
-        lines.append("|" + "|".join("---" if index in LEFT else "---:" for index in range(len(HEADER))) + "|")
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        lines += ["", f"**{scenario}**", "", markdown_table(HEADER, rows, LEFT, escape=False)]
     lines += ["", *(f"* {note}" for note in notes(found))]
     return "\n".join(lines) + "\n"
 

@@ -62,7 +62,7 @@ def run(
         if with_scores:
             from harness.metrics.evaluate import Evaluator
 
-            evaluator = Evaluator(suite, examples, digests, pick_device(device), elsewhere=elsewhere)
+            evaluator = Evaluator(suite, examples, digests, pick_device(device), make_rows=elsewhere)
         report = [
             _run_one(each, suite, Results(results), executor, evaluator, batch_size, limit, device) for each in plans
         ]

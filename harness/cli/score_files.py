@@ -18,7 +18,8 @@ from harness.errors import SuiteError, did_you_mean
 from harness.metrics import registry as metrics_registry
 from harness.metrics.score import Score
 from harness.store.runs import Results
-from harness.suites.spec import MetricRef, checked
+from harness.suites.sections import checked
+from harness.suites.spec import MetricRef
 
 CAPTION_METRICS = ("cider", "bleu", "meteor", "rouge-l")
 STORY_METRICS = ("repetition",)

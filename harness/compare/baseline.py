@@ -17,21 +17,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.errors import SeeTellError, StoreError, SuiteError, did_you_mean
 from harness.metrics.score import Score
-from harness.store.runs import write_bytes
+from harness.store.durable import write_bytes
 from harness.suites.provenance import seetell_version
+from harness.suites.sections import Section, checked
 from harness.suites.spec import RunSpec, Suite
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PackedRows(_Section):
+class PackedRows(Section):
     """Rows of a metric."""
 
     shape: tuple[int, int]
@@ -62,14 +59,14 @@ class PackedRows(_Section):
         return np.frombuffer(content, "<f8").reshape(self.shape).astype(np.float64)
 
 
-class AcceptedMetric(_Section):
+class AcceptedMetric(Section):
     """One metric of a run."""
 
     scores: tuple[Mapping[str, Any], ...]
     rows: PackedRows | None
 
 
-class AcceptedRun(_Section):
+class AcceptedRun(Section):
     """One run as it was accepted."""
 
     identity: str
@@ -114,7 +111,7 @@ class AcceptedRun(_Section):
         return ScoredRun(self.spec, suite, self.environment, self.examples, self.digest, metrics)
 
 
-class Baseline(_Section):
+class Baseline(Section):
     """The content of a baseline file."""
 
     format: Literal["seetell-baseline-1"] = "seetell-baseline-1"
@@ -146,15 +143,11 @@ class Baseline(_Section):
         """
         remedy = f"write it anew with `seetell gate SUITE --accept --baseline '{path}'`"
         try:
-            baseline = cls.model_validate(json.loads(path.read_bytes()))
+            baseline = checked(cls, path.read_bytes(), f"{path} is no baseline", error=StoreError, remedy=remedy)
             for run in baseline.runs.values():
                 run.scored()
         except FileNotFoundError:
             raise StoreError(f"there is no baseline {path}; {remedy}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise StoreError(f"{path} is no baseline: {where}: {first['msg']}; {remedy}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"the baseline {path} cannot be read ({error}); {remedy}") from error
         return baseline

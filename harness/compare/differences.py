@@ -23,7 +23,7 @@ from harness.decode.imported.keep import IMPORTED
 from harness.errors import SeeTellError, SuiteError
 from harness.metrics.base import Metric
 from harness.metrics.evaluate import due_metrics
-from harness.metrics.intervals import interval
+from harness.metrics.intervals import CONFIDENCE, interval
 from harness.metrics.score import Score
 from harness.suites.provenance import Signature
 from harness.suites.spec import Suite
@@ -74,7 +74,7 @@ def measure(
     first: ScoredRun,
     second: ScoredRun,
     *,
-    level: float = 0.95,
+    level: float = CONFIDENCE,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> list[Difference]:

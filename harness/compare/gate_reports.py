@@ -7,6 +7,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from harness.compare.gate import DEFAULT_MARGIN, GateReport, RunVerdict, Verdict
+from harness.store.markdown import markdown_table
+from harness.store.numbers import finite
 from harness.store.text import markdown, one_line, printable
 
 HEADER = (
@@ -104,7 +106,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "low": each.low,
             "high": each.high,
         }
-        content |= {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        content |= {name: finite(value) for name, value in numbers.items()}
         content |= {"n": each.n, "left_out": each.left_out, "signature": each.signature}
     return content
 
@@ -116,16 +118,12 @@ def to_markdown(report: GateReport) -> str:
     rows = table(report)
     noted = [row for row in rows if row[8] in ("worse", "undecided")]
     if noted:
-        parts.append(_markdown_table(noted))
-    others = f"<details><summary>All {len(rows)} numbers</summary>\n\n{_markdown_table(rows)}\n\n</details>"
+        parts.append(markdown_table(HEADER, noted, LEFT))
+    others = (
+        f"<details><summary>All {len(rows)} numbers</summary>\n\n{markdown_table(HEADER, rows, LEFT)}\n\n</details>"
+    )
     parts += [others, "\n".join(f"- {markdown(note)}" for note in notes(report))]
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown_table(rows: list[tuple[str, ...]]) -> str:
-    rule = [":--" if index in LEFT else "--:" for index in range(len(HEADER))]
-    lines = [HEADER, rule, *([markdown(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def to_junit(report: GateReport) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from decoders.models.load import pick_device
 from harness.compare.differences import signature_changes
 from harness.compare.scored import ScoredMetric, ScoredRun
-from harness.datasets.load import Digests, load_examples
+from harness.decode.experiment import Experiment
 from harness.errors import DataError, SeeTellError
-from harness.metrics.evaluate import Due, Evaluator, due_metrics
+from harness.metrics.evaluate import Due, due_metrics
 from harness.metrics.score import score_rows, unavailable
+from harness.store.runs import as_samples
 from harness.suites.examples import Example, Sample
 
 
@@ -53,9 +53,9 @@ def _alike(first: ScoredRun, second: ScoredRun, label: str) -> bool:
 def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tuple[ScoredMetric, ScoredMetric]:
     suite = second.suite
     try:
-        examples = load_examples(suite)
-        runs = [_samples(run, examples) for run in (first, second)]
-        metric = Evaluator(suite, examples, Digests(suite, examples), pick_device(device)).metric(due)
+        experiment = Experiment(suite)
+        runs = [_samples(run, experiment.examples) for run in (first, second)]
+        metric = experiment.evaluator(device).metric(due)
         rows = metric.joint_rows(runs)
     except SeeTellError as error:
         blank = due.blank()
@@ -72,13 +72,10 @@ def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tup
 
 
 def _samples(run: ScoredRun, examples: Sequence[Example]) -> list[Sample]:
-    by_id = {example.id: example for example in examples}
-    for each in run.answers:
-        if each.example_id not in by_id:
+    known = {example.id for example in examples}
+    for record in run.answers:
+        if record.example_id not in known:
             raise DataError(
-                f"the data of suite {run.spec.suite!r} no longer has example {each.example_id!r}; run it again"
+                f"the data of suite {run.spec.suite!r} no longer has example {record.example_id!r}; run it again"
             )
-    return [
-        Sample(by_id[each.example_id], each.draw, each.text, each.tokens, each.finish, each.failure)
-        for each in run.answers
-    ]
+    return as_samples(run.answers, examples)

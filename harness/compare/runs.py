@@ -15,11 +15,10 @@ from harness.compare.paired import PERMUTATIONS, Clusters, align
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.decode.imported.keep import IMPORTED
 from harness.errors import IncomparableRuns, MetricError
+from harness.metrics.intervals import CONFIDENCE
+from harness.store.runs import as_samples
 
 SHOWN_MOVES = 10
-
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def compare_runs(
     """
     check_same_examples(first, second)
     first, second = measured_together(first, second, device=device)
-    found = measure(first, second, level=LEVEL, permutations=permutations, seed=seed)
+    found = measure(first, second, level=CONFIDENCE, permutations=permutations, seed=seed)
     if not any(each.compared for each in found):
         reasons = "; ".join(f"{each.output}: {each.reason}" for each in found) or "neither has a score"
         raise IncomparableRuns(f"{first.name} and {second.name} have no score that was made in the same way. {reasons}")
@@ -113,7 +112,7 @@ def compare_runs(
         identical_answers=sum(said[0].get(example) == text for example, text in said[1].items()),
         correction=correction,
         permutations=permutations,
-        level=LEVEL,
+        level=CONFIDENCE,
         seed=seed,
     )
 
@@ -147,20 +146,16 @@ def on_common_examples(first: ScoredRun, second: ScoredRun, *, device: str = "cp
 
 
 def _cut(run: ScoredRun, ids: set[str], device: str) -> ScoredRun:
-    from harness.datasets.load import Digests, load_examples
-    from harness.metrics.evaluate import Evaluator
-    from harness.suites.examples import Sample
+    from harness.datasets.load import load_examples
+    from harness.decode.experiment import Experiment
 
-    examples = {example.id: example for example in load_examples(run.suite) if example.id in ids}
-    answers = tuple(record for record in run.answers if record.example_id in examples)
-    samples = [
-        Sample(examples[each.example_id], each.draw, each.text, each.tokens, each.finish, each.failure)
-        for each in answers
-    ]
-    evaluator = Evaluator(run.suite, list(examples.values()), Digests(run.suite, list(examples.values())), device)
+    examples = [example for example in load_examples(run.suite) if example.id in ids]
+    known = {example.id for example in examples}
+    answers = tuple(record for record in run.answers if record.example_id in known)
+    evaluator = Experiment(run.suite, examples).evaluator(device)
     metrics = {
         label: ScoredMetric(tuple(sheet.scores), sheet.rows.get(label))
-        for label, sheet in evaluator.measure(samples).items()
+        for label, sheet in evaluator.measure(as_samples(answers, examples)).items()
     }
     return replace(run, example_ids=tuple(each.example_id for each in answers), answers=answers, metrics=metrics)
 

@@ -122,8 +122,8 @@ def current_runs(
     Raises:
         SeeTellError: no such suite or label, or its data is not there.
     """
-    from harness.datasets.load import Digests, load_examples
-    from harness.decode.plan import labels, plan
+    from harness.decode.experiment import Experiment
+    from harness.decode.plan import labels
 
     if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
         if settings:
@@ -135,13 +135,12 @@ def current_runs(
     for label in only:
         if label not in labels(suite):
             raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, labels(suite))}")
-    examples = load_examples(suite)
-    digests = Digests(suite, examples)
+    experiment = Experiment(suite)
     found: dict[str, ScoredRun | SeeTellError] = {}
     called = f"{shlex.quote(name)}{as_flags(suite.settings)}"
     for label in only or labels(suite):
         try:
-            folder = results.run(plan(suite, label, examples, digests=digests).spec)
+            folder = results.run(experiment.plan(label).spec)
             if not folder.path.exists():
                 raise StoreError(
                     f"{suite.name}/{label} was not run with these settings; `seetell run {called}` does it"

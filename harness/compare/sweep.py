@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from decoders.models.load import pick_device
 from harness.compare.corrections import correct
 from harness.compare.paired import (
     PERMUTATIONS,
@@ -28,22 +27,19 @@ from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.datasets.digests import image_digest
 from harness.datasets.load import Digests, load_examples
 from harness.decode.executor import InlineExecutor
+from harness.decode.experiment import Experiment
 from harness.decode.plan import Plan, labels, plan
 from harness.decode.run import decode
 from harness.errors import SuiteError, did_you_mean
 from harness.metrics import registry as metrics_registry
-from harness.metrics.evaluate import Due, Evaluator, due_metrics
+from harness.metrics.evaluate import Due, due_metrics
 from harness.metrics.score import Score
+from harness.store.numbers import finite
 from harness.store.runs import Results, RunFolder
 from harness.store.toml import to_toml, toml_value
 from harness.suites.examples import Example
-from harness.suites.spec import (
-    DecoderRef,
-    MetricRef,
-    Suite,
-    TestedRef,
-    checked,
-)
+from harness.suites.sections import checked
+from harness.suites.spec import DecoderRef, MetricRef, Suite, TestedRef
 from harness.suites.tables import merged
 
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -92,11 +88,11 @@ class Result:
             "values": dict(self.values),
             "output": self.score.output,
             "value": self.score.value,
-            "low": None if math.isnan(self.score.low) else self.score.low,
-            "high": None if math.isnan(self.score.high) else self.score.high,
+            "low": finite(self.score.low),
+            "high": finite(self.score.high),
             "n": self.score.n,
             "failed": self.failed,
-            "p": None if math.isnan(self.p) else self.p,
+            "p": finite(self.p),
             "worse_than_best": self.apart,
             "folder": str(self.folder.path),
         }
@@ -213,10 +209,9 @@ def sweep(
     due, output = _ranking(suite, metric or suite.sweep.metric)
     dev = dev.model_copy(update={"metrics": {due.label: _ref(suite, due)}})
     with progress_bar(f"reading {suite.name}, dev and test"):
-        examples = load_examples(dev)
-        check_apart(suite, examples, load_examples(suite))
-    digests = Digests(dev, examples)
-    planned = points(suite, only, examples, digests)
+        experiment = Experiment(dev)
+        check_apart(suite, experiment.examples, load_examples(suite))
+    planned = points(suite, only, experiment.examples, experiment.digests)
     store = results.sweeps
     failures: list[int] = []
     for number, point in enumerate(planned):
@@ -231,7 +226,7 @@ def sweep(
             f"{number + 1} of {len(planned)}: {name}: {outcome.sentence()}"
             + ("" if outcome.fresh else " (already on disk)")
         )
-    evaluator = Evaluator(dev, examples, digests, pick_device(device))
+    evaluator = experiment.evaluator(device)
     folders = [store.run(point.plan.spec) for point in planned]
     evaluator.expect(folders)
     with progress_bar(f"{suite.name}: scoring") as progress:

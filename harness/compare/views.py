@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from harness.compare.differences import Difference
 from harness.compare.paired import POWER, SIGNIFICANCE
 from harness.compare.runs import Change, Comparison
-from harness.store.numbers import Column
-from harness.store.text import markdown, one_line
+from harness.store.markdown import markdown_table
+from harness.store.numbers import Column, json_values
+from harness.store.page import Pages
+from harness.store.text import markdown
+from harness.store.text import to_json as json_text
 
 HEADER = (
     "metric",
@@ -124,7 +121,7 @@ def plain(value: Any) -> str:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON values; what is not a number is null."""
-    content: dict[str, Any] = _finite(asdict(comparison))
+    content: dict[str, Any] = json_values(asdict(comparison))
     for entry, each in zip(content["differences"], comparison.differences, strict=True):
         entry["verdict"] = verdict(each)
     return content
@@ -132,35 +129,27 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 def to_json_text(comparison: Comparison) -> str:
     """`to_json` as a document."""
-    return json.dumps(to_json(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+    return json_text(to_json(comparison))
 
 
 def to_markdown(comparison: Comparison) -> str:
     """GitHub's dialect; all text from outside is escaped."""
     parts = [
         f"# {markdown(comparison.second)} against {markdown(comparison.first)}",
-        _markdown_table(HEADER, table(comparison), LEFT),
+        markdown_table(HEADER, table(comparison), LEFT),
     ]
     parts.append("\n".join(f"- {markdown(note)}" for note in notes(comparison)))
     for title, changes in (("Settings that differ", comparison.changes), ("Environment", comparison.environment)):
         if changes:
             rows = [_change(change) for change in changes]
-            parts += [f"## {title}", _markdown_table(("field", "first", "second"), rows, (0, 1, 2))]
+            parts += [f"## {title}", markdown_table(("field", "first", "second"), rows, (0, 1, 2))]
     if comparison.moved:
         parts.append(f"## Examples that moved most, by {markdown(comparison.moved_by)}")
         moved = [
             (move.example_id, f"{move.first:.4g}", f"{move.second:.4g}", move.first_text, move.second_text)
             for move in comparison.moved
         ]
-        parts.append(_markdown_table(("example", "first", "second", "first said", "second said"), moved, (0, 3, 4)))
+        parts.append(markdown_table(("example", "first", "second", "first said", "second said"), moved, (0, 3, 4)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -168,21 +157,14 @@ def _change(change: Change) -> tuple[str, str, str]:
     return change.field, plain(change.first), plain(change.second)
 
 
-def _markdown_table(header: tuple[str, ...], rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> str:
-    rule = [":--" if index in left else "--:" for index in range(len(header))]
-    lines = [header, rule, *([markdown(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+PAGES = Pages("harness.compare")
 
 
 def to_html(comparison: Comparison) -> str:
     """One page that needs nothing else. It holds no script, and its policy lets none in; all text is escaped."""
-    folder = resources.files("harness") / "templates"
-    style = (folder / "compare.css").read_text("utf-8").replace("\r\n", "\n")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["one_line"] = one_line
-    page = environment.from_string((folder / "compare.html.jinja").read_text("utf-8"))
-    return page.render(
+    return PAGES.render(
+        "compare.html.jinja",
+        styles=("compare",),
         comparison=comparison,
         header=HEADER,
         left=LEFT,
@@ -190,6 +172,4 @@ def to_html(comparison: Comparison) -> str:
         notes=notes(comparison),
         changes=[_change(change) for change in comparison.changes],
         environment=[_change(change) for change in comparison.environment],
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704  # our own file, not text from outside
     )

@@ -6,15 +6,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict
-
 from harness.suites.examples import Example
+from harness.suites.sections import Section
 
 
-class DatasetOptions(BaseModel):
+class DatasetOptions(Section):
     """Base of every dataset's `Options`: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Dataset(ABC):

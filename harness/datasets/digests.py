@@ -13,10 +13,8 @@ from harness.datasets import registry as datasets_registry
 from harness.datasets.base import Dataset
 from harness.errors import UnreadableImage
 from harness.suites.examples import Example, read_image
-from harness.suites.spec import (
-    DataRef,
-    checked,
-)
+from harness.suites.sections import checked
+from harness.suites.spec import DataRef
 
 
 def load_dataset(ref: DataRef, folder: Path, where: str) -> Dataset:

@@ -18,7 +18,8 @@ from harness.errors import DecoderFailed, OutOfMemory, PromptTooLong, SeeTellErr
 from harness.store.runs import Key, Record
 from harness.suites import registry
 from harness.suites.examples import Failure
-from harness.suites.spec import RunSpec, checked
+from harness.suites.sections import checked
+from harness.suites.spec import RunSpec
 from harness.suites.wording import RULES
 
 EXAMPLE_ERRORS = (UnreadableImage, PromptTooLong)

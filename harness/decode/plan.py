@@ -15,12 +15,8 @@ from harness.store.runs import (
 )
 from harness.suites import registry
 from harness.suites.examples import Example, seed_for
-from harness.suites.spec import (
-    DecoderRef,
-    RunSpec,
-    Suite,
-    checked,
-)
+from harness.suites.sections import checked
+from harness.suites.spec import DecoderRef, RunSpec, Suite
 
 CONSTANT = "constant"
 """The row that stands in every captioning table: one sentence, whatever the image."""

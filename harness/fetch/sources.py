@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from pydantic import BaseModel, ConfigDict
-
 from harness.datasets.base import Dataset
 from harness.datasets.digests import load_dataset
 from harness.datasets.places import find_paths
 from harness.metrics.evaluate import due_metrics
 from harness.suites.places import data_folder
+from harness.suites.sections import Section
 from harness.suites.spec import Suite
 
 
-class Source(BaseModel):
+class Source(Section):
     """How one file of the data folder is to be had."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
     """The file, or the archive that it is in."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.leaderboard.frame import Board, PublishedTable, Row, Standing
 from harness.leaderboard.published import RULE, facts, value_text
+from harness.store.markdown import markdown_table
 from harness.store.numbers import Column
 from harness.store.text import markdown
 
@@ -110,7 +111,7 @@ def _published(table: PublishedTable) -> str:
         for number, source in enumerate(table.sources, start=1)
     ]
     notes = [f"{number}. {markdown(note)}" for number, note in enumerate(table.notes, start=1)]
-    parts = [f"### Published: {markdown(table.collection)}", RULE, _table(heads, lines, left={0})]
+    parts = [f"### Published: {markdown(table.collection)}", RULE, markdown_table(heads, lines, escape=False)]
     parts += ["Sources:", "\n".join(sources)]
     return "\n\n".join([*parts, "Notes:", "\n".join(notes)] if notes else parts)
 
@@ -133,7 +134,7 @@ def _values(board: Board) -> str:
         lines.append(
             [f"{place.rank}{_group(place)}" if place.rank else "–", _name(row), *cells, markdown(count_text(row))]
         )
-    return _table(heads, lines, left={1})
+    return markdown_table(heads, lines, left={1}, escape=False)
 
 
 def _intervals(board: Board) -> str:
@@ -142,7 +143,7 @@ def _intervals(board: Board) -> str:
         return ""
     heads = ["Decoder", *(markdown(column.label) for column in columns)]
     lines = [[_name(row), *(_interval(row, column) for column in columns)] for row in board.ordered()]
-    return _table(heads, lines, left={0})
+    return markdown_table(heads, lines, escape=False)
 
 
 def _name(row: Row) -> str:
@@ -170,11 +171,6 @@ def _interval(row: Row, column: Column) -> str:
         return "–"
     low, high = cell.interval
     return f"{column.show(low)} to {column.show(high)}"
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], left: set[int]) -> str:
-    rule = [":--" if index in left else "--:" for index in range(len(heads))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, rule, *lines])
 
 
 def _signatures(board: Board) -> str:

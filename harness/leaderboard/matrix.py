@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.frame import Board, rankable
+from harness.store.markdown import markdown_table
 from harness.store.numbers import Column
 from harness.store.text import markdown
 
@@ -35,11 +36,10 @@ def to_matrix(boards: Sequence[Board], metrics: Sequence[str]) -> str:
 
 def _table(boards: Sequence[Board], column: Column) -> str:
     heads = [f"{column.label} {column.arrow}".strip(), *(board.suite for board in boards)]
-    rule = [":--", *["--:" for _ in boards]]
     found = [_column(board, column) for board in boards]
     names = dict.fromkeys(name for board in found for name in board)
     lines = [[markdown(name), *(board.get(name, "–") for board in found)] for name in names]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [[*map(markdown, heads)], rule, *lines])
+    return markdown_table([*map(markdown, heads)], lines, escape=False)
 
 
 def _column(board: Board, column: Column) -> dict[str, str]:

@@ -1,28 +1,17 @@
-"""The leaderboard as one HTML page that needs nothing else: no network, no second file, and no text that can act.
-
-The page's own script and style are allowed by their SHA-256 in a content security policy (W3C CSP Level 3, section 2.3.1);
-anything else that might get in, inline handlers and styles included, is refused by the browser. All text goes through
-jinja2's autoescape.
-"""
+"""The leaderboard as one HTML page that needs nothing else, and what its templates are given of a board."""
 
 from __future__ import annotations
 
 import base64
-import functools
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
 
 from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Row, Standing, letter, share_a_letter
 from harness.leaderboard.markdown import CAUTION, config_text, notes
 from harness.leaderboard.published import RULE, value_text
 from harness.store.numbers import Column, ColumnKind
-from harness.store.text import one_line, printable
+from harness.store.page import Pages
 
 ORIGINS = {"authors": "the authors' own", "third party": "by a third party", "re-scored": "their outputs, scored again"}
 COLUMN_KINDS: Mapping[ColumnKind, str] = {"metric": "Metrics", "human": "Human ratings", "speed": "Speed"}
@@ -109,7 +98,7 @@ class BoardView:
 
 def to_html(boards: Sequence[Board]) -> str:
     """The whole page. The same boards give the same bytes."""
-    return render_page(
+    return PAGES.render(
         "leaderboard.html.jinja",
         styles=("base", "tools", "table", "examples"),
         scripts=("theme", "table", "gallery"),
@@ -118,73 +107,16 @@ def to_html(boards: Sequence[Board]) -> str:
     )
 
 
-def render_page(
-    template: str,
-    *,
-    styles: Sequence[str],
-    scripts: Sequence[str],
-    images: str = "'none'",
-    bundle: str = "",
-    **values: object,
-) -> str:
-    """One page with its style and script inside, and a policy that allows these two and nothing else.
-
-    Args:
-        template: its file.
-        styles: names of style sheets, joined.
-        scripts: names of scripts, joined.
-        images: sources of images that the policy allows.
-        bundle: somebody else's script, put before ours; it must not hold `</script`.
-        values: for the template.
-    """
-    style = "".join(_resource(f"{name}.css") for name in styles)
-    script = "".join(filter(None, [bundle, *(_resource(f"{name}.js") for name in scripts)]))
-    policy = (
-        f"default-src 'none'; img-src {images}; style-src {_source(style)}; script-src {_source(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    # Our own files, not text from outside: they hold neither `</script` nor `</style`.
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            policy=policy,
-            style=Markup(style),  # noqa: S704
-            script=Markup(script),  # noqa: S704
-            **values,
-        )
-    )
-
-
-@functools.cache
-def _resource(name: str) -> str:
-    # Browsers hash the text after turning CR LF into LF, so a checkout with other line ends must not change it.
-    return (resources.files("harness.leaderboard") / "templates" / name).read_text("utf-8").replace("\r\n", "\n")
-
-
-def _source(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-
 def short(text: str, room: int = 18) -> str:
     """As much of a name as fits where nothing wraps."""
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_resource),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-    environment.filters |= {"one_line": one_line, "letter": letter, "value_text": value_text, "short": short}
-    environment.globals |= {"rule": RULE, "plot_width": PLOT_WIDTH}
-    return environment
+PAGES = Pages(
+    "harness.leaderboard",
+    {"letter": letter, "value_text": value_text, "short": short},
+    {"rule": RULE, "plot_width": PLOT_WIDTH},
+)
 
 
 def board_view(board: Board, pages: Mapping[tuple[str, str], str] | None = None) -> BoardView:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +9,10 @@ from typing import Any
 from harness.decode.imported.keep import IMPORTED
 from harness.decode.plan import labels
 from harness.errors import SeeTellError
+from harness.store.toml import to_toml
 from harness.suites.settings import as_flags
 from harness.suites.spec import RunSpec, Suite, packaged_suites
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _MODEL_SAYS = ("data", "images", "models", "captions", "text", "run")
 
 
@@ -63,28 +61,15 @@ def suite_toml(suite: Suite, label: str) -> str:
     metrics = content.pop("metrics")
     # A suite has to name a decoder; the constant one joins by itself and is not written in it.
     decoders = decoders or {label: {}}
-    plain = {key: value for key, value in content.items() if not isinstance(value, Mapping) and value is not None}
-    tables = {key: value for key, value in content.items() if isinstance(value, Mapping)}
-    tables |= {f"decoders.{_key(name)}": ref for name, ref in decoders.items()}
-    tables |= {f"metrics.{_key(name)}": ref for name, ref in metrics.items()}
-    parts = ["".join(f"{_key(key)} = {_value(value)}\n" for key, value in plain.items())]
-    for name, table in tables.items():
-        flat = {key: value for key, value in table.items() if key != "options"} | dict(table.get("options", {}))
-        said = {key: value for key, value in flat.items() if value is not None and value != ""}
-        parts.append(f"[{name}]\n" + "".join(f"{_key(key)} = {_value(value)}\n" for key, value in said.items()))
-    return "\n".join(parts)
+    tables = {key: _options_inside(value) for key, value in content.items()}
+    tables["decoders"] = {name: _options_inside(ref) for name, ref in decoders.items()}
+    tables["metrics"] = {name: _options_inside(ref) for name, ref in metrics.items()}
+    return to_toml(tables)
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _value(name)
-
-
-def _value(value: Any) -> str:
-    """A JSON value in TOML's spelling; None, which TOML does not know, is left out of tables and lists."""
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(str(key))} = {_value(each)}" for key, each in value.items() if each is not None)
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(each) for each in value if each is not None) + "]"
-    # JSON escapes what TOML does, except this one.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _options_inside(value: Any) -> Any:
+    """A table as people write it: a plug-in's options beside SeeTell's keys, and what is empty left out."""
+    if not isinstance(value, Mapping):
+        return value
+    flat = {key: item for key, item in value.items() if key != "options"} | dict(value.get("options", {}))
+    return {key: item for key, item in flat.items() if item is not None and item != ""}

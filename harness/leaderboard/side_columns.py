@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from harness.errors import StoreError
 from harness.leaderboard.frame import Board, Cell, Row
 from harness.store.numbers import Column
 from harness.store.runs import Results
 from harness.store.speed import Speed
+from harness.suites.sections import Section, checked
 
 
-class HumanCell(BaseModel):
+class HumanCell(Section):
     """One run on one aspect."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     run: str
     """`suite/label-identity8`."""
     aspect: str
@@ -36,10 +36,9 @@ class HumanCell(BaseModel):
     caution: str
 
 
-class HumanStudy(BaseModel):
+class HumanStudy(Section):
     """A frozen study's part of the leaderboard."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     study: str
     sha256: str
     draws: int
@@ -55,13 +54,13 @@ class HumanStudy(BaseModel):
         Raises:
             StoreError: it is not what `seetell study analyze` writes.
         """
+        remedy = f"`seetell study analyze {path.parent.name}` writes it again"
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except (ValidationError, OSError) as error:
-            raise StoreError(
-                f"{path} does not hold a study's ratings ({str(error).splitlines()[0]}); `seetell study analyze "
-                f"{path.parent.name}` writes it again"
-            ) from error
+            return checked(
+                cls, path.read_bytes(), f"{path} is no file of a study's ratings", error=StoreError, remedy=remedy
+            )
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
 
     def remark(self) -> str:
         """What the columns mean, in one sentence."""

@@ -12,20 +12,18 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from decoders.base import Need
 from decoders.models.loaded import Models
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
+from harness.suites.sections import Section
 
 Resampling = Literal["bootstrap", "paired-only", "none"]
 
 
-class MetricConfig(BaseModel):
+class MetricConfig(Section):
     """Base of every metric's `Config`: frozen, unknown keys refused. Relative `Path` fields start at the suite's folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     def own_models(self) -> Mapping[Need, str]:
         """Models that the metric is to be given instead of the suite's, as a suite would name them.

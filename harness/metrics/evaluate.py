@@ -37,7 +37,8 @@ from harness.store.durable import Progress, no_progress
 from harness.store.runs import RunFolder, samples
 from harness.suites.examples import Example, Sample
 from harness.suites.provenance import seetell_version
-from harness.suites.spec import MetricRef, ModelPin, Suite, checked
+from harness.suites.sections import checked
+from harness.suites.spec import MetricRef, ModelPin, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,13 @@ class Evaluator:
         digests: Digests,
         device: str,
         *,
-        elsewhere: RowMaker | None = None,
+        make_rows: RowMaker | None = None,
     ) -> None:
         self.suite = suite
         self.examples = examples
         self.digests = digests
         self.device = device
-        self.elsewhere = elsewhere
+        self.make_rows = make_rows
         """Who makes the rows of metrics whose rows can be made apart; this process by default."""
         self.due = due_metrics(suite)
 
@@ -238,8 +239,8 @@ class Evaluator:
         except (ModelNotFound, ModelMismatch) as error:
             return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
         rows = None
-        if self.elsewhere is not None and due.plugin.per_sample:
-            rows = functools.partial(self.elsewhere, due.name, due.config, self._pins(due), self.device)
+        if self.make_rows is not None and due.plugin.per_sample:
+            rows = functools.partial(self.make_rows, due.name, due.config, self._pins(due), self.device)
         sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed, rows=rows)
         return replace(sheet, scores=due.named(sheet.scores))
 

@@ -17,6 +17,8 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 Finalise = Callable[[Floats], Floats]
 
+CONFIDENCE = 0.95
+"""Coverage of every interval, here and where runs are compared."""
 DRAWS = 1000
 _CHUNK_BYTES = 16 * 2**20
 _KEPT = 10_000_000
@@ -40,7 +42,7 @@ def interval(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-    level: float = 0.95,
+    level: float = CONFIDENCE,
 ) -> Interval:
     """Bias-corrected and accelerated bootstrap interval (Efron 1987, "Better Bootstrap Confidence Intervals").
 

@@ -14,9 +14,8 @@ from harness.errors import MetricError, ModelMismatch, NeedMissing
 from harness.metrics.base import Metric
 from harness.metrics.intervals import DRAWS, interval
 from harness.store.durable import Progress, no_progress
+from harness.store.numbers import json_values
 from harness.suites.examples import Sample
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,8 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; NaN becomes null."""
-        return {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in asdict(self).items()
-        }
+        values: dict[str, Any] = json_values(asdict(self))
+        return values
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Score:
@@ -121,7 +118,6 @@ def score_rows(
             metric.finalise,
             draws=draws,
             seed=seed,
-            level=CONFIDENCE,
         )
         low, high, methods = found.low, found.high, found.methods
     signature, caution = str(metric.signature()), metric.caution()

@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints
 
 from harness.errors import DataError
-from harness.store.durable import MB, Progress, hashed, no_progress
-from harness.store.runs import write_bytes
+from harness.store.durable import MB, Progress, hashed, no_progress, write_bytes
 from harness.store.toml import to_toml
 from harness.suites.places import data_folder
+from harness.suites.sections import Section, checked
 
 LOCK = "seetell.lock.toml"
 HEADER = "# What `seetell prefetch` brought, and what `seetell run --offline` checks. Written by the machine.\n\n"
@@ -43,11 +43,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Content(_Part):
+class Content(Section):
     """Size and hash of a file; of a folder, those of all its files together."""
 
     size: int = Field(ge=0)
@@ -65,7 +61,7 @@ class LockedFile(Content):
     """How many files, where it is a folder."""
 
 
-class LockedModel(_Part):
+class LockedModel(Section):
     """One hub repository at one commit."""
 
     commit: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
@@ -77,7 +73,7 @@ class LockedModel(_Part):
         return sum(each.size for each in self.files.values())
 
 
-class Lock(_Part):
+class Lock(Section):
     """All that was fetched."""
 
     format: Literal["seetell-lock-1"] = "seetell-lock-1"
@@ -94,15 +90,10 @@ class Lock(_Part):
             DataError: it is no lock file.
         """
         try:
-            return cls.model_validate(tomllib.loads(content.decode("utf-8")))
+            table = tomllib.loads(content.decode("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{where} is not TOML ({error}); delete it and run `seetell prefetch` again") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise DataError(
-                f"{where} is no lock file of SeeTell ({place}: {first['msg']}); delete it and run `seetell prefetch` again"
-            ) from error
+        return checked(cls, table, where, error=DataError, remedy="delete it and run `seetell prefetch` again")
 
     @classmethod
     def read(cls, folder: Path) -> Lock:

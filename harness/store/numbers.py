@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 ColumnKind = Literal["metric", "human", "speed"]
 """Who says a column's numbers: a metric, people who rated, a clock. Columns of a kind stand together."""
@@ -44,3 +46,14 @@ class Column:
 def finite(value: float | None) -> float | None:
     """The value, or None where it is missing, NaN or infinite."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def json_values(content: Any) -> Any:
+    """The content as plain JSON values: a number that is NaN or infinite becomes null, a time its ISO 8601 text."""
+    if isinstance(content, Mapping):
+        return {str(key): json_values(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [json_values(value) for value in content]
+    if isinstance(content, float):
+        return finite(content)
+    return content.isoformat() if isinstance(content, datetime) else content

@@ -11,21 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.errors import StoreError
 from harness.store.runs import Results
 from harness.suites.provenance import Signature
+from harness.suites.sections import Section, checked
 
 Origin = Literal["authors", "third party", "re-scored"]
 """Whose number it is: the authors' own, somebody else's transcription or run, or ours from the outputs they published."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PublishedMetric(_Section):
+class PublishedMetric(Section):
     """One column. Metrics that SeeTell has go by the name of their output."""
 
     label: str
@@ -35,7 +32,7 @@ class PublishedMetric(_Section):
     """Shown times 100; values here are fractions all the same."""
 
 
-class Source(_Section):
+class Source(Section):
     """Where numbers were read, or how they were made."""
 
     origin: Origin
@@ -45,7 +42,7 @@ class Source(_Section):
     """Enough to find it again: repository and path, table of a paper, commit, tools with versions."""
 
 
-class PublishedRow(_Section):
+class PublishedRow(Section):
     """What one source says about one system on one suite."""
 
     system: str = Field(min_length=1)
@@ -84,7 +81,7 @@ class PublishedRow(_Section):
         return self
 
 
-class PublishedTable(_Section):
+class PublishedTable(Section):
     """One suite's numbers."""
 
     suite: str = Field(min_length=1)
@@ -94,7 +91,7 @@ class PublishedTable(_Section):
     rows: tuple[PublishedRow, ...] = Field(min_length=1)
 
 
-class Published(_Section):
+class Published(Section):
     """The content of one file."""
 
     format: Literal["seetell-published-1"]
@@ -133,14 +130,9 @@ class Published(_Section):
         Raises:
             StoreError: it cannot be read, or a number lacks its source.
         """
+        remedy = "expected what harness/store/published.py describes; mend the file or move it away"
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise StoreError(
-                f"{path}: {where}: {first['msg']}; expected what harness/store/published.py describes. Mend it or move it away"
-            ) from error
+            return checked(cls, path.read_bytes(), str(path), error=StoreError, remedy=remedy)
         except OSError as error:
             raise StoreError(f"the published numbers in {path} cannot be read ({error}); move the file away") from error
 

@@ -321,9 +321,14 @@ def _now() -> str:
 
 def samples(folder: RunFolder, examples: Sequence[Example]) -> list[Sample]:
     """The stored answers of a run, joined with their examples by id, sorted by id and draw."""
+    return as_samples(folder.records(), examples)
+
+
+def as_samples(records: Iterable[Record], examples: Sequence[Example]) -> list[Sample]:
+    """Answers joined with their examples by id, in the order of the answers; those to other examples are left out."""
     by_id = {example.id: example for example in examples}
     return [
         Sample(by_id[record.example_id], record.draw, record.text, record.tokens, record.finish, record.failure)
-        for record in folder.records()
+        for record in records
         if record.example_id in by_id
     ]

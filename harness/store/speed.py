@@ -9,22 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.errors import StoreError
-from harness.store.runs import Results, write_json
+from harness.store.durable import write_json
+from harness.store.runs import Results
 from harness.suites.provenance import Signature
-from harness.suites.spec import Slug
+from harness.suites.sections import Section, Slug, checked
 
 FORMAT = "seetell-speed-1"
 
 
-class Speed(BaseModel):
+class Speed(Section):
     """How fast one run's decoder is, image encoding included. Numbers are per image, whatever the batch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     decoder: Slug
     """Its label in the suite."""
@@ -76,10 +75,8 @@ class Speed(BaseModel):
         return self
 
 
-class SpeedFile(BaseModel):
+class SpeedFile(Section):
     """The content of one file: the first line of a run is the one that tables show, the rest are its other batch sizes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["seetell-speed-1"]
     suite: Slug
@@ -103,10 +100,8 @@ def write_speed(results: Results, suite: str, speeds: Iterable[Speed]) -> Path:
         StoreError: no figures, or the same run twice with one signature.
     """
     path = results.speed(suite)
-    try:
-        content = SpeedFile(format=FORMAT, suite=suite, speeds=tuple(speeds))
-    except ValidationError as error:
-        raise StoreError(f"the figures for {path} cannot be kept: {_first(error)}") from error
+    values = {"format": FORMAT, "suite": suite, "speeds": tuple(speeds)}
+    content = checked(SpeedFile, values, f"the figures for {path} cannot be kept", error=StoreError)
     write_json(path, content.model_dump(mode="json"))
     return path
 
@@ -118,23 +113,13 @@ def read_speed(results: Results, suite: str) -> tuple[Speed, ...]:
         StoreError: the file is damaged, or of another suite.
     """
     path = results.speed(suite)
+    remedy = f"measure again with `seetell bench decoders {suite}`, or move the file away"
     try:
-        content = SpeedFile.model_validate_json(path.read_bytes())
+        content = checked(SpeedFile, path.read_bytes(), str(path), error=StoreError, remedy=remedy)
     except FileNotFoundError:
         return ()
-    except ValidationError as error:
-        raise StoreError(
-            f"{path}: {_first(error)}; expected what store/speed.py describes. Measure again with `seetell bench decoders "
-            f"{suite}`, or move the file away"
-        ) from error
     except OSError as error:
         raise StoreError(f"the speeds in {path} cannot be read ({error}); move the file away") from error
     if content.suite != suite:
         raise StoreError(f"{path} holds the speeds of {content.suite!r}, not of {suite!r}; move it to where it belongs")
     return content.speeds
-
-
-def _first(error: ValidationError) -> str:
-    first: Any = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"

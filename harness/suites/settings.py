@@ -39,7 +39,7 @@ class Setting:
         here[self.path[-1]] = self.value
 
     def __str__(self) -> str:
-        return ".".join(map(_quoted, self.path)) + "=" + json.dumps(self.value, sort_keys=True, default=str)
+        return ".".join(map(toml_key, self.path)) + "=" + json.dumps(self.value, sort_keys=True, default=str)
 
 
 def parse_settings(texts: Sequence[str], table: Mapping[str, Any], where: str) -> list[Setting]:
@@ -59,7 +59,7 @@ def parse_settings(texts: Sequence[str], table: Mapping[str, Any], where: str) -
         if not equals or not key.strip():
             raise SuiteError(f"--set {text}: expected a place and a value, as in --set magic.beta=1.5")
         path = _path(key.strip(), text, table, where)
-        found[path] = Setting(path, toml_value(value.strip()))
+        found[path] = Setting(path, parse_value(value.strip()))
     for path in found:
         if above := next((found[path[:end]] for end in range(1, len(path)) if path[:end] in found), None):
             raise SuiteError(f"--set {found[path]} is inside --set {above}, which is one value; leave one of them out")
@@ -73,7 +73,7 @@ def canonical(settings: Iterable[Setting]) -> tuple[str, ...]:
 
 def settings_of(settings: Iterable[str], label: str) -> tuple[str, ...]:
     """Those of a suite's settings that bear on what one of its decoders says."""
-    own = f"decoders.{_quoted(label)}."
+    own = f"decoders.{toml_key(label)}."
     return tuple(
         each for each in settings if each.startswith(own) or not each.startswith(("decoders.", "sweep.", _SPEED_ONLY))
     )
@@ -85,7 +85,7 @@ def as_flags(settings: Iterable[str]) -> str:
     return "".join(f" --set '{each}'" for each in written)
 
 
-def toml_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A value written as in TOML; what is not TOML is taken for a text without its quotes."""
     try:
         table = tomllib.loads(f"value = {text}")
@@ -115,5 +115,8 @@ def _path(key: str, text: str, table: Mapping[str, Any], where: str) -> tuple[st
     )
 
 
-def _quoted(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+def toml_key(key: str) -> str:
+    """A key as TOML writes it, quoted where it has to be."""
+    return (
+        key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False).replace("\x7f", "\\u007f")
+    )

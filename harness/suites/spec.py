@@ -12,28 +12,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from harness.errors import SuiteError, did_you_mean
+from harness.errors import SuiteError
+from harness.suites.sections import Section, Slug, checked
 from harness.suites.settings import settings_of
 from harness.suites.tables import find_suite, suite_table
 from harness.suites.tables import packaged_suites as packaged_suites
 from harness.suites.wording import Cleaner, Rule
 
-SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-Slug = Annotated[str, StringConstraints(pattern=SLUG)]
-"""Becomes a folder name, hence the rule."""
-
 Task = Literal["caption", "story"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-
-
-class Section(BaseModel):
-    """Base of a suite's sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PluginSection(Section):
@@ -272,49 +263,3 @@ class RunSpec(Section):
             del content["sentences"], content["sentences_by"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
-    """Validate what a user wrote; every complaint in one error, with the nearest known key for an unknown one.
-
-    Raises:
-        SuiteError: naming the place, the value, the rule.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        complaints = [_complaint(model, each) for each in error.errors()]
-    raise SuiteError(f"{where}: " + "; ".join(complaints))
-
-
-def _complaint(model: type[BaseModel], error: Any) -> str:
-    place = [str(part) for part in error["loc"]]
-    dotted = ".".join(place)
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(model, place[:-1])
-        return f"unknown key {dotted!r}{did_you_mean(place[-1], known) if known else ''}"
-    if error["type"] == "missing":
-        return f"{dotted!r} is missing"
-    shown = repr(error["input"])
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    text = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == SLUG:
-        text = "expected up to 64 small letters, digits, '.', '_' and '-', a letter or digit first"
-    return f"{dotted} = {shown}: {text}" if dotted else text
-
-
-def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
-    """The keys a section knows, walking down from the top; the top's own where the way is lost."""
-    here: Any = model
-    for part in place:
-        field = here.model_fields.get(part)
-        said = (
-            () if field is None else (field.annotation, *get_args(field.annotation))
-        )  # `Sweep | None` is a section too
-        here = next((each for each in said if isinstance(each, type) and issubclass(each, BaseModel)), None)
-        if here is None:
-            return []
-    return [name for name in here.model_fields if name not in {"folder", "options", "settings"}]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from harness.store.markdown import markdown_table
 from harness.store.text import markdown
 
 _CAPTION_PROMPT, _STORY_PROMPT = "<-start_of_text->", "{prompt} <|endoftext|>"
@@ -25,7 +26,8 @@ def card(record: Mapping[str, Any]) -> str:
         "trained from new weights with the architecture and tokenizer of" if recipe["from_scratch"] else "adapted from"
     )
     early = ", early, because it got no better" if record["stopped_early"] else ""
-    rows = "\n".join(f"| {name} | {markdown(_shown(value))} |" for name, value in recipe.items())
+    kinds = {"likelihood, nats a token": "likelihood", "contrastive loss": "contrast", "anisotropy": "anisotropy"}
+    values = [(label, f"{first[kind]:.4f}", f"{best[kind]:.4f}") for label, kind in kinds.items()]
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -46,11 +48,7 @@ Made by `seetell train lm` (SeeTell {markdown(str(record["seetell"]))}): {made} 
 
 The kept weights are those after update {losses["best"]}. Training ended after update {len(losses["updates"])}{early}.
 
-| validation texts | before | kept |
-|---|---:|---:|
-| likelihood, nats a token | {first["likelihood"]:.4f} | {best["likelihood"]:.4f} |
-| contrastive loss | {first["contrast"]:.4f} | {best["contrast"]:.4f} |
-| anisotropy | {first["anisotropy"]:.4f} | {best["anisotropy"]:.4f} |
+{markdown_table(("validation texts", "before", "kept"), values)}
 
 ![The losses against updates](losses.png)
 
@@ -69,9 +67,7 @@ max_length = {100 if story else 16}
 
 ## Recipe
 
-| setting | value |
-|---|---|
-{rows}
+{markdown_table(("setting", "value"), [(name, _shown(value)) for name, value in recipe.items()], (0, 1))}
 
 `training.json` has every loss and the versions of all packages.
 

@@ -150,19 +150,15 @@ def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int
 def _scores(
     suite: Suite, results: Results, device: str, progress: Callable[[str], None]
 ) -> list[tuple[str, dict[str, Score]]]:
-    from decoders.models.load import pick_device
-    from harness.datasets.load import Digests, load_examples
-    from harness.decode.plan import plan
+    from harness.decode.experiment import Experiment
     from harness.decode.run import decode
-    from harness.metrics.evaluate import Evaluator
 
-    examples = load_examples(suite)
-    digests = Digests(suite, examples)
-    evaluator = Evaluator(suite, examples, digests, pick_device(device))
+    experiment = Experiment(suite)
+    evaluator = experiment.evaluator(device)
     found = []
     for label in suite.decoders:
-        progress(f"{suite.models.language_model}: {label} on {len(examples)} validation examples")
-        outcome = decode(plan(suite, label, examples, digests=digests), suite, results, device=device)
+        progress(f"{suite.models.language_model}: {label} on {len(experiment.examples)} validation examples")
+        outcome = decode(experiment.plan(label), suite, results, device=device)
         scores = {each.output: each for each in evaluator.score(outcome.folder)}
         found.append((label, {name: scores[name] for name in COLUMNS if name in scores}))
     return found

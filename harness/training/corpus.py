@@ -16,7 +16,8 @@ from harness.datasets.overlap import check_apart
 from harness.datasets.reading import read_text
 from harness.errors import DataError, SuiteError
 from harness.suites.examples import Example
-from harness.suites.spec import DataRef, Suite, Task, checked
+from harness.suites.sections import checked
+from harness.suites.spec import DataRef, Suite, Task
 from harness.training.recipe import Recipe
 
 Pair = tuple[str, str]

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import SuiteError, did_you_mean
-from harness.suites.spec import Section, Task
+from harness.suites.sections import Section
+from harness.suites.spec import Task
 from harness.training.loop import Adaptation
 
 Precision = Literal["float32", "bfloat16"]
@@ -115,7 +116,7 @@ def recipe(preset: str, changes: Mapping[str, Any]) -> Recipe:
     Raises:
         SuiteError: no such preset, or a value out of range.
     """
-    from harness.suites.spec import checked
+    from harness.suites.sections import checked
 
     if preset not in PRESETS:
         raise SuiteError(

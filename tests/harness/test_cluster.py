@@ -145,7 +145,7 @@ def test_the_bytes_are_those_of_one_process_and_so_are_the_scores(tmp_path: Path
             there = spread.decode(label, tmp_path / "there", executor)
             assert samples(here) == samples(there)
         alone = Evaluator(spread.suite, spread.examples, spread.digests, "cpu")
-        apart = Evaluator(spread.suite, spread.examples, spread.digests, "cpu", elsewhere=executor.rows)
+        apart = Evaluator(spread.suite, spread.examples, spread.digests, "cpu", make_rows=executor.rows)
         for one, other in zip(alone.score(here), apart.score(there), strict=True):
             assert (one.output, one.n, one.signature) == (other.output, other.n, other.signature)
             assert one.value == pytest.approx(other.value, abs=1e-6)

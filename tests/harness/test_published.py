@@ -127,7 +127,7 @@ def broken(change: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("a number without a source", "source: Field required"),
+        ("a number without a source", ".source' is missing"),
         ("a source that nobody describes", "sources that are named but not described: hearsay"),
         ("a source without a place", "sources.viecap.where"),
         ("a source that no row uses", "sources that no row names: idle"),
@@ -136,7 +136,7 @@ def broken(change: str) -> dict[str, Any]:
         ("a deviation of nothing", "deviations of spice, for which Top-k has no value"),
         ("a signature that is none", "has no colon"),
         ("the same twice", "Top-k stands there twice from captions"),
-        ("a field that nobody knows", "Extra inputs are not permitted"),
+        ("a field that nobody knows", "unknown key"),
         ("an origin from memory", "Input should be 'authors', 'third party' or 're-scored'"),
     ],
 )
@@ -152,5 +152,5 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         Published.read(tmp_path / "none.json")
     (tmp_path / "none.json").write_bytes(b"not json")
-    with pytest.raises(StoreError, match="Mend it or move it away"):
+    with pytest.raises(StoreError, match="mend the file or move it away"):
         Published.read(tmp_path / "none.json")

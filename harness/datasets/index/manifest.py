@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from harness.errors import StoreError
-from harness.store.runs import write_json
+from harness.store.durable import write_json
+from harness.suites.sections import Section, checked
 
 MANIFEST = "manifest.json"
 FEATURES = "features.f32"
@@ -23,13 +24,7 @@ What = Literal["images", "captions"]
 Kind = Literal["flat", "ivf", "hnsw"]
 
 
-class Part(BaseModel):
-    """Base of the manifest's parts: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Model(Part):
+class Model(Section):
     """The image-text model that made the features."""
 
     name: str
@@ -38,7 +33,7 @@ class Model(Part):
     dtype: str
 
 
-class Source(Part):
+class Source(Section):
     """What was indexed."""
 
     name: str
@@ -49,21 +44,21 @@ class Source(Part):
     """SHA-256 over every row's name and content hash, in order."""
 
 
-class Skipped(Part):
+class Skipped(Section):
     """An item that has no row."""
 
     name: str
     reason: str
 
 
-class Stored(Part):
+class Stored(Section):
     """A file of the index."""
 
     bytes: int = Field(ge=0)
     sha256: str
 
 
-class Manifest(Part):
+class Manifest(Section):
     """Everything that a query needs to know before it opens the other files."""
 
     layout: Literal[1] = 1
@@ -105,14 +100,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(
             f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`"
         )
+    remedy = "it is damaged or of another version: delete the folder and build the index again"
     try:
-        content: Any = json.loads(path.read_bytes())
-        manifest = Manifest.model_validate(content)
-    except (OSError, ValueError, ValidationError) as error:
-        reason = _first(error)
-        raise StoreError(
-            f"{path} is damaged or of another version ({reason}); delete the folder and build the index again"
-        ) from error
+        manifest = checked(Manifest, path.read_bytes(), str(path), error=StoreError, remedy=remedy)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
     for name, stored in manifest.files.items():
         file = folder / name
         if Path(name).name != name:
@@ -150,10 +142,3 @@ def check_files(folder: Path, manifest: Manifest) -> None:
                 f"{folder / name} was changed or damaged (its SHA-256 is not the manifest's); delete the folder and build the "
                 "index again"
             )
-
-
-def _first(error: BaseException) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return str(error)

@@ -14,7 +14,7 @@ from typing import Any
 
 from decoders.models.images import ImageLike
 from harness.datasets.digests import data_digest, image_digest
-from harness.datasets.load import Digests
+from harness.decode.experiment import Experiment
 from harness.decode.imported.read import Outputs
 from harness.metrics.evaluate import Evaluator
 from harness.metrics.score import Score
@@ -93,8 +93,7 @@ def score_imported(
     evaluators: dict[tuple[str, str | None], Evaluator] = {}
     for each in imported:
         if each.judged_by not in evaluators:
-            digests = Digests(each.suite, each.examples)
-            evaluators[each.judged_by] = Evaluator(each.suite, each.examples, digests, device)
+            evaluators[each.judged_by] = Experiment(each.suite, each.examples).evaluator(device)
     for judged_by, evaluator in evaluators.items():
         evaluator.expect([each.folder for each in imported if each.judged_by == judged_by], fresh=fresh)
     for done, each in enumerate(imported):

@@ -22,7 +22,7 @@ ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "ima
 
 def check_models(suite: Suite, called: str) -> list[Finding]:
     """The suite's models, and those that its metrics bring along, each once."""
-    from harness.suites.spec import checked
+    from harness.suites.sections import checked
 
     roles = {"language_model": suite.models.language_model, "image_text": suite.models.image_text}
     named = {name: role for role, name in roles.items() if name is not None}

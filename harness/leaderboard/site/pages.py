@@ -14,7 +14,7 @@ from harness.leaderboard.collect import Material, RunMaterial
 from harness.leaderboard.frame import Answer, Board
 from harness.leaderboard.gallery import Gallery, Item
 from harness.leaderboard.markdown import CAUTION
-from harness.leaderboard.page import KINDS, BoardView, board_view, render_page
+from harness.leaderboard.page import KINDS, PAGES, BoardView, board_view
 from harness.leaderboard.reproduce import needs_file, suite_toml
 from harness.leaderboard.site import charts
 from harness.leaderboard.site.images import Picture
@@ -60,7 +60,7 @@ def index(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
         pages.append(
             _BoardPage(view, anchor(board.suite), verdict, figures.figures(view.board), known.get(board.suite, ""))
         )
-    return render_page(
+    return PAGES.render(
         "index.html.jinja",
         styles=("base", "tools", "table"),
         scripts=("theme", "table"),
@@ -80,7 +80,7 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
     row = made.row
     labels = {column.name: column for column in material.board.columns}
     texts = f"{row.decoded} of {row.total}" + (f", {row.failed} failed" if row.failed else "")
-    return render_page(
+    return PAGES.render(
         "run.html.jinja",
         styles=("base", "run"),
         scripts=("theme",),
@@ -132,7 +132,7 @@ def gallery(suite: str, shown: Gallery, pictures: Mapping[str, Picture | None], 
         },
         "items": [_item(item, pictures.get(item.example.id), sign) for item in shown.items],
     }
-    return render_page(
+    return PAGES.render(
         "gallery.html.jinja",
         styles=("base", "tools", "gallery"),
         scripts=("theme", "gallerypage"),
@@ -190,7 +190,7 @@ def speed(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
             }
         )
     drawn = any(page["chart"] for page in pages)
-    return render_page(
+    return PAGES.render(
         "speed.html.jinja",
         styles=("base", "run", "speed"),
         scripts=("theme", "chart") if drawn else ("theme",),

@@ -62,8 +62,7 @@ def test_a_packed_model_says_the_same(
     texts = {}
     for switch in ("0", "1"):
         monkeypatch.setenv(packed.SWITCH, switch)
-        monkeypatch.setattr(load, "_language_models", {})
-        monkeypatch.setattr(load, "_image_text_models", {})
+        monkeypatch.setattr(load, "_loaded", {})
         models = Models(load.load_language_model(f"local:{folder}"), load.load_image_text(f"local-dir:{clip_folder}"))
         assert (packed_modules(models.lm.model) > 0) == (switch == "1")
         assert (packed_modules(models.clip.model) > 0) == (switch == "1")

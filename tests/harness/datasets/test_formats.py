@@ -22,7 +22,8 @@ from harness.datasets.rocstories import RocStories, RocStoriesOptions
 from harness.datasets.webdataset import WebDataset, WebDatasetOptions
 from harness.errors import DataError, SuiteError
 from harness.suites.examples import Example, read_image
-from harness.suites.spec import DataRef, Suite, checked
+from harness.suites.sections import checked
+from harness.suites.spec import DataRef, Suite
 from tests.checkpoints import captions_of
 from tests.miniature import (
     MODES,

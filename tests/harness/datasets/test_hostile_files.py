@@ -25,7 +25,8 @@ from harness.datasets.webdataset import WebDataset
 from harness.errors import DataError, SuiteError, UnreadableImage
 from harness.fetch.check import check_suite
 from harness.suites.examples import read_image
-from harness.suites.spec import Suite, checked
+from harness.suites.sections import checked
+from harness.suites.spec import Suite
 from tests.miniature import add_member, image_bytes
 
 NAMES = '{"image_name": "a.jpg", "captions": ["x"], "split": %s}'

@@ -16,7 +16,7 @@ from harness.datasets.digests import data_digest
 from harness.datasets.huggingface import HuggingFace, HuggingFaceOptions
 from harness.errors import DataError
 from harness.suites.examples import Example, read_image
-from harness.suites.spec import checked
+from harness.suites.sections import checked
 from tests.checkpoints import captions_of
 from tests.hub import serve_hub
 from tests.miniature import image_bytes, pack_parquet, write_image

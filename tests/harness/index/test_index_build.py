@@ -167,7 +167,7 @@ def test_a_query_of_another_model_is_refused(clip: ImageTextModel, tmp_path: Pat
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: "[]", "damaged"),
         (lambda text: text.replace('"rows": 3', '"rows": 4'), "claims 4 rows"),
-        (lambda text: text.replace('"layout": 1', '"layout": 2'), "another version .*layout"),
+        (lambda text: text.replace('"layout": 1', '"layout": 2'), "layout = 2: .*another version"),
         (lambda text: text.replace('"rows.arrow"', '"../rows.arrow"'), "without folders"),
         (lambda text: text.replace('"kind": "flat"', '"kind": "pickle"'), "kind"),
     ],
