@@ -42,7 +42,7 @@ def words(text: str) -> list[str]:
 
 def test_pages_show_commands() -> None:
     found = {name: len(commands(page)) for name, page in PAGES.items()}
-    assert found["README.md"] > 30
+    assert found["README.md"] >= 20
     assert found["gate.md"] > 6
 
 
