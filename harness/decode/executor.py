@@ -27,7 +27,7 @@ EXAMPLE_ERRORS = (UnreadableImage, PromptTooLong)
 
 
 Notice = Callable[[str], None]
-"""Something the user should read while the run goes on."""
+"""Called with what the user should read while the run continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Worker:
                 "texts or another --device"
             ) from error
         smaller = len(tasks) // 2
-        self.notice(f"out of memory with {len(tasks)} examples at once; going on with {smaller}")
+        self.notice(f"out of memory with {len(tasks)} examples at once; continuing with {smaller}")
         _empty_device_cache()
         return smaller
 

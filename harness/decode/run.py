@@ -1,6 +1,6 @@
 """From a suite to answers on disk: plan, find what is missing, decode it, store it.
 
-A run that was killed, interrupted or limited to some examples is gone on with by running it again. Nothing here depends
+A run that was killed, interrupted or limited to some examples is resumed by running it again. Nothing here depends
 on what was decoded before, only on what is there.
 """
 
@@ -77,7 +77,7 @@ def decode(
         results: where to.
         executor: who decodes; this process by default.
         batch_size: examples at once; the suite's by default. It never changes a text.
-        limit: only the first so many examples; the run stays incomplete and can be gone on with.
+        limit: only the first so many examples; the run stays incomplete and can be resumed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         progress: called with answers done and due after every batch.
 
@@ -99,10 +99,10 @@ def decode(
                 tasks,
                 folder,
                 records,
-                executor or InlineExecutor(),
-                batch_size or suite.run.batch_size,
-                len(keys),
-                progress,
+                executor=executor or InlineExecutor(),
+                batch_size=batch_size or suite.run.batch_size,
+                total=len(keys),
+                progress=progress,
             )
         if len(records) == len(keys):
             folder.finish(keys)
@@ -123,6 +123,7 @@ def _decode_tasks(
     tasks: Sequence[Task],
     folder: RunFolder,
     records: dict[Key, Record],
+    *,
     executor: Executor,
     batch_size: int,
     total: int,
@@ -137,5 +138,5 @@ def _decode_tasks(
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped: {len(records)} of {total} answers of {job.spec.suite}/{job.spec.label} are on disk. Run the same command "
-            "again to go on from there"
+            "again to resume from there"
         ) from None

@@ -98,11 +98,11 @@ RowMaker = Callable[[str, MetricConfig, Mapping[Need, ModelPin], str, Sequence[S
 """Makes the rows of a metric: its name, config, models and device, and the samples."""
 
 
-def load_metric(name: str, config: MetricConfig, models: Mapping[Need, ModelPin], device: str) -> Metric:
+def metric_with_models(name: str, config: MetricConfig, models: Mapping[Need, ModelPin], device: str) -> Metric:
     """A metric with its models, in float32.
 
     Raises:
-        ModelNotFound, ModelMismatch: a model that is not to be had.
+        ModelNotFound, ModelMismatch: a model that is not available.
     """
     plugin = metrics_registry().load(name)
     if not models:
@@ -142,7 +142,7 @@ class Evaluator:
         self.due = due_metrics(suite)
 
     def expect(self, folders: Sequence[RunFolder], *, fresh: bool = False) -> None:
-        """Tell each metric which runs it will be asked to score, so that it does for all at once what is dear to start."""
+        """Tell each metric which runs it will score, so that it starts Java, or what else is slow to start, once for all runs."""
         folders = [folder for folder in folders if folder.complete]
         missing = [self._missing(folder, fresh) for folder in folders]
         if len(missing) < 2:
@@ -226,9 +226,9 @@ class Evaluator:
         """A metric with its models.
 
         Raises:
-            ModelNotFound, ModelMismatch: a model that is not to be had.
+            ModelNotFound, ModelMismatch: a model that is not available.
         """
-        return load_metric(due.name, due.config, self._pins(due), self.device)
+        return metric_with_models(due.name, due.config, self._pins(due), self.device)
 
     def _pins(self, due: Due) -> dict[Need, ModelPin]:
         return {need: self.digests.model(name) for need, name in self._models_of(due).items()}
@@ -257,7 +257,7 @@ class Evaluator:
             return "not to be had"
 
     def _key_beside(self, label: str, others: Mapping[str, MetricRef], samples_digest: str) -> str:
-        """The key that a metric beside the suite's would have; empty if it is not to be had any more."""
+        """The key that a metric beside the suite's would have; empty if it is not available any more."""
         if label not in others:
             return ""
         try:
@@ -281,7 +281,7 @@ class Evaluator:
 
 
 def _still_good(entry: Mapping[str, Any] | None, key: str | None) -> bool:
-    """Whether a stored result need not be computed again. What was not to be had is tried anew: it may be there by now."""
+    """Whether a stored result need not be computed again. What was not available is tried again: it may be there by now."""
     return entry is not None and entry["key"] == key and entry["rows"] is not None
 
 

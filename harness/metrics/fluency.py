@@ -25,7 +25,7 @@ class PerplexityConfig(MetricConfig):
     """Tokens of a text that are judged, from its beginning; the model's context may leave fewer."""
 
     def own_models(self) -> Mapping[Need, str]:
-        """The judge, in the place of the suite's language model."""
+        """The judging model, instead of the suite's language model."""
         return {Need.LM: self.model} if self.model else {}
 
 

@@ -142,7 +142,7 @@ def score_rows(
 
 
 def unavailable(metric: Metric, unscored: int, reason: str) -> list[Score]:
-    """What stands in the place of a metric's scores when it could not be computed."""
+    """The scores of a metric that could not be computed: no numbers, and the reason."""
     return [
         Score(
             output.name,

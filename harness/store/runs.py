@@ -127,7 +127,7 @@ class RunFolder:
         return content
 
     def open(self, spec: RunSpec, answers: int, suite: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-        """Write run.json for a run that starts or goes on; `answers` is how many it needs.
+        """Write run.json for a run that starts or is resumed; `answers` is how many it needs.
 
         Raises:
             StoreError: the folder holds a run of another identity whose first eight digits agree.

@@ -70,10 +70,10 @@ class Actor:
         self, request: MetricRequest, samples: Sequence[Sample]
     ) -> tuple[NDArray[np.float64] | None, MetricError | None]:
         """The rows of samples, or why none of them can be scored."""
-        from harness.metrics.evaluate import load_metric
+        from harness.metrics.evaluate import metric_with_models
 
         try:
-            return load_metric(request.name, request.config, request.models, request.device).rows(samples), None
+            return metric_with_models(request.name, request.config, request.models, request.device).rows(samples), None
         except MetricError as error:
             return None, error
 

@@ -39,7 +39,7 @@ class CocoConfig(MetricConfig):
     """What the three have in common."""
 
     tokenizer: ptb.TokenizerName = "auto"
-    """`ptb` as the COCO evaluation (needs Java), `python` an approximation; `auto` takes ptb where it can be had."""
+    """`ptb` as the COCO evaluation (needs Java), `python` an approximation; `auto` takes ptb where it is available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def prepare(samples: Sequence[Sample], tokenizer: ptb.TokenizerName) -> Prepared
     """Tokenise and count, references once an example and once a process.
 
     Raises:
-        MetricUnavailable: no example has references, or the tokenizer is not to be had.
+        MetricUnavailable: no example has references, or the tokenizer is not available.
         JavaError: the tokenizer failed.
     """
     examples = {
