@@ -171,7 +171,7 @@ def test_a_damaged_beginning_is_found_out(mirror: Mirror, cache: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "checksum", "message"),
     [
-        (archive(), "", r"\.sha256 cannot be had .*404"),
+        (archive(), "", r"\.sha256 cannot be fetched .*404"),
         (archive(), "not a checksum", "64 hexadecimal digits"),
         (archive(CORENLP_JARS[:1]), None, "holds no stanford-corenlp-3.6.0-models.jar"),
         (b"no zip", None, "no zip archive"),

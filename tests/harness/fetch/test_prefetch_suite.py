@@ -22,7 +22,7 @@ from harness.errors import DataError
 from harness.fetch import download
 from harness.fetch.check import check_suite
 from harness.fetch.offline import check_fetched, check_parts
-from harness.fetch.suite import Fetched, prefetch_suite
+from harness.fetch.prefetch import Fetched, prefetch_suite
 from harness.store.lock import (
     LOCK,
     Lock,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from decoders.errors import UnreadableImage
-from harness.datasets.index.sources import (
+from harness.datasets.index.inputs import (
     FolderImages,
     TarImages,
     image_source,
