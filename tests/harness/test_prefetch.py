@@ -206,7 +206,7 @@ def test_a_server_that_is_not_there_is_told_with_what_is_kept(mirror: Mirror, ca
     content = archive()
     mirror.offer(content)
     mirror.cut_after = [1000, *[0] * 20]
-    with pytest.raises(DataError, match="1000 bytes are kept, and the same command goes on"):
+    with pytest.raises(DataError, match="1000 bytes are kept, and the same command resumes"):
         fetch(mirror)
     mirror.cut_after = []
     fetch(mirror)

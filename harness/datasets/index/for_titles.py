@@ -49,7 +49,7 @@ def with_images(suite: Suite, examples: Sequence[Example], *, progress: Progress
 
     Raises:
         SuiteError: no image-text model, or an example without a title.
-        StoreError: the index is missing, half built or damaged.
+        StoreError: the index is missing, unfinished or damaged.
         ModelMismatch: the index was made with another model.
         DataError: an image that is gone or has changed since it was indexed.
     """

@@ -43,7 +43,7 @@ class Index:
         """Open an index.
 
         Raises:
-            StoreError: none there, half built, or damaged as far as can be told without reading all of it.
+            StoreError: missing, unfinished, or damaged as far as that shows without reading all of it.
         """
         self.folder = folder
         self.manifest: Manifest = read_manifest(folder)

@@ -224,7 +224,7 @@ def test_a_disk_that_fills_up_keeps_what_came(home: Path, copy: Path, monkeypatc
         real(source, target)
 
     monkeypatch.setattr("harness.fetch.origins.shutil.copyfile", full)
-    with pytest.raises(DataError, match="cannot be written .*No space left.*the same command goes on"):
+    with pytest.raises(DataError, match="cannot be written .*No space left.*the same command resumes"):
         fetch(home, str(copy))
     assert set(Lock.read(home).models) == set(COMMIT)
     monkeypatch.undo()
