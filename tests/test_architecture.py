@@ -53,7 +53,6 @@ PROGRAMS = {"harness.bench.memory_job"}
 """Modules outside those rooms that run as programs of their own and answer on standard output."""
 
 LONG_SIGNATURES = {
-    "harness.bench.yardsticks._steered",
     "harness.cli.bench.bench_cluster",
     "harness.cli.bench.bench_decoders",
     "harness.cli.bench.bench_published",

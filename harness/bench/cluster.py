@@ -88,13 +88,13 @@ def _measure(
         progress(done, due)
         return taken
 
-    found: list[Scaling] = []
+    results: list[Scaling] = []
     inline = _Warm()
     started = once(inline)
     times = [once(inline) for _ in range(repeats)]
-    found.append(Scaling("inline", 1, len(tasks), started, Spread.of(times), Spread(1.0, 1.0, 1.0)))
+    results.append(Scaling("inline", 1, len(tasks), started, Spread.of(times), Spread(1.0, 1.0, 1.0)))
     for number in workers:
-        before = found[-1] if number == 1 or len(found) == 1 else found[1]
+        before = results[-1] if number == 1 or len(results) == 1 else results[1]
         # One cluster at a time: an idle one would still take its share of a small machine.
         with RayExecutor(address, number) as executor:
             started = once(executor)
@@ -103,8 +103,8 @@ def _measure(
         ratio = Spread(
             before.seconds.median / spread.median, before.seconds.low / spread.high, before.seconds.high / spread.low
         )
-        found.append(Scaling("ray", number, len(tasks), started, spread, ratio))
-    return found
+        results.append(Scaling("ray", number, len(tasks), started, spread, ratio))
+    return results
 
 
 class _Warm:

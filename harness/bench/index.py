@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from harness.bench.memory import forget_peak, peak_bytes
 from harness.datasets.index.build import CAPTIONS_A_BLOCK, Corpus, build_index
 from harness.datasets.index.features import Block, Row
+from harness.datasets.index.inputs import Item
 from harness.datasets.index.manifest import Kind, Model, read_manifest
 from harness.datasets.index.query import Index
-from harness.datasets.index.sources import Item
 
 Making = Literal["random", "clustered"]
 MAKINGS: tuple[Making, ...] = ("random", "clustered")
@@ -66,9 +66,9 @@ class Figures:
 
     def row(self) -> tuple[str, ...]:
         """Cells under `HEADER`."""
-        told = " ".join(f"{name}={value}" for name, value in self.parameters.items())
+        settings = " ".join(f"{name}={value}" for name, value in self.parameters.items())
         return (
-            self.making, self.kind, told, f"{self.write_seconds:.0f}", f"{self.index_seconds:.0f}", f"{self.disk / 1e6:.0f}",
+            self.making, self.kind, settings, f"{self.write_seconds:.0f}", f"{self.index_seconds:.0f}", f"{self.disk / 1e6:.0f}",
             f"{self.peak / 1e6:.0f}", f"{self.batch_ms:.2f}", f"{self.alone_ms:.2f}", f"{self.query_peak / 1e6:.0f}",
             f"{self.recall_1:.3f}", f"{self.recall_10:.3f}",
         )  # fmt: skip
@@ -135,30 +135,30 @@ def measure(
         queries: how many are asked.
         folder: an empty place for the indices, about 4.6 kB a row while it runs.
         seed: of the features.
-        progress: what to tell while it runs.
+        progress: called while it runs.
     """
-    found = []
+    figures = []
     for making in makings:
         made = MadeUp(making, rows, dimensions, seed)
-        asked = made.queries(queries)
+        query_features = made.queries(queries)
         place = folder / making
         corpus = made.corpus()
         started = time.perf_counter()
         build_index(corpus, place, kind="flat", progress=progress)
         written = time.perf_counter() - started
-        truth, _ = Index(place).search(asked, TOP)
+        truth, _ = Index(place).search(query_features, TOP)
         for kind in kinds:
             forget_peak()
             started = time.perf_counter()
             build_index(corpus, place, kind=kind, progress=progress)
             seconds, peak = time.perf_counter() - started, peak_bytes()
-            found.append(_figures(making, place, written, seconds, peak, _alone(place, asked, truth)))
-    return found
+            figures.append(_figures(making, place, written, seconds, peak, _alone(place, query_features, truth)))
+    return figures
 
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What asking an index told: milliseconds a query, recalls, bytes."""
+    """Measurements of queries: milliseconds a query, recalls, bytes."""
 
     batch_ms: float
     alone_ms: float
@@ -190,7 +190,7 @@ def _ask(place: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) ->
     return _Answers(1000 * batch, 1000 * float(np.median(alone)), first, float(np.mean(hits)), peak_bytes())
 
 
-def _figures(making: Making, place: Path, written: float, seconds: float, peak: int, told: _Answers) -> Figures:
+def _figures(making: Making, place: Path, written: float, seconds: float, peak: int, answers: _Answers) -> Figures:
     manifest = read_manifest(place)
     return Figures(
         making=making,
@@ -201,15 +201,15 @@ def _figures(making: Making, place: Path, written: float, seconds: float, peak: 
         index_seconds=seconds,
         disk=sum(file.stat().st_size for file in place.iterdir()),
         peak=peak,
-        batch_ms=told.batch_ms,
-        alone_ms=told.alone_ms,
-        query_peak=told.peak,
-        recall_1=told.recall_1,
-        recall_10=told.recall_10,
+        batch_ms=answers.batch_ms,
+        alone_ms=answers.alone_ms,
+        query_peak=answers.peak,
+        recall_1=answers.recall_1,
+        recall_10=answers.recall_10,
     )
 
 
 def _normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    found: NDArray[np.float32] = (values / lengths).astype(np.float32)
-    return found
+    unit: NDArray[np.float32] = (values / lengths).astype(np.float32)
+    return unit

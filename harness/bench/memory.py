@@ -3,8 +3,8 @@
 That process reads a job from standard input, runs one batch and writes one line of JSON. A process's peak never falls, so a
 program that shares a process with others cannot be measured. The figures are bytes:
 
-    peak        the most that lay in memory at a time, programs and mapped files included (on a GPU: what torch held there)
-    libraries   what lay there before any model was loaded
+    peak        the most that was in memory at a time, programs and mapped files included (on a GPU: what torch held there)
+    libraries   what was in memory before any model was loaded
     loading     the most while models were loaded, where the system can tell it apart (Linux); peak is then what came after
     weights     the models' parameters
     cache       estimate: keys and values of one batch at full length, for each candidate where the program copies them
@@ -64,8 +64,8 @@ def measure_memory(scenario: Any, setup: Any, who: str, batch_size: int, threads
             f"memory of {scenario.name} ({who}, batch {batch_size}) could not be measured: {reason}; try a smaller batch, or "
             "--no-memory"
         )
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def peak_bytes() -> int:

@@ -16,7 +16,7 @@ def main() -> None:
 
     from decoders.base import Limits
     from harness.bench.meters import Clock
-    from harness.bench.published import Scenario, Setup, Stage
+    from harness.bench.scenarios import Scenario, Setup, Stage
 
     job = json.load(sys.stdin)
     torch.set_num_threads(job["threads"])
@@ -34,10 +34,10 @@ def main() -> None:
     contestant.work()
     on_gpu = setup.device.startswith("cuda")
     peak = torch.cuda.max_memory_allocated(setup.device) if on_gpu else peak_bytes()
-    found = {"peak": peak, "libraries": libraries, "weights": weights, **_estimates(stage, job["who"], size)}
+    figures = {"peak": peak, "libraries": libraries, "weights": weights, **_estimates(stage, job["who"], size)}
     if apart and not on_gpu:
-        found["loading"] = loading
-    sys.stdout.write(json.dumps(found) + "\n")
+        figures["loading"] = loading
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def _weights(stage: Any) -> int:

@@ -61,7 +61,7 @@ class Clock:
             self._inside = False
 
     def take(self) -> dict[Part, float]:
-        """What has been counted, and begin anew."""
+        """The seconds counted so far; counting restarts at zero."""
         taken = self.seconds
         self.seconds = dict.fromkeys(taken, 0.0)
         return taken
@@ -133,16 +133,21 @@ def count_flops(work: Callable[[], object]) -> int:
 def _formulas() -> dict[Any, Any]:
     from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
+    # torch's counter knows matrix products, convolutions and the GPU's attention kernels. What it does not know counts as zero,
+    # so the kernels that decoding uses on a CPU are added here; a multiply-add is two operations.
     def attention(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
         return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
     def attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return int(sdpa_backward_flop_count(grad, query, key, value))  # type: ignore[no-untyped-call]
 
+    # A linear layer whose weight was laid out for oneDNN: the weight's first dimension is still the number of outputs.
     def linear(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
         rows = functools.reduce(lambda a, b: a * b, x[:-1], 1)
         return 2 * rows * x[-1] * weight[0]
 
+    # The fused layer of torch's encoder: four projections of width x width, 2 * 4 * width^2 a token, and two products with the
+    # attention matrix, 2 * 2 * length * width a token.
     def whole_attention(query: Sequence[int], *_: Any, **__: Any) -> int:
         batch, length, width = query
         return batch * length * width * (8 * width + 4 * length)
@@ -210,7 +215,7 @@ class MachineRate:
 
 
 def _packed(x: Tensor, weight: Tensor) -> Callable[[], Tensor] | None:
-    """A linear layer whose weight lies as oneDNN likes it; None where this torch cannot do that."""
+    """A linear layer whose weight is laid out for oneDNN; None where this torch cannot do that."""
     if x.device.type != "cpu":
         return None
     try:

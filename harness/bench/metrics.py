@@ -102,7 +102,7 @@ def measure(
         raise MetricUnavailable(
             "pycocoevalcap, which is measured against, is not installed; pip install 'seetell[metrics]'"
         )
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     cases = [systems[:1], systems] if len(systems) > 1 else [systems]
     keeps = "meteor" in metrics  # something that other references profit from
     due = 3 * len(cases) + 2 * keeps
@@ -113,22 +113,22 @@ def measure(
         if keeps:
             progress(next(done), due)
             _run(OURS, _asked(folder, metrics, [ELSEWHERE]), folder, used)
-        for number, each in enumerate(cases):
-            asked = _asked(folder, metrics, _plain(each))
+        for number, case_systems in enumerate(cases):
+            texts_file = _asked(folder, metrics, _plain(case_systems))
             progress(next(done), due)
-            theirs, expected = _run(THEIRS, asked, folder, empty)
+            theirs, expected = _run(THEIRS, texts_file, folder, empty)
             cache = folder / f"cache-{number}"
             if keeps:
                 _link(used, cache)
             states = [(cache, NEW), (cache, SEEN)]
             for found_there, state in [(empty, FIRST), *states] if keeps and not number else states:
                 progress(next(done), due)
-                ours, scores = _run(OURS, asked, folder, found_there)
-                case = f"{len(each)} system{'s' if len(each) > 1 else ''}, {state}"
-                found.append(Comparison(case, len(each), ours, theirs, _difference(scores, expected)))
+                ours, scores = _run(OURS, texts_file, folder, found_there)
+                case = f"{len(case_systems)} system{'s' if len(case_systems) > 1 else ''}, {state}"
+                comparisons.append(Comparison(case, len(case_systems), ours, theirs, _difference(scores, expected)))
             shutil.rmtree(empty, ignore_errors=True)
     progress(due, due)
-    return found
+    return comparisons
 
 
 def _asked(folder: Path, metrics: Sequence[str], systems: Sequence[Texts]) -> Path:
@@ -147,19 +147,21 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _plain(systems: Sequence[Outputs]) -> list[Texts]:
-    return [[(each.example.id, each.text, each.example.references) for each in system.samples] for system in systems]
+    return [
+        [(sample.example.id, sample.text, sample.example.references) for sample in system.samples] for system in systems
+    ]
 
 
 Scores = list[dict[str, float]]
 
 
-def _run(side: str, asked: Path, folder: Path, cache: Path) -> tuple[Cost, Scores]:
+def _run(side: str, texts_file: Path, folder: Path, cache: Path) -> tuple[Cost, Scores]:
     answer = folder / f"{side}.json"
     answer.unlink(missing_ok=True)
     environment = {**os.environ, "SEETELL_CACHE": str(cache)}
-    command = [sys.executable, "-m", "harness.bench.metrics", side, str(asked), str(answer)]
-    with (folder / "said").open("w+b") as said:
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    command = [sys.executable, "-m", "harness.bench.metrics", side, str(texts_file), str(answer)]
+    with (folder / "log").open("w+b") as log:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             with _Watch(process.pid) as watch:
                 _, status, usage = os.wait4(process.pid, 0)
@@ -169,8 +171,8 @@ def _run(side: str, asked: Path, folder: Path, cache: Path) -> tuple[Cost, Score
                 process.kill()
                 process.wait()
         if process.returncode or not answer.exists():
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines() or ["nothing was said"]
+            log.seek(0)
+            lines = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
             raise MetricError(f"{side} could not score these files (exit code {process.returncode}): {lines[-1][:800]}")
     largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     scores: Scores = json.loads(answer.read_bytes())
@@ -239,32 +241,35 @@ def _ours(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     runs = [[Sample(Example(key, references=tuple(refs)), text=text) for key, text, refs in texts] for texts in systems]
     for metric in made().values():
         metric.expect(runs)
-    found = []
+    scores_of_systems = []
     for run in runs:
         scores = score_samples(run, made()).scores
         for score in scores:
             if score.unavailable:
                 raise MetricError(f"{score.output}: {score.unavailable}")
-        found.append({score.output: score.value for score in scores})
-    return found
+        scores_of_systems.append({score.output: score.value for score in scores})
+    return scores_of_systems
 
 
 def _theirs(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    found: Scores = []
+    scores_of_systems: Scores = []
     for texts in systems:
-        references = {key: [{"caption": each} for each in refs] for key, _, refs in texts}
+        references = {key: [{"caption": reference} for reference in refs] for key, _, refs in texts}
         captions = {key: [{"caption": text}] for key, text, _ in texts}
-        asked, said = PTBTokenizer().tokenize(references), PTBTokenizer().tokenize(captions)
+        tokenised_references, tokenised_captions = (
+            PTBTokenizer().tokenize(references),
+            PTBTokenizer().tokenize(captions),
+        )
         scores: dict[str, float] = {}
         for name in names:
             scorer, outputs = _scorer(name)
-            value, _ = scorer.compute_score(asked, said)
+            value, _ = scorer.compute_score(tokenised_references, tokenised_captions)
             scores |= dict(zip(outputs, value if isinstance(value, list) else [float(value)], strict=True))
             del scorer  # ends METEOR's process and waits for it
-        found.append(scores)
-    return found
+        scores_of_systems.append(scores)
+    return scores_of_systems
 
 
 def _scorer(name: str) -> tuple[Any, list[str]]:
@@ -288,8 +293,8 @@ def _scorer(name: str) -> tuple[Any, list[str]]:
 SIDES: Mapping[str, Callable[[Sequence[Texts], Sequence[str]], Scores]] = {OURS: _ours, THEIRS: _theirs}
 
 
-def _work(side: str, asked: Path, answer: Path) -> None:
-    content = json.loads(asked.read_bytes())
+def _work(side: str, texts_file: Path, answer: Path) -> None:
+    content = json.loads(texts_file.read_bytes())
     answer.write_text(json.dumps(SIDES[side](content["systems"], content["metrics"])))
 
 

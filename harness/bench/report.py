@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.bench.published import Figures
+from harness.bench.scenarios import Figures
 from harness.store.markdown import markdown_table
 
 HEADER = ("program", "batch", "texts", "s a text", "texts/s", "times published", "image/LM/text/rest %", "GFLOP", "GFLOP/s",
@@ -16,66 +16,66 @@ LEFT = (0,)
 def by_scenario(figures: Sequence[Figures]) -> dict[str, list[tuple[str, ...]]]:
     """Scenario to rows under `HEADER`, one a program and batch size."""
     tables: dict[str, list[tuple[str, ...]]] = {}
-    for each in figures:
-        tables.setdefault(each.scenario, []).append(_row(each))
+    for figure in figures:
+        tables.setdefault(figure.scenario, []).append(_row(figure))
     return tables
 
 
-def _row(each: Figures) -> tuple[str, ...]:
-    whole = each.seconds.median
-    ratio = "1" if each.ratio is None else f"{each.ratio.median:.1f}"
-    if each.ratio is not None and each.ratio.low < each.ratio.high:
-        ratio += f" ({each.ratio.low:.1f} to {each.ratio.high:.1f})"
+def _row(figure: Figures) -> tuple[str, ...]:
+    whole = figure.seconds.median
+    ratio = "1" if figure.ratio is None else f"{figure.ratio.median:.1f}"
+    if figure.ratio is not None and figure.ratio.low < figure.ratio.high:
+        ratio += f" ({figure.ratio.low:.1f} to {figure.ratio.high:.1f})"
     return (
-        each.who,
-        str(each.batch_size),
-        str(each.items),
-        f"{whole:.3g} ±{each.seconds.percent:.0f} %",
+        figure.who,
+        str(figure.batch_size),
+        str(figure.items),
+        f"{whole:.3g} ±{figure.seconds.percent:.0f} %",
         f"{1 / whole:.3g}",
         ratio,
-        " / ".join(f"{100 * each.parts[part] / whole:.0f}" for part in ("image", "lm", "text", "rest")),
-        f"{each.gigaflops:.3g}",
-        f"{each.gigaflops_per_second:.3g}",
-        f"{100 * each.share:.0f} %",
-        f"{each.tokens:.1f}",
-        "" if each.equal is None else f"{each.equal}/{each.compared}",
-        "" if each.memory is None else f"{each.memory['peak'] / 1e9:.2f}",
+        " / ".join(f"{100 * figure.parts[part] / whole:.0f}" for part in ("image", "lm", "text", "rest")),
+        f"{figure.gigaflops:.3g}",
+        f"{figure.gigaflops_per_second:.3g}",
+        f"{100 * figure.share:.0f} %",
+        f"{figure.tokens:.1f}",
+        "" if figure.equal is None else f"{figure.equal}/{figure.compared}",
+        "" if figure.memory is None else f"{figure.memory['peak'] / 1e9:.2f}",
     )
 
 
-def heading(found: dict[str, Any]) -> str:
+def heading(measured: dict[str, Any]) -> str:
     """The machine in a line."""
-    on = found["machine"]
+    on = measured["machine"]
     return (
         f"{on['name']}, {on['cores']} cores, {on['instructions']}, {on['threads']} threads, {on['device']}, {on['dtype']}, "
         f"torch {on['torch']}"
     )
 
 
-def notes(found: dict[str, Any]) -> list[str]:
+def notes(measured: dict[str, Any]) -> list[str]:
     """What a reader of the figures has to know."""
-    said = [
-        "matrix products: " + ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in found["rates"].items())
+    sentences = [
+        "matrix products: " + ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in measured["rates"].items())
     ]
-    told = {each.scenario: each.note for each in found["figures"] if each.note}
-    said += [f"{scenario}: {note}" for scenario, note in told.items()]
-    load = [each for each in found["machine"]["load"] if each is not None]
-    if load and load[0] > 0.5 * found["machine"]["threads"]:
-        said.append(
+    remarks = {figure.scenario: figure.note for figure in measured["figures"] if figure.note}
+    sentences += [f"{scenario}: {note}" for scenario, note in remarks.items()]
+    load = [load_then for load_then in measured["machine"]["load"] if load_then is not None]
+    if load and load[0] > 0.5 * measured["machine"]["threads"]:
+        sentences.append(
             f"other programs were running (load {load[0]:.1f} before the first pass): trust ratios and no seconds"
         )
-    return said
+    return sentences
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(measured: dict[str, Any]) -> str:
     """A table for documents."""
-    lines = [f"{heading(found)}."]
-    for scenario, rows in by_scenario(found["figures"]).items():
+    lines = [f"{heading(measured)}."]
+    for scenario, rows in by_scenario(measured["figures"]).items():
         lines += ["", f"**{scenario}**", "", markdown_table(HEADER, rows, LEFT, escape=False)]
-    lines += ["", *(f"* {note}" for note in notes(found))]
+    lines += ["", *(f"* {note}" for note in notes(measured))]
     return "\n".join(lines) + "\n"
 
 
-def to_json(found: dict[str, Any]) -> dict[str, Any]:
+def to_json(measured: dict[str, Any]) -> dict[str, Any]:
     """Plain JSON values."""
-    return {**found, "figures": [each.to_json() for each in found["figures"]]}
+    return {**measured, "figures": [figure.to_json() for figure in measured["figures"]]}

@@ -41,7 +41,7 @@ from harness.bench.yardsticks import pooled_texts, without_bars
 from harness.store.runs import cache_folder
 
 VERSION = 3
-"""Of the recipe; another number makes the models anew."""
+"""Of the recipe; another number makes the models again."""
 
 
 ENTROPY = 2.3
@@ -75,7 +75,7 @@ def language_model(kind: str, say: Callable[[str], None] = lambda _: None) -> st
 
     Args:
         kind: `captions`, whose texts end, or `stories`, which go on.
-        say: told when something is made.
+        say: called when something is made.
     """
     folder = _folder(f"gpt2-small-{kind}")
     if not (folder / "config.json").is_file():

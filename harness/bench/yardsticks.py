@@ -185,7 +185,7 @@ def contrastive_or_magic(
     with part(Part.LM):
         out = published.model(ids, attention_mask=torch.ones_like(ids), use_cache=True, output_hidden_states=True)
         cache, history, logits = out.past_key_values, out.hidden_states[-1], out.logits[:, -1]
-    said: list[int] = []
+    new_ids: list[int] = []
     for _ in range(new_tokens):
         top = torch.topk(torch.softmax(logits, dim=-1), min(k, logits.shape[-1]), dim=-1)
         width = top.indices.shape[1]
@@ -202,7 +202,7 @@ def contrastive_or_magic(
         penalty = torch.matmul(context, ahead_unit.transpose(1, 2)).squeeze(-1).max(dim=-1).values
         scores = (1 - alpha) * top.values[0] - alpha * penalty
         if seen is not None and beta is not None:
-            texts = [published.words([*said, candidate.item()][-window:]) for candidate in top.indices[0]]
+            texts = [published.words([*new_ids, candidate.item()][-window:]) for candidate in top.indices[0]]
             cosines = published.text_features(texts) @ seen[0]
             scores = scores + beta * torch.softmax(published.clip.logit_scale.exp() * cosines, dim=-1)
         best = int(scores.argmax())
@@ -210,8 +210,8 @@ def contrastive_or_magic(
             cache.batch_select_indices(torch.tensor([best], device=published.device))
         history = torch.cat([history, ahead[best : best + 1]], dim=1)
         logits = next_logits[best : best + 1]
-        said.append(int(top.indices[0, best]))
-    return said
+        new_ids.append(int(top.indices[0, best]))
+    return new_ids
 
 
 @torch.no_grad()
@@ -257,8 +257,10 @@ def zerocap(
     beam: list[list[int]] = [[]]
     lengths, sums, stopped = [0], [0.0], [False]
     for index in range(new_tokens):
-        context = torch.tensor([[*prompt, *said] for said in beam], device=published.device)
-        weights = _steered(published, context, seen, index, stop, forbidden, candidates, iterations)
+        context = torch.tensor([[*prompt, *ids] for ids in beam], device=published.device)
+        weights = _steered(
+            published, context, seen, index=index, stop=stop, forbidden=forbidden, candidates=candidates, iterations=iterations
+        )  # fmt: skip
         log_p = torch.log(weights / weights.sum())
         mean = torch.full_like(log_p, -torch.inf)
         for row in range(len(beam)):
@@ -271,10 +273,10 @@ def zerocap(
         lengths = [lengths[row] + (not stopped[row]) for row in rows]
         sums = [value * length for value, length in zip(best.values.tolist(), lengths, strict=True)]
         beam = [[*beam[row], place % mean.shape[1]] for row, place in zip(rows, best.indices.tolist(), strict=True)]
-        stopped = [stopped[row] or said[-1] in (stop, published.end) for row, said in zip(rows, beam, strict=True)]
+        stopped = [stopped[row] or ids[-1] in (stop, published.end) for row, ids in zip(rows, beam, strict=True)]
         if all(stopped):
             break
-    texts = [said[:length] for said, length in zip(beam, lengths, strict=True)]
+    texts = [ids[:length] for ids, length in zip(beam, lengths, strict=True)]
     fit = published.text_features([published.words(text, special=False) for text in texts]) @ seen
     return texts[int(fit.argmax())]
 
@@ -283,6 +285,7 @@ def _steered(
     published: Published,
     context: Tensor,
     seen: Tensor,
+    *,
     index: int,
     stop: int,
     forbidden: Sequence[int],
@@ -317,7 +320,7 @@ def _steered(
                 shift[place][row] -= 0.3 * (gradient[row] / norm**0.9).cpu().numpy()
     with torch.no_grad():
         with part(Part.LM):
-            logits = _last(model, context, states, [torch.from_numpy(each).to(context.device) for each in shift])
+            logits = _last(model, context, states, [torch.from_numpy(part_of).to(context.device) for part_of in shift])
         for row in logits:
             for token, factor in ((stop, 1.6 if index == 0 else 1 / 1.01), *((token, 20.0) for token in forbidden)):
                 row[token] = row[token] / factor if row[token] > 0 else row[token] * factor

@@ -18,7 +18,7 @@ from harness.suites.spec import Suite
 
 if TYPE_CHECKING:  # they would load torch
     from harness.bench.index import Making
-    from harness.bench.suite import Timing
+    from harness.bench.timing import Timing
     from harness.datasets.index.manifest import Kind
 
 
@@ -40,7 +40,7 @@ def bench_decoders(
     sizes = _numbers("--batch-sizes", batch_sizes)
     from decoders.models.load import pick_device
     from harness.bench.meters import describe_machine
-    from harness.bench.suite import measure
+    from harness.bench.timing import measure
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import CONSTANT, plan
     from harness.store.speed import write_speed
@@ -176,7 +176,7 @@ def bench_published(
 
     from decoders.models.load import pick_device
     from harness.bench import report
-    from harness.bench.published import Setup, choose, measure
+    from harness.bench.scenarios import Setup, choose, measure
 
     scenarios = choose(names, chosen_ks, chosen_lengths)
     setup = Setup(

@@ -35,7 +35,7 @@ def prefetch(wanted: Sequence[str], mirror: str | None, update: bool, settings: 
 
 
 def _prefetch(suite: Suite, called: str, mirror: str | None, update: bool) -> dict[str, Any]:
-    from harness.fetch.suite import prefetch_suite
+    from harness.fetch.prefetch import prefetch_suite
     from harness.metrics.coco.java import CORENLP_JARS
     from harness.metrics.coco.spice import spice_folder
     from harness.store.lock import LOCK

@@ -185,7 +185,7 @@ def _suite(source: str) -> Suite | None:
 
 def _captions(source: str, suite: Suite | None) -> Sequence[str]:
     from harness.datasets.digests import load_dataset
-    from harness.datasets.index.sources import text_captions
+    from harness.datasets.index.inputs import text_captions
     from harness.datasets.jsonl import Jsonl, JsonlOptions
     from harness.datasets.load import captions_to_choose_from
 
@@ -223,7 +223,7 @@ def _model(name: str, dtype: str, device: str) -> ImageTextModel:
 
 def _paths(suite: Suite | None) -> Sequence[str]:
     """Data files that a source needs, where it is a suite."""
-    from harness.fetch.sources import data_paths
+    from harness.fetch.needs import data_paths
 
     return [] if suite is None else list(data_paths(suite))
 

@@ -64,7 +64,7 @@ def doctor(as_json: bool) -> int:
 
 def train_toybox(out: Path, parts: Sequence[str], seed: int, as_json: bool) -> int:
     """`seetell train toybox`."""
-    from harness.training.toybox.recipe import train_toybox as train
+    from harness.training.toybox.train import train_toybox as train
 
     manifest = train(out, parts=parts, seed=seed, progress=console.say)
     if as_json:

@@ -84,7 +84,7 @@ def score_files(
 
 
 def _with_images(systems: list[Outputs], images: Sequence[Path]) -> list[Outputs]:
-    from harness.decode.imported.images import with_images
+    from harness.decode.imported.image_lookup import with_images
 
     found = with_images(systems, images)
     for before, after in zip(systems, found, strict=True):

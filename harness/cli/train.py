@@ -13,7 +13,7 @@ from harness.errors import SuiteError
 from harness.suites.spec import Suite, Task
 
 if TYPE_CHECKING:  # what it imports would make `--help` slow
-    from harness.training.compare import Line
+    from harness.training.comparison import Line
 
 
 def train_lm(
@@ -31,7 +31,7 @@ def train_lm(
 ) -> int:
     """`seetell train lm`."""
     cut_off_if(offline)
-    from harness.fetch.sources import text_paths
+    from harness.fetch.needs import text_paths
     from harness.training.corpus import read_corpus
     from harness.training.recipe import PRESETS, preset_for, recipe
 
@@ -77,7 +77,7 @@ def compare(
 ) -> int:
     """`seetell train compare`."""
     from harness.store.runs import Results
-    from harness.training.compare import compare_models
+    from harness.training.comparison import compare_models
 
     check_positive({"--size": size})
     lines = compare_models(

@@ -33,7 +33,7 @@ class Dataset(ABC):
         """
 
     def texts(self) -> list[Example]:
-        """The examples as far as texts go: images are not looked at and need not be there. Override where that is cheaper."""
+        """The examples as far as texts go: images are not opened and may be missing. Override where that is cheaper."""
         return self.without_images().examples()
 
     def captions(self) -> list[str]:
@@ -49,15 +49,15 @@ class Dataset(ABC):
     def inputs(self) -> list[tuple[str, Path]]:
         """The files and folders that the options name, each with its key: what must be there before anything can be read.
 
-        Names may still be patterns (see `harness.datasets.places`).
+        Names may still be patterns (see `harness.datasets.paths`).
         """
-        found: list[tuple[str, Path]] = []
+        inputs: list[tuple[str, Path]] = []
         for key in type(self.options).model_fields:
             value = getattr(self.options, key)
-            found += [
-                (key, each) for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Path)
+            inputs += [
+                (key, path) for path in (value if isinstance(value, tuple) else (value,)) if isinstance(path, Path)
             ]
-        return found
+        return inputs
 
     def part(self, name: str) -> DatasetOptions | None:
         """The options that select the data to train on (`train`) or to choose a checkpoint by (`val`); None without such splits.
@@ -67,7 +67,7 @@ class Dataset(ABC):
         names = {"train": ("train",), "val": ("val", "validation", "dev")}[name]
         field: Any = type(self.options).model_fields.get("split")
         offered = get_args(field.annotation) if field else ()
-        chosen = next((each for each in names if each in offered), None)
+        chosen = next((name_offered for name_offered in names if name_offered in offered), None)
         return self.options.model_copy(update={"split": chosen}) if chosen else None
 
     def index_folder(self) -> Path | None:

@@ -43,9 +43,9 @@ class Coco(Dataset):
         """The images with their captions in the order of the annotations; the image's file name is the id."""
         files = self.options.file if isinstance(self.options.file, tuple) else (self.options.file,)
         names: dict[int, str] = {}
-        said: dict[int, list[str]] = {}
+        captions: dict[int, list[str]] = {}
         for file in files:
-            _read_annotations(self.folder / file, names, said)
+            _read_annotations(self.folder / file, names, captions)
         chosen = sorted(names) if self.options.only is None else self._chosen(names)
         where = str(self.folder / files[0])
         images = None if self.options.images is None else Images(self.folder, self.options.images)
@@ -53,7 +53,7 @@ class Coco(Dataset):
             Example(
                 id=names[number],
                 image=None if images is None else images.find(names[number], owner=where),
-                references=tuple(text.strip() for text in said.get(number, ())),
+                references=tuple(text.strip() for text in captions.get(number, ())),
             )
             for number in chosen
         ]
@@ -74,7 +74,7 @@ class Coco(Dataset):
         return chosen
 
 
-def _read_annotations(path: Path, names: dict[int, str], said: dict[int, list[str]]) -> None:
+def _read_annotations(path: Path, names: dict[int, str], captions: dict[int, list[str]]) -> None:
     content = read_json(path, SHAPE)
     try:
         images, annotations = content["images"], content["annotations"]
@@ -94,7 +94,7 @@ def _read_annotations(path: Path, names: dict[int, str], said: dict[int, list[st
                     f"{path} has a caption {str(caption)[:60]!r} of the image {number}; expected a text about an image that is "
                     "listed under images. Fetch it again"
                 )
-            said.setdefault(number, []).append(caption)
+            captions.setdefault(number, []).append(caption)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not in COCO's caption format ({error!r}); expected {SHAPE}") from error
 
@@ -118,19 +118,19 @@ def _wanted(path: Path, split: str) -> list[str]:
         if split not in content:
             raise DataError(f"{path} has no split {split!r}{did_you_mean(split, content)}; set `split`")
         content = content[split]
-    if not isinstance(content, list) or not all(isinstance(each, int | str) for each in content):
+    if not isinstance(content, list) or not all(isinstance(entry, int | str) for entry in content):
         raise DataError(f"{path} is no list of image ids or file names; expected [391895, ...] or a file by split")
-    return [str(each) for each in content]
+    return [str(entry) for entry in content]
 
 
 def _by_split(records: list[Any], path: Path) -> dict[str, list[str]]:
     """File names by split, from Karpathy's file; `train` takes `restval` with it."""
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for index, record in enumerate(records):
         where = f"image {index} of {path}"
         if not isinstance(record, dict):
             raise DataError(f"{where} is {str(record)[:60]!r}; expected an object with a split")
         check_split(record, where)
         split = "train" if record["split"] == "restval" else record["split"]
-        found.setdefault(split, []).append(image_name(record, where))
-    return found
+        names.setdefault(split, []).append(image_name(record, where))
+    return names

@@ -62,7 +62,7 @@ class HuggingFace(Dataset):
         data = self._load()
         chosen = self._rows(data)
         columns = _Columns.of(data, self.options)
-        said = [
+        references_by_row = [
             _texts(value, columns.captions, row)
             for row, value in zip(chosen, _take(data, columns.captions, chosen), strict=True)
         ]
@@ -71,7 +71,7 @@ class HuggingFace(Dataset):
         return [
             Example(example_id, prompt=prompt, image=image, references=references)
             for example_id, prompt, image, references in zip(
-                ids, prompts, self._images(data, columns, chosen, ids), said, strict=True
+                ids, prompts, self._images(data, columns, chosen, ids), references_by_row, strict=True
             )
         ]
 
@@ -140,16 +140,16 @@ class HuggingFace(Dataset):
         )
         try:
             if name.startswith("hf:"):
-                found = self._from_hub(name.removeprefix("hf:"), datasets)
+                data = self._from_hub(name.removeprefix("hf:"), datasets)
             else:
-                found = self._from_disk(self.folder / name, datasets)
+                data = self._from_disk(self.folder / name, datasets)
         except broken as error:
             reason = next((line for line in str(error).strip().splitlines() if line), type(error).__name__)[:300]
             raise DataError(
                 f"{name} (split {self.options.split!r}) cannot be loaded: {reason}. Check name, revision and split; without a "
                 "network, fetch it once on a machine that has one"
             ) from error
-        return found
+        return data
 
     def _from_hub(self, rest: str, datasets: Any) -> Any:
         repository, _, commit = rest.partition("@")
@@ -158,9 +158,9 @@ class HuggingFace(Dataset):
                 f"hf:{rest} names no commit, so it could change under you; write hf:{repository}@COMMIT with all its 40 digits ("
                 "the data set's page on the hub shows commits under Files and versions)"
             )
-        found = datasets.load_dataset(repository, self.options.config, split=self.options.split, revision=commit)
-        _check_commit(found, repository, commit)
-        return found
+        data = datasets.load_dataset(repository, self.options.config, split=self.options.split, revision=commit)
+        _check_commit(data, repository, commit)
+        return data
 
     def _from_disk(self, path: Path, datasets: Any) -> Any:
         if not path.exists():
@@ -173,8 +173,8 @@ class HuggingFace(Dataset):
                 "parquet", data_files={self.options.split: str(path)}, split=self.options.split
             )
         if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-            found = datasets.load_from_disk(str(path))
-            return found[self.options.split] if isinstance(found, datasets.DatasetDict) else found
+            data = datasets.load_from_disk(str(path))
+            return data[self.options.split] if isinstance(data, datasets.DatasetDict) else data
         return datasets.load_dataset(str(path), self.options.config, split=self.options.split)
 
 
@@ -216,7 +216,9 @@ class _Columns:
             )
         declared = [name for name, feature in data.features.items() if type(feature).__name__ == "Image"]
         name = _first(NAME_COLUMNS, names)
-        example_id = options.id or next((each for each in NAME_COLUMNS if each in names and _unique(data, each)), "")
+        example_id = options.id or next(
+            (column for column in NAME_COLUMNS if column in names and _unique(data, column)), ""
+        )
         return cls(
             captions,
             options.image or (declared[0] if declared else ""),
@@ -267,16 +269,16 @@ def _named(data: Any, column: str, rows: Sequence[int]) -> list[str]:
 def _texts(value: Any, column: str, row: int) -> tuple[str, ...]:
     """References of one row, stripped; a list of objects gives the text of each."""
     listed = value if isinstance(value, list) else [value]
-    said = [
-        next((each[part] for part in PARTS if part in each), None) if isinstance(each, dict) else each
-        for each in listed
+    references = [
+        next((entry[part] for part in PARTS if part in entry), None) if isinstance(entry, dict) else entry
+        for entry in listed
     ]
-    if not all(isinstance(text, str) for text in said):
+    if not all(isinstance(text, str) for text in references):
         raise DataError(
             f"row {row} has {str(value)[:60]!r} under {column!r}; expected a text, a list of texts, or of objects with "
             f"{' or '.join(PARTS)}. Name another column under `captions`"
         )
-    return tuple(str(text).strip() for text in said)
+    return tuple(str(text).strip() for text in references)
 
 
 def _stored(
@@ -290,25 +292,25 @@ def _stored(
     places = [(container, row) for container, length in zip(containers, lengths, strict=True) for row in range(length)]
     mapped = len(places) == len(data)  # a slice such as test[:100] is not: its rows stand elsewhere in the files
     cells = data.data.column(column)
-    found: list[ImageLike | None] = []
+    images: list[ImageLike | None] = []
     for row, example_id in zip(rows, ids, strict=True):
         cell = cells[row]
         fields = _fields(cell, column)
         if not cell.is_valid:
-            found.append(None)
+            images.append(None)
         elif not fields["bytes"].is_valid:  # a data set of image files in a folder
-            found.append(_file(fields, homes, f"row {row}"))
+            images.append(_file(fields, homes, f"row {row}"))
         elif mapped:
             name = fields["path"].as_py() if "path" in fields else None
             container, place = places[row]
-            found.append(ArrowImage(container, PurePosixPath(name or example_id).name, column, place))
+            images.append(ArrowImage(container, PurePosixPath(name or example_id).name, column, place))
         else:
-            found.append(fields["bytes"].as_py())
-    return found
+            images.append(fields["bytes"].as_py())
+    return images
 
 
 def _file(fields: Mapping[str, Any], homes: tuple[Path, ...], where: str) -> ImageLike:
-    """The file that a cell without bytes names, if it lies where files of the data set may."""
+    """The file that a cell without bytes names, if it is in a folder that the data set may read."""
     name = fields["path"].as_py() if "path" in fields else None
     if not name:
         return AbsentImage(where, "the column of images, whose cell is empty")

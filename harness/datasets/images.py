@@ -1,4 +1,4 @@
-"""Images wherever they lie: in a folder, a zip, a tar or a parquet file, read one by one and never unpacked.
+"""Images in any place: in a folder, a zip, a tar or a parquet file, read one by one and never unpacked.
 
 `Images` maps the names that annotations use to something a prompt can carry: a path, or a small reference into an archive
 that is read when the image is needed. A reference is a value: it can be compared, hashed and sent to another process.
@@ -20,18 +20,19 @@ from typing import Protocol
 
 from decoders.models.images import ImageLike
 from harness.datasets.packed import Container, _check_bytes, _damaged
-from harness.datasets.places import all_paths, find_paths, safe_name
+from harness.datasets.paths import all_paths, find_paths, safe_name
 from harness.errors import DataError, UnreadableImage
 
 
 @dataclass(frozen=True, slots=True)
 class AbsentImage:
-    """An image that annotations name and nothing holds."""
+    """An image that annotations name and that is in no source."""
 
     member: str
     where: str
+    """The places that were searched."""
     nowhere: bool = False
-    """Whether nothing at all of what `images` names is there."""
+    """Whether nothing that `images` names exists."""
 
     @property
     def name(self) -> str:
@@ -42,13 +43,13 @@ class AbsentImage:
         return f"{self.member} in {self.where}"
 
     def read(self) -> bytes:
-        """Always fails, naming the image."""
+        """Always fails with an error that names the image."""
         raise UnreadableImage(f"{self} cannot be read (there is no such file); expected an image of that name")
 
 
 @dataclass(frozen=True, slots=True)
-class ZipImage:
-    """A member of a zip file."""
+class _Member:
+    """A file in an archive."""
 
     container: Container
     member: str
@@ -60,6 +61,11 @@ class ZipImage:
 
     def __str__(self) -> str:
         return f"{self.member} in {self.container.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ZipImage(_Member):
+    """A member of a zip file."""
 
     def read(self) -> bytes:
         """Unpack this one member into memory; its checksum is tested."""
@@ -73,24 +79,14 @@ class ZipImage:
 
 
 @dataclass(frozen=True, slots=True)
-class TarImage:
-    """A member of a tar file that is not compressed: a stretch of it."""
+class TarImage(_Member):
+    """A member of a tar file that is not compressed: a range of its bytes."""
 
-    container: Container
-    member: str
     offset: int
     length: int
 
-    @property
-    def name(self) -> str:
-        """The file name."""
-        return PurePosixPath(self.member).name
-
-    def __str__(self) -> str:
-        return f"{self.member} in {self.container.path}"
-
     def read(self) -> bytes:
-        """The bytes of that stretch."""
+        """The bytes of that range."""
         self.container.check(self)
         _check_bytes(self.length, self)
         try:
@@ -155,7 +151,7 @@ class FolderSource:
         return path
 
     def _check_inside(self, path: Path) -> None:
-        """Links are welcome as long as they stay in the folder; each subfolder is looked at once."""
+        """Links are welcome as long as they stay in the folder; each subfolder is checked once."""
         if path.parent not in self._checked:
             self._refuse_outside(path.parent, path)
             self._checked.add(path.parent)
@@ -175,7 +171,7 @@ def is_special(path: Path) -> bool:
     """Whether there is a pipe, a socket or a device behind a name."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # not there, or no name that a file can have: told when it is read
+    except (OSError, ValueError):  # missing, or no valid file name: reported when it is read
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -247,8 +243,8 @@ class Images:
         # The flat name comes last, after every source was asked for the full one: train/1.jpg is not val/1.jpg.
         for place in dict.fromkeys((full, name, PurePosixPath(name).name)):
             for source in self.sources:
-                if (found := source.find(place)) is not None:
-                    return found
+                if (image := source.find(place)) is not None:
+                    return image
         if len(self.sources) == len(self._names) == 1 and isinstance(self.sources[0], FolderSource):
             return self.sources[0].path / full
         return AbsentImage(full, " or ".join(self._names), nowhere=not self.sources)
@@ -280,20 +276,20 @@ def open_source(path: Path) -> Source:
             f"{path} is compressed as a whole, so an image in its middle can only be had by unpacking all before it; "
             f"decompress it (gunzip, bunzip2, unxz) and name the .tar that comes out"
         )
-    return PackedSource(path, {each.member: each for each in tar_images(path)})
+    return PackedSource(path, {image.member: image for image in tar_images(path)})
 
 
 def _zip_images(path: Path) -> dict[str, ImageLike]:
     container = Container.of(path)
-    found: dict[str, ImageLike] = {}
+    images: dict[str, ImageLike] = {}
     for entry in zip_members(path):
         name = safe_name(entry.filename.rstrip("/"), path)
         if entry.is_dir() or _is_litter(name):
             continue
         if entry.flag_bits & 1:
-            raise DataError(f"{path} is encrypted ({entry.filename}); expected a zip without a password: pack it anew")
-        _add(found, name, ZipImage(container, entry.filename), path)
-    return found
+            raise DataError(f"{path} is encrypted ({entry.filename}); expected a zip without a password: pack it again")
+        _add(images, name, ZipImage(container, entry.filename), path)
+    return images
 
 
 def zip_members(path: Path) -> list[zipfile.ZipInfo]:
@@ -315,13 +311,14 @@ def tar_images(path: Path) -> Iterable[TarImage]:
     Raises:
         DataError: not a tar, torn, or with a member that leads out of it.
     """
+    # Only headers are read. A member's bytes start at a known offset of an uncompressed tar, so an image is read by one seek.
     container = Container.of(path)
-    found: dict[str, ImageLike] = {}
+    images: dict[str, ImageLike] = {}
     for member in tar_members(path):
         name = safe_name(member.name.rstrip("/") or ".", path)
         if member.isreg() and not member.issparse() and not _is_litter(name):
             image = TarImage(container, name, member.offset_data, member.size)
-            _add(found, name, image, path)
+            _add(images, name, image, path)
             yield image
 
 
@@ -345,12 +342,12 @@ def tar_members(path: Path) -> Iterator[tarfile.TarInfo]:
         ) from error
 
 
-def _add(found: dict[str, ImageLike], name: str, image: ImageLike, path: Path) -> None:
-    if name in found:
-        raise DataError(f"{path} holds {name} twice; expected each name once. Pack it anew")
-    found[name] = image
+def _add(images: dict[str, ImageLike], name: str, image: ImageLike, path: Path) -> None:
+    if name in images:
+        raise DataError(f"{path} holds {name} twice; expected each name once. Pack it again")
+    images[name] = image
 
 
 def _is_litter(name: str) -> bool:
-    """What macOS adds to archives: no images, though they are called so."""
+    """Files that macOS adds to archives; they have image names and hold no images."""
     return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("._")

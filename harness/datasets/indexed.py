@@ -1,4 +1,4 @@
-"""What `seetell index` has built, as a data set: captions for CLIPRe whose features need not be computed again."""
+"""An index built by `seetell index` as a data set: captions for CLIPRe with their features."""
 
 from __future__ import annotations
 

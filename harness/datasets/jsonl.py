@@ -1,4 +1,4 @@
-"""One JSON object a line: the format to bring one's own data in."""
+"""One JSON object a line: the format for one's own data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import Images
-from harness.datasets.reading import parse_json, read_text, texts
+from harness.datasets.reading import json_lines, read_text, texts
 from harness.errors import DataError
 from harness.suites.examples import Example
 
@@ -32,7 +32,7 @@ class Jsonl(Dataset):
     def examples(self) -> list[Example]:
         """One example a line; without an `id`, the image's name or the line number is the id."""
         path = self.folder / self.options.file
-        lines = read_jsonl(path)
+        lines = json_lines(read_text(path, "a UTF-8 file with one JSON object a line"), path)
         wanted = self.options.images is not None and any(fields.get("image") is not None for _, fields in lines)
         images = Images(self.folder, self.options.images) if wanted and self.options.images is not None else None
         return [self._example(fields, f"line {number} of {path}", number, images) for number, fields in lines]
@@ -64,27 +64,3 @@ def _id(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise DataError(f"{where}: id is {value!r}; expected a text or a whole number, or no id at all")
     return str(value)
-
-
-def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Line numbers (from 1) and objects of a JSON Lines file; blank lines are skipped.
-
-    Raises:
-        DataError: the file is missing, or a line is no JSON object.
-    """
-    content = read_text(path, "a UTF-8 file with one JSON object a line")
-    found = []
-    # Not splitlines(): it also cuts at U+2028 and friends, which JSON allows inside a string.
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            fields = parse_json(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} of {path} is no JSON: {error}") from error
-        if not isinstance(fields, dict):
-            raise DataError(
-                f'line {number} of {path} is {type(fields).__name__}; expected an object such as {{"image": "a.jpg"}}'
-            )
-        found.append((number, fields))
-    return found

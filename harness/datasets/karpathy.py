@@ -49,7 +49,7 @@ class Karpathy(Dataset):
         records = read_records(path)
         if self.options.split != "all":
             for index, record in records:
-                check_split(record, f"image {index} of {path}", 'mend it, or take all images with split = "all"')
+                check_split(record, f"image {index} of {path}", 'correct it, or take all images with split = "all"')
         chosen = [(f"image {index} of {path}", record) for index, record in records if self._wanted(record)]
         if not chosen:
             splits = sorted({str(record.get("split")) for _, record in records})
@@ -62,9 +62,9 @@ class Karpathy(Dataset):
             Example(
                 id=name,
                 image=None if images is None else images.find(name, _inside(record, where), owner=where),
-                references=said,
+                references=references,
             )
-            for where, record, name, said in named
+            for where, record, name, references in named
         ]
 
     def _wanted(self, record: dict[str, Any]) -> bool:
@@ -72,7 +72,7 @@ class Karpathy(Dataset):
         return wanted in ("all", split) or (split == "restval" and wanted == "train" and self.options.restval)
 
 
-def check_split(record: dict[str, Any], where: str, remedy: str = "mend it") -> None:
+def check_split(record: dict[str, Any], where: str, remedy: str = "correct it") -> None:
     """Refuse a record whose split is none: it would be left out of every one, unseen.
 
     Raises:
@@ -93,7 +93,7 @@ def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """
     content = read_json(path, SHAPES)
     images = content.get("images") if isinstance(content, dict) else content
-    if not isinstance(images, list) or not all(isinstance(each, dict) for each in images):
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
         raise DataError(f"{path} is not in a Karpathy format; expected {SHAPES}")
     return list(enumerate(images))
 
@@ -107,16 +107,16 @@ def image_name(record: dict[str, Any], where: str) -> str:
 
 
 def captions(record: dict[str, Any], where: str) -> tuple[str, ...]:
-    """What people said about the image, stripped, as every published program has it."""
+    """The captions of an image, stripped, as in every published program."""
     if "captions" in record:
-        said = texts(record["captions"], where)
+        references = texts(record["captions"], where)
     else:
         try:
-            said = texts([sentence["raw"] for sentence in record["sentences"]], where)
+            references = texts([sentence["raw"] for sentence in record["sentences"]], where)
         except (KeyError, TypeError) as error:
             name = image_name(record, where)
             raise DataError(f"{where} ({name}) has neither captions nor sentences with raw texts") from error
-    return tuple(text.strip() for text in said)
+    return tuple(text.strip() for text in references)
 
 
 def _inside(record: dict[str, Any], where: str) -> str:

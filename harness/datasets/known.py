@@ -1,8 +1,9 @@
-"""How many examples the published splits have, and what usually happened where there is another number."""
+"""How many examples the published splits have, and the usual reason for another number."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from functools import lru_cache
 from importlib import resources
@@ -38,28 +39,38 @@ _REMARKS = {
 }
 
 
+SHOWN = 5
+"""How many names a message lists."""
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first names of a list for a message, each cut to 80 characters; `...` where there are more."""
+    shown = ", ".join(name if len(name) <= 80 else f"{name[:77]}..." for name in names[:SHOWN])
+    return shown + (", ..." if len(names) > SHOWN else "")
+
+
 def remark(count: int) -> str:
-    """What a number of examples is known as; empty for any other number."""
+    """The known data set of that many examples; empty for any other number."""
     return _REMARKS.get(count, "")
 
 
-def check_count(found: int, expected: int | None, what: str) -> None:
+def check_count(count: int, expected: int | None, what: str) -> None:
     """Refuse data of another size than the suite expects; nothing is expected where `expected` is None.
 
     Raises:
         DataError: with both numbers, and what the number that was found is known as.
     """
-    if expected is None or found == expected:
+    if expected is None or count == expected:
         return
-    known = f" ({found:,} is {remark(found)})" if remark(found) else ""
+    known = f" ({count:,} is {remark(count)})" if remark(count) else ""
     raise DataError(
-        f"{what} has {found:,} examples; its suite says `expect = {expected}`{known}. Complete the data, or change `expect` if "
+        f"{what} has {count:,} examples; its suite says `expect = {expected}`{known}. Complete the data, or change `expect` if "
         "another number is meant"
     )
 
 
 def steps_for(path: Path, key: str, how: str = "") -> tuple[str, ...]:
-    """The steps that put a file where a suite expects it.
+    """The steps that bring a file to where a suite expects it.
 
     Args:
         path: where it is expected.

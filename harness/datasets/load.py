@@ -10,7 +10,7 @@ from harness.datasets.digests import _hash, data_digest, load_dataset, resolve_m
 from harness.datasets.images import AbsentImage
 from harness.datasets.known import check_count
 from harness.datasets.overlap import refuse_shared
-from harness.datasets.places import is_text
+from harness.datasets.paths import is_text
 from harness.errors import DataError, SuiteError
 from harness.store.durable import Progress, no_progress
 from harness.suites.examples import Example
@@ -36,7 +36,7 @@ def load_examples(suite: Suite, *, progress: Progress = no_progress) -> list[Exa
     examples = counted(examples, suite)
     if not examples:
         raise SuiteError(f"the data of suite {suite.name!r} has no examples; check the options under [data]")
-    lost = [each.image for each in examples if isinstance(each.image, AbsentImage) and each.image.nowhere]
+    lost = [example.image for example in examples if isinstance(example.image, AbsentImage) and example.image.nowhere]
     if len(lost) == len(examples):
         raise DataError(
             f"the images of suite {suite.name!r} are not there: {lost[0].where}. Put them there, or change `images` under "
@@ -47,9 +47,9 @@ def load_examples(suite: Suite, *, progress: Progress = no_progress) -> list[Exa
         return examples
     from harness.datasets.index.for_titles import with_images
 
-    found = with_images(suite, examples, progress=progress)
-    _check_examples(suite, found)
-    return found
+    retrieved = with_images(suite, examples, progress=progress)
+    _check_examples(suite, retrieved)
+    return retrieved
 
 
 def captions_to_choose_from(suite: Suite, tested: Sequence[Example]) -> tuple[str, ...]:
@@ -67,14 +67,14 @@ def captions_to_choose_from(suite: Suite, tested: Sequence[Example]) -> tuple[st
     assert suite.captions is not None  # the callers have seen to it  # noqa: S101
     dataset = load_dataset(suite.captions, suite.folder, "[captions]")
     if dataset.index_folder() is not None:
-        found = tuple(dataset.captions())
+        captions = tuple(dataset.captions())
     else:
         offered = dataset.texts()
         refuse_shared(tested, offered, suite.name)
-        found = tuple(text for example in offered for text in example.references)
-    if not found:
+        captions = tuple(text for example in offered for text in example.references)
+    if not captions:
         raise SuiteError("the data named under [captions] has no captions; CLIPRe needs some to choose from")
-    return found
+    return captions
 
 
 def _check_examples(suite: Suite, examples: Sequence[Example]) -> None:

@@ -1,6 +1,6 @@
-"""Two parts of a corpus that must not share data: what is tested must not have been seen, nor be there to be chosen.
+"""Two parts of a corpus that must not share data: test data must be neither training data nor captions to retrieve.
 
-Single captions may be equal by chance ("A man riding a wave on a surfboard.") and are counted, not refused. What is no
+Single captions may be equal by chance ("A man riding a wave on a surfboard.") and are counted, not refused. What is not
 chance: the same example, the same image, the same set of captions, the same long text, or most of the texts.
 """
 
@@ -78,12 +78,18 @@ def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, oth
         raise DataError(f"{len(shared)} {name} examples are {other_name} examples too, such as {shared[0]!r}; {remedy}")
     if twice := _shared_images(_images(one), _images(other)):
         raise DataError(f"{len(twice)} {name} images are {other_name} images too, such as {twice[0]}; {remedy}")
-    sets = {folded(each.references) for each in other}
-    same = [each for each in one if len(set(each.references)) >= _SEVERAL and folded(each.references) in sets]
-    mine, theirs = ({_words(text): text for each in part for text in each.references} for part in (one, other))
+    sets = {folded(example.references) for example in other}
+    same = [
+        example for example in one if len(set(example.references)) >= _SEVERAL and folded(example.references) in sets
+    ]
+    mine, theirs = ({_words(text): text for example in part for text in example.references} for part in (one, other))
     both = [words for words in mine if words in theirs]
     long = [
-        text for each in one if theirs.keys() >= folded(each.references) for text in each.references if _is_long(text)
+        text
+        for example in one
+        if theirs.keys() >= folded(example.references)
+        for text in example.references
+        if _is_long(text)
     ]
     if both and len(both) > _MOST * min(len(mine), len(theirs)):
         raise DataError(
@@ -125,17 +131,17 @@ def _shared_images(one: Sequence[ImageLike], other: Sequence[ImageLike]) -> list
         if (size := _size(image)) is not None:
             sizes.setdefault(size, []).append(image)
     digests: dict[int, set[str]] = {}  # of the others, by size, where a size occurs on both sides
-    found = []
+    shared = []
     for image in one:
         size = _size(image)
         if isinstance(image, Path) and str(image.resolve()) in paths:
-            found.append(str(image))
+            shared.append(str(image))
         elif size in sizes:
             if size not in digests:
-                digests[size] = {_hash(each) for each in sizes[size]}
+                digests[size] = {_hash(same_size) for same_size in sizes[size]}
             if _hash(image) in digests[size]:
-                found.append("one that is no file" if isinstance(image, bytes) else str(image))
-    return found
+                shared.append("one that is no file" if isinstance(image, bytes) else str(image))
+    return shared
 
 
 def _size(image: ImageLike) -> int | None:

@@ -13,12 +13,12 @@ MAX_BYTES = 1 << 29
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A file that holds images, as it was when they were looked up."""
+    """A file that holds images, as it was when its images were listed."""
 
     path: Path
     size: int
     changed: int
-    """Nanoseconds; a container that was written anew leads to other images, so nothing that is remembered is reused."""
+    """Nanoseconds; a rewritten container has other images, so nothing cached from it is reused."""
 
     @classmethod
     def of(cls, path: Path) -> Container:
@@ -27,7 +27,7 @@ class Container:
         return cls(path.absolute(), now.st_size, now.st_mtime_ns)
 
     def check(self, image: object) -> None:
-        """Refuse to read at an offset of a file that was written anew; tars are padded, so length alone does not tell.
+        """Refuse to read at an offset of a file that was rewritten; tars are padded, so length alone does not tell.
 
         Raises:
             UnreadableImage: it is gone or was replaced.
@@ -37,7 +37,9 @@ class Container:
         except OSError as error:
             raise UnreadableImage(f"{image} cannot be read ({error.strerror}); put the file back") from error
         if (now.st_size, now.st_mtime_ns) != (self.size, self.changed):
-            raise UnreadableImage(f"{image} cannot be read: the file has changed since it was looked at; run again")
+            raise UnreadableImage(
+                f"{image} cannot be read: the file has changed since its images were listed; run again"
+            )
 
 
 def _check_bytes(size: int, image: object) -> None:

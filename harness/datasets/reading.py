@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,41 @@ def parse_json(content: str) -> Any:
     return json.loads(content, object_pairs_hook=_each_key_once, parse_constant=_finite, parse_float=_finite)
 
 
+def json_lines(content: str, path: Path, parse: Callable[[str], Any] = parse_json) -> list[tuple[int, dict[str, Any]]]:
+    """Line numbers (from 1) and objects of JSON Lines; blank lines are skipped.
+
+    Args:
+        content: the text of the file.
+        path: its name, for messages.
+        parse: reads one line.
+
+    Raises:
+        DataError: a line is not JSON, or not an object.
+    """
+    objects = []
+    # Not splitlines(): it also cuts at form feeds, U+2028 and others, which JSON allows inside a string.
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = parse(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"line {number} of {path} is no JSON: {error}") from error
+        if not isinstance(fields, dict):
+            raise DataError(
+                f'line {number} of {path} is {type(fields).__name__}; expected an object such as {{"image": "a.jpg"}}'
+            )
+        objects.append((number, fields))
+    return objects
+
+
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"an object has the key {twice!r} twice, so one of its values would be lost")
-    return found
+    return fields
 
 
 def _finite(number: str) -> float:
@@ -78,6 +107,6 @@ def missing_file(path: Path, expected: str) -> str:
 
 def texts(value: Any, where: str) -> tuple[str, ...]:
     """References as a tuple of texts, or a `DataError` that names the place."""
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise DataError(f"{where}: references are {str(value)[:60]!r}; expected a list of texts")
     return tuple(value)

@@ -61,7 +61,7 @@ def _is_header(line: str) -> bool:
 
 
 def _from_lines(content: str, path: Path) -> list[tuple[str, str]]:
-    found = []
+    stories = []
     # Not splitlines(): stories may hold U+2028 and friends.
     for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
@@ -70,13 +70,13 @@ def _from_lines(content: str, path: Path) -> list[tuple[str, str]]:
         parts = parts[:-1] if len(parts) == 3 and not parts[2] else parts  # an end token behind the story
         if len(parts) != 2 or not all(parts):
             raise DataError(f"line {number} of {path} is {line[:60]!r}; expected {SHAPES}")
-        found.append((parts[0], parts[1]))
-    return found
+        stories.append((parts[0], parts[1]))
+    return stories
 
 
 def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
     reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
-    found = []
+    stories = []
     try:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
         if twice := {name for name in names if name and names.count(name) > 1}:
@@ -92,7 +92,7 @@ def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
             if None in row:  # the cells beyond the header's
                 raise DataError(
                     f"line {reader.line_num} of {path} has more cells than the header has columns; expected texts with commas in "
-                    'quotation marks ("a, b"). Export the table anew'
+                    'quotation marks ("a, b"). Export the table again'
                 )
             title = (row[columns["storytitle"]] or "").strip()
             sentences = [(row[columns[name]] or "").strip() for name in SENTENCES]
@@ -101,7 +101,7 @@ def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
                     f"line {reader.line_num} of {path} ({title[:60]!r}) lacks a title or one of its five sentences; expected "
                     "none empty. Fetch the file again"
                 )
-            found.append((title, " ".join(sentences)))
+            stories.append((title, " ".join(sentences)))
     except csv.Error as error:
         raise DataError(f"line {reader.line_num} of {path} is no CSV ({error}); expected {SHAPES}") from error
-    return found
+    return stories

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from decoders.models.images import ImageLike
 from harness.datasets.packed import Container
-from harness.datasets.places import safe_name
+from harness.datasets.paths import safe_name
 from harness.errors import DataError, UnreadableImage
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "bytes", "image_bytes")
@@ -21,21 +21,34 @@ NAME_COLUMNS = ("filename", "file_name", "image_name", "name", "path", "key", "_
 
 
 _BROKEN = (OSError, pa.ArrowException, LookupError, ValueError, OverflowError)
-"""What pyarrow raises for files that are damaged or not what they claim."""
+"""What pyarrow raises for damaged files and files of another format."""
 
 
 @dataclass(frozen=True, slots=True)
-class ParquetImage:
-    """A cell of a parquet file."""
+class _Cell:
+    """A cell of a column of images."""
 
     container: Container
     name: str
     column: str
-    group: int
-    row: int
 
     def __str__(self) -> str:
         return f"{self.name} in {self.container.path}"
+
+    def bytes_of(self, cell: Any) -> bytes:
+        """The image file in the value of the cell: a struct with `bytes`, or bytes alone."""
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(content, bytes):
+            raise UnreadableImage(f"{self} cannot be read: its cell holds no bytes; expected an image file in it")
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetImage(_Cell):
+    """A cell of a parquet file."""
+
+    group: int
+    row: int
 
     def read(self) -> bytes:
         """The cell's bytes. Its row group is kept for the next image, which is most often its neighbour."""
@@ -44,20 +57,14 @@ class ParquetImage:
             cell = _row_group(self.container, self.column, self.group)[self.row].as_py()
         except _BROKEN as error:
             raise UnreadableImage(f"{self} cannot be read ({error}); fetch the file again") from error
-        return _bytes_of(cell, self)
+        return self.bytes_of(cell)
 
 
 @dataclass(frozen=True, slots=True)
-class ArrowImage:
+class ArrowImage(_Cell):
     """A cell of an Arrow stream, as the `datasets` library keeps them in its cache."""
 
-    container: Container
-    name: str
-    column: str
     row: int
-
-    def __str__(self) -> str:
-        return f"{self.name} in {self.container.path}"
 
     def read(self) -> bytes:
         """The cell's bytes, off a memory-mapped file."""
@@ -66,14 +73,7 @@ class ArrowImage:
             cell = arrow_table(self.container)[self.column][self.row].as_py()
         except _BROKEN as error:
             raise UnreadableImage(f"{self} cannot be read ({error}); fetch the data set again") from error
-        return _bytes_of(cell, self)
-
-
-def _bytes_of(cell: Any, image: object) -> bytes:
-    content = cell.get("bytes") if isinstance(cell, dict) else cell
-    if not isinstance(content, bytes):
-        raise UnreadableImage(f"{image} cannot be read: its cell holds no bytes; expected an image file in it")
-    return content
+        return self.bytes_of(cell)
 
 
 @lru_cache(maxsize=2)
@@ -108,17 +108,17 @@ def parquet_images(path: Path) -> dict[str, ImageLike]:
     except _BROKEN as error:
         raise DataError(f"{path} is no parquet file that can be read ({error}); fetch it again") from error
     places = [(group, row) for group, rows in enumerate(groups) for row in range(rows)]
-    found: dict[str, ImageLike] = {}
+    images: dict[str, ImageLike] = {}
     for values in names:
         for value, (group, row) in zip(values, places, strict=True):
             name = safe_name(value, path)
-            found.setdefault(name, ParquetImage(container, PurePosixPath(name).name, column, group, row))
-    if not found:
+            images.setdefault(name, ParquetImage(container, PurePosixPath(name).name, column, group, row))
+    if not images:
         raise DataError(
             f"{path} gives its images no names that differ; expected one of the columns {', '.join(NAME_COLUMNS)}, or `path` "
             f"beside `bytes` in {column!r}"
         )
-    return found
+    return images
 
 
 def _image_column(schema: Any, path: Path) -> str:
@@ -146,11 +146,11 @@ def _names(file: Any, image: str) -> list[list[str]]:
     kind = schema.field(image).type
     if pa.types.is_struct(kind) and any(part.name == "path" for part in kind):
         columns.insert(0, f"{image}.path")
-    found = []
+    columns_of_names = []
     for column in columns:
         values = file.read(columns=[column])[column.partition(".")[0]].to_pylist()
         if "." in column:
             values = [value and value.get("path") for value in values]
         if all(isinstance(value, str | int) and value != "" for value in values) and len(set(values)) == len(values):
-            found.append([str(value) for value in values])
-    return found
+            columns_of_names.append([str(value) for value in values])
+    return columns_of_names

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files in which `KEY.jpg` lies beside `KEY.txt` or `KEY.json`.
+"""WebDataset shards: tar files in which `KEY.jpg` stands beside `KEY.txt` or `KEY.json`.
 
 A key ends at the first dot of the file name, as the webdataset library has it. Shards are listed once; images are then read
 by their offset and texts are small, so nothing is unpacked and no image is held in memory.
@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import TarImage, tar_images
-from harness.datasets.places import all_paths
+from harness.datasets.paths import all_paths
 from harness.datasets.reading import parse_json, texts
 from harness.errors import DataError, UnreadableImage
 from harness.suites.examples import Example
@@ -37,16 +37,16 @@ class WebDataset(Dataset):
 
     def examples(self) -> list[Example]:
         """The samples of all shards in order; the key is the id."""
-        found: dict[str, tuple[Path, Example]] = {}
+        samples: dict[str, tuple[Path, Example]] = {}
         for shard in all_paths(self.folder, self.options.shards, "shards"):
             for key, parts in _samples(shard).items():
-                if key in found:
+                if key in samples:
                     raise DataError(
-                        f"the key {key!r} is in {found[key][0]} and in {shard}; keys join results and must be unique. Name each "
-                        "shard once, or pack them with other keys"
+                        f"the key {key!r} is in {samples[key][0]} and in {shard}; keys join results and must be unique. Name "
+                        "each shard once, or pack them with other keys"
                     )
-                found[key] = shard, self._example(key, parts, shard)
-        return [example for _, example in found.values()]
+                samples[key] = shard, self._example(key, parts, shard)
+        return [example for _, example in samples.values()]
 
     def _example(self, key: str, parts: dict[str, TarImage], shard: Path) -> Example:
         where = f"{key!r} in {shard}"
@@ -68,7 +68,7 @@ class WebDataset(Dataset):
         try:
             fields = parse_json(content)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"the .json of {where} is no JSON: {error}; pack the shard anew") from error
+            raise DataError(f"the .json of {where} is no JSON: {error}; pack the shard again") from error
         if not isinstance(fields, dict):
             raise DataError(f"the .json of {where} is {type(fields).__name__}; expected an object with captions")
         wanted = self.options.captions
@@ -86,23 +86,23 @@ def _captions(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list):
-        value = [each.get("raw", each.get("caption")) if isinstance(each, dict) else each for each in value]
+        value = [entry.get("raw", entry.get("caption")) if isinstance(entry, dict) else entry for entry in value]
     return tuple(text.strip() for text in texts(value, where))
 
 
 def _samples(shard: Path) -> dict[str, dict[str, TarImage]]:
     """Members by key and by what follows it."""
-    found: dict[str, dict[str, TarImage]] = {}
+    samples: dict[str, dict[str, TarImage]] = {}
     for member in tar_images(shard):
         folder, slash, file = member.member.rpartition("/")
         key, _, ending = file.partition(".")
-        parts = found.setdefault(f"{folder}{slash}{key}", {})
+        parts = samples.setdefault(f"{folder}{slash}{key}", {})
         if (ending := ending.lower()) in parts:
             raise DataError(
-                f"{shard} holds {member.member} and {parts[ending].member}, of which one would be lost; pack it anew"
+                f"{shard} holds {member.member} and {parts[ending].member}, of which one would be lost; pack it again"
             )
         parts[ending] = member
-    return found
+    return samples
 
 
 def _content(member: TarImage, where: str) -> str:

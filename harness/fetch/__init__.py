@@ -1,1 +1,1 @@
-"""What suites need from elsewhere: fetched once, pinned by commit and hash, checked before it is used offline."""
+"""What suites need from the network: fetched once, pinned by commit and hash, checked before it is used offline."""

@@ -1,4 +1,4 @@
-"""A file fetched over HTTP, gone on with where it stopped: what `seetell prefetch` stands on."""
+"""Download a file over HTTP and resume where a download stopped; used by `seetell prefetch`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import http.client
 import re
 import shutil
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.request import Request, urlopen
 
 from harness.errors import DataError
 from harness.store.durable import BLOCK, MB, Progress
+from harness.store.runs import replacing
 
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 
@@ -37,7 +39,7 @@ def download(
     progress: Progress,
     before: Callable[[int, int], None] = lambda size, have: None,
 ) -> None:
-    """Fetch into `path`, going on after what it holds; a broken connection is tried again as long as something comes.
+    """Fetch into `path`, resuming after the bytes it holds; a broken connection is retried as long as bytes arrive.
 
     Args:
         address: http or https.
@@ -49,16 +51,16 @@ def download(
     Raises:
         DataError: it cannot be fetched; what came is kept.
     """
-    told = False
+    announced = False
     failures = 0
     while True:
         have = path.stat().st_size if path.exists() else 0
         try:
             with opened(address, have) as answer:
                 start, whole = _range(answer, have, size)
-                if not told:
+                if not announced:
                     before(whole, start)
-                    told = True
+                    announced = True
                 _copy(answer, path, start, whole, progress)
             if path.stat().st_size >= whole:
                 return
@@ -70,10 +72,11 @@ def download(
         except UNREACHABLE as failure:
             error = failure
         now = path.stat().st_size if path.exists() else 0
+        # Only attempts that bring nothing count: a slow connection that breaks often still gets there.
         failures = 0 if now > have else failures + 1
         if failures >= _TRIES or (not now and failures):
             raise DataError(
-                f"{address} cannot be fetched ({error}); {now} bytes are kept, and the same command goes on from there. "
+                f"{address} cannot be fetched ({error}); {now} bytes are kept, and the same command resumes from there. "
                 "Without a way there, fetch it elsewhere and name the place with --mirror URL"
             )
         time.sleep(min(failures, _TRIES))
@@ -88,6 +91,31 @@ def check_address(address: str, flag: str) -> str:
     if not address.startswith(("http://", "https://")):
         raise DataError(f"{flag} {address}: expected an address that starts with http:// or https://")
     return address.rstrip("/")
+
+
+def extract(archive: Path, members: Mapping[str, Path], *, owner: str, remedy: str) -> None:
+    """Extract files from a zip archive, each renamed into place when complete.
+
+    Args:
+        archive: the zip file.
+        members: file names in it, in whatever folder, with the paths to write them to.
+        owner: where the archive is from, for messages.
+        remedy: what to do where a member is missing.
+
+    Raises:
+        DataError: it is not a zip archive, or has no such member.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            names = {Path(name).name: name for name in content.namelist()}
+            for member, target in members.items():
+                if member not in names:
+                    raise DataError(f"{owner} holds no {member}; {remedy}")
+                with content.open(names[member]) as source, replacing(target) as file:
+                    shutil.copyfileobj(source, file, BLOCK)
+    except zipfile.BadZipFile as error:
+        archive.unlink()
+        raise DataError(f"{owner} is no zip archive ({error}); it was deleted, try again") from error
 
 
 def room_in(folder: Path) -> int:
@@ -106,9 +134,9 @@ def opened(address: str, start: int = 0, method: str = "GET") -> Any:
 def _range(answer: Any, have: int, size: int) -> tuple[int, int]:
     """Where the answer starts in the file, and how long the file is in all."""
     if answer.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        if found and int(found.group(1)) == have:
-            return have, int(found.group(2))
+        part = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+        if part and int(part.group(1)) == have:
+            return have, int(part.group(2))
         raise http.client.HTTPException(
             f"it answered with another part than asked: {answer.headers.get('Content-Range')}"
         )

@@ -19,7 +19,7 @@ def cut_off() -> None:
     """Keep the libraries that know a network from using it, in this process and those it starts; to be called early."""
     for name in VARIABLES:
         os.environ[name] = "1"
-    if "huggingface_hub" in sys.modules:  # it looks at the variable once, when it is imported
+    if "huggingface_hub" in sys.modules:  # it reads the variable once, when it is imported
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
@@ -42,7 +42,7 @@ def check_fetched(suite: Suite, *, progress: Progress = no_progress) -> str:
     Raises:
         DataError: a model that was never fetched, or a file that is missing or not what the lock says.
     """
-    from harness.fetch.sources import data_paths, model_names
+    from harness.fetch.needs import data_paths, model_names
 
     models = dict.fromkeys(model_names(suite), f"`seetell prefetch {suite.name}`")
     return _check(f"suite {suite.name}", models, data_paths(suite), suite.name, progress)
@@ -75,7 +75,7 @@ def check_parts(
 
 
 def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
-    """As `check_parts`, with the command that brings each model; models of SeeTell's own, or in folders, are not looked at."""
+    """As `check_parts`, with the command that fetches each model; embedded models and models in folders are not checked."""
     from decoders.models.load import hub_source_of
     from harness.fetch.origins import lock_name
     from harness.store.durable import MB
@@ -115,10 +115,10 @@ def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: st
     for place, content, command in due:
         if not place.exists():
             raise DataError(f"{place} is in {folder / LOCK} and not on this disk; {command} brings it again")
-        found = content_of(place)
-        if found.sha256 != content.sha256:
+        actual = content_of(place)
+        if actual.sha256 != content.sha256:
             raise DataError(
-                f"{place} is not what {folder / LOCK} says: SHA-256 {found.sha256}, expected {content.sha256}. "
+                f"{place} is not what {folder / LOCK} says: SHA-256 {actual.sha256}, expected {content.sha256}. "
                 f"{command} brings it again; if it was changed on purpose, add --update"
             )
         done += content.size

@@ -1,4 +1,4 @@
-"""Where things are fetched from: the hub and the addresses of data sets, or a mirror that somebody prepared.
+"""Where files are fetched from: the hub and the addresses of data sets, or a mirror.
 
 A mirror is a copy of a data folder, lock and all: a folder on this machine, or the address of one. Its lock is its table of
 contents, and says what each file must hash to.
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from decoders.models.files import HubSource
 from harness.errors import DataError
 from harness.fetch.download import UNREACHABLE, check_address, download, opened
-from harness.fetch.sources import sources
+from harness.fetch.needs import sources
 from harness.store.durable import MB, Progress
 from harness.store.lock import LOCK, Lock, LockedModel, model_path
 
@@ -35,7 +35,7 @@ class Wanted:
     size: int
     """Bytes; roughly, where nobody knows."""
     sha256: str = ""
-    """Empty where nobody has said it yet."""
+    """Empty where it is not known yet."""
     address: str = ""
     """What to fetch: an address, a path for a mirror that is a folder, or, for the hub, `org/name@commit`."""
     member: str = ""
@@ -60,11 +60,11 @@ class Origin(Protocol):
         ...
 
     def file(self, path: str) -> Wanted | None:
-        """A file of the data folder; None if it is not to be had here."""
+        """A file of the data folder; None if it is not available here."""
         ...
 
     def fetch(self, wanted: Wanted, part: Path, progress: Progress) -> None:
-        """Bring the whole of an address into `part`, going on after what it holds."""
+        """Fetch an address into `part`, resuming after the bytes it already holds."""
         ...
 
 
@@ -86,25 +86,25 @@ class Internet:
         transformers does; where there is none, the error says how to convert it.
 
         Raises:
-            DataError: not to be had, or nothing but pickles.
+            DataError: not available, or only pickles.
         """
         name = lock_name(source)
         try:
-            found = self._files(name, source, pinned or source.revision)
-            if not any(each.path.endswith(".safetensors") for each in found.files):
+            model = self._files(name, source, pinned or source.revision)
+            if not any(file.path.endswith(".safetensors") for file in model.files):
                 proposed = self._conversion(source.repository)
                 if proposed:
                     self._say(f"{name} has no safetensors; taking the hub's own conversion of it, {proposed}")
-                    found = self._files(name, source, proposed)
+                    model = self._files(name, source, proposed)
         except _hub_errors() as error:
             raise _refused(name, error) from error
-        if not any(each.path.endswith(".safetensors") for each in found.files):
+        if not any(file.path.endswith(".safetensors") for file in model.files):
             raise DataError(
                 f"{name} holds no safetensors, and pickles are never loaded. Convert it once, where you trust it: "
                 f"AutoModelForCausalLM.from_pretrained({source.repository!r}).save_pretrained('FOLDER'), and its tokenizer too; "
                 "then `seetell run SUITE --set models.language_model=local:FOLDER`. Or train one: `seetell train lm --help`"
             )
-        return found
+        return model
 
     def _files(self, name: str, source: HubSource, revision: str) -> WantedModel:
         from huggingface_hub import HfApi
@@ -112,21 +112,25 @@ class Internet:
         info = HfApi().model_info(source.repository, revision=revision or None, files_metadata=True)
         commit = str(info.sha)
         files = []
-        for each in info.siblings or []:
-            if "/" in each.rfilename or not each.rfilename.endswith(SAFE):
-                continue  # loaders look at the top alone, and onnx/config.json would be taken for config.json
-            if any(fnmatch.fnmatch(each.rfilename, pattern) for pattern in source.patterns):
-                path = f"{model_path(name, commit)}/{each.rfilename}"
-                sha256 = each.lfs.sha256 if each.lfs else ""
-                files.append(Wanted(path, each.size or 0, sha256, f"{source.repository}@{commit}"))
+        for sibling in info.siblings or []:
+            if "/" in sibling.rfilename or not sibling.rfilename.endswith(SAFE):
+                continue  # loaders read the top folder only, and onnx/config.json would be taken for config.json
+            if any(fnmatch.fnmatch(sibling.rfilename, pattern) for pattern in source.patterns):
+                path = f"{model_path(name, commit)}/{sibling.rfilename}"
+                sha256 = sibling.lfs.sha256 if sibling.lfs else ""
+                files.append(Wanted(path, sibling.size or 0, sha256, f"{source.repository}@{commit}"))
         return WantedModel(name, commit, tuple(files))
 
     def _conversion(self, repository: str) -> str:
         from huggingface_hub import get_repo_discussions
 
-        for each in get_repo_discussions(repository):
-            if each.is_pull_request and each.author == "SFconvertbot" and each.status in ("open", "merged"):
-                return str(each.git_reference)
+        for discussion in get_repo_discussions(repository):
+            if (
+                discussion.is_pull_request
+                and discussion.author == "SFconvertbot"
+                and discussion.status in ("open", "merged")
+            ):
+                return str(discussion.git_reference)
         return ""
 
     def file(self, path: str) -> Wanted | None:
@@ -169,7 +173,7 @@ def _refused(what: str, error: Exception) -> DataError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return DataError(
         f"the hub does not give {what} ({reason}); check the name and the network, or take it from a copy with --mirror. The "
-        "same command goes on where it stopped"
+        "same command resumes where it stopped"
     )
 
 
@@ -215,9 +219,9 @@ class Mirror:
         if locked is None:
             locked = next(
                 (
-                    each
-                    for other, each in self.lock.models.items()
-                    if other.partition("@")[0] == source.repository and each.commit == (pinned or source.revision)
+                    candidate
+                    for other, candidate in self.lock.models.items()
+                    if other.partition("@")[0] == source.repository and candidate.commit == (pinned or source.revision)
                 ),
                 None,
             )

@@ -1,23 +1,21 @@
-"""`seetell prefetch spice`: fetch the parser that cannot come with the package, once, whole and checked.
+"""`seetell prefetch spice`: fetch SPICE's parser, which cannot be shipped with the package, and verify it.
 
-A download that was cut off goes on where it stopped. Nothing is put in place before its checksum is right.
+An interrupted download is resumed. A file is installed only after its checksum is verified.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.fetch.download import UNREACHABLE, ProgressBar, check_address, download, opened, room_in
+from harness.fetch.download import UNREACHABLE, ProgressBar, check_address, download, extract, opened, room_in
 from harness.metrics.coco.java import CORENLP_JARS
 from harness.metrics.coco.spice import spice_folder
-from harness.store.durable import BLOCK, MB
+from harness.store.durable import MB
 
 ARCHIVE = "stanford-corenlp-full-2015-12-09.zip"
 HOME = "https://nlp.stanford.edu/software"
@@ -40,16 +38,16 @@ class Checksum:
     def fits(self, path: Path) -> str:
         """Empty if the file has it, else the one it has."""
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, self.kind).hexdigest()
-        return "" if found == self.value else found
+            actual = hashlib.file_digest(file, self.kind).hexdigest()
+        return "" if actual == self.value else actual
 
 
 def fetch_spice(mirror: str | None, *, say: Callable[[str], None], progress_bar: ProgressBar) -> Path:
-    """Bring Stanford CoreNLP 3.6.0 into SPICE's folder; what is there already is left as it is.
+    """Fetch Stanford CoreNLP 3.6.0 into SPICE's folder; files that are there are kept.
 
     Args:
         mirror: address of a folder with the archive and, beside it, the same name with `.sha256` (as sha256sum writes it).
-        say: for what the user should know.
+        say: prints a message for the user.
         progress_bar: from `harness.cli.console`.
 
     Returns:
@@ -71,13 +69,14 @@ def fetch_spice(mirror: str | None, *, say: Callable[[str], None], progress_bar:
             download(
                 address, archive, size=SIZE, progress=progress, before=lambda size, have: _check_room(folder, size, have, say)
             )  # fmt: skip
-        if found := checksum.fits(archive):
+        if actual := checksum.fits(archive):
             archive.unlink()
             raise DataError(
-                f"{address} has the {checksum.kind} {found}; {checksum.source} says {checksum.value}. It was deleted; try again, "
-                "or from another place with --mirror"
+                f"{address} has the {checksum.kind} {actual}; {checksum.source} says {checksum.value}. It was deleted; try "
+                "again, or from another place with --mirror"
             )
-        _unpack(archive, folder, address)
+        jars = {jar: folder / jar for jar in CORENLP_JARS}
+        extract(archive, jars, owner=address, remedy="expected Stanford CoreNLP 3.6.0")
         archive.unlink()
     except OSError as error:
         raise DataError(
@@ -94,36 +93,20 @@ def _checksum_beside(address: str) -> Checksum:
             text = answer.read(4096).decode("ascii", "replace")
     except (*UNREACHABLE, OSError) as error:
         raise DataError(
-            f"{place} cannot be had ({error}), and nothing unchecked is put in place; `sha256sum {ARCHIVE}` makes that file"
+            f"{place} cannot be fetched ({error}), and no unchecked file is installed; `sha256sum {ARCHIVE}` makes that file"
         ) from error
-    found = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
-    if not found:
+    match = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
+    if not match:
         raise DataError(f"{place} says {text[:80]!r}; expected a SHA-256 in 64 hexadecimal digits")
-    return Checksum("sha256", found.group(1).lower(), place)
+    return Checksum("sha256", match.group(1).lower(), place)
 
 
 def _check_room(folder: Path, size: int, have: int, say: Callable[[str], None]) -> None:
-    """Say what is needed before anything is written: the rest of the archive, and as much again for what is in it."""
+    """Report the disk space needed before anything is written: the rest of the archive, and as much again for its content."""
     needed, free = 2 * size - have, room_in(folder)
-    said = (
+    needs = (
         f"{size / MB:.0f} MB to fetch ({have / MB:.0f} MB are there), {needed / MB:.0f} MB of room needed in {folder}"
     )
     if needed > free:
-        raise DataError(f"{said}, and {free / MB:.0f} MB are free; make room, or set SEETELL_CACHE to another folder")
-    say(f"{said}, {free / MB:.0f} MB free")
-
-
-def _unpack(archive: Path, folder: Path, address: str) -> None:
-    """Take the two jars out of the archive, each put in place whole."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            names = {Path(name).name: name for name in content.namelist()}
-            for jar in CORENLP_JARS:
-                if jar not in names:
-                    raise DataError(f"{address} holds no {jar}; expected Stanford CoreNLP 3.6.0")
-                beside = folder / f".{jar}.tmp"
-                with content.open(names[jar]) as source, beside.open("wb") as target:
-                    shutil.copyfileobj(source, target, BLOCK)
-                beside.replace(folder / jar)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{address} is no zip archive ({error}), though its checksum is right") from error
+        raise DataError(f"{needs}, and {free / MB:.0f} MB are free; make room, or set SEETELL_CACHE to another folder")
+    say(f"{needs}, {free / MB:.0f} MB free")

@@ -19,7 +19,7 @@ def card(record: Mapping[str, Any]) -> str:
         record: what training.json says of a training that is over.
     """
     recipe, corpus, losses = record["recipe"], record["corpus"], record["losses"]
-    best = next(each for each in losses["evaluations"] if each["step"] == losses["best"])
+    best = next(evaluation for evaluation in losses["evaluations"] if evaluation["step"] == losses["best"])
     first = losses["evaluations"][0]
     story = recipe["task"] == "story"
     made = (

@@ -52,11 +52,14 @@ class Losses:
 
     def best_likelihood(self) -> float:
         """The lowest likelihood term of an evaluation after an update; infinite before the first."""
-        return min((each["likelihood"] for each in self.evaluations if each["step"] > 0), default=float("inf"))
+        return min(
+            (evaluation["likelihood"] for evaluation in self.evaluations if evaluation["step"] > 0),
+            default=float("inf"),
+        )
 
     def looks_since_best(self) -> int:
         """Evaluations after the best one."""
-        return sum(each["step"] > (self.best or 0) for each in self.evaluations)
+        return sum(evaluation["step"] > (self.best or 0) for evaluation in self.evaluations)
 
 
 class Checkpoints:
@@ -76,6 +79,9 @@ class Checkpoints:
             return
         beside = self.folder / f".{target.name}.tmp"
         weights = _weights(trainer.model)
+        # The order matters. Best weights first: a checkpoint that names them must find them. Everything is written to a hidden
+        # folder and flushed, the rename makes it a checkpoint, and only then are older ones deleted. After a kill between any two
+        # steps the last folder called step-* is complete.
         with self._room(trainer.step, beside):
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(beside, ignore_errors=True)
@@ -101,17 +107,19 @@ class Checkpoints:
         there = sorted(path for path in self.folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name))
         if not there:
             return None
+        # Equal bits need more than weights: AdamW's averages and step counts, the order of texts (trainer.rng), and every
+        # generator that dropout or a library may draw from. Weights are copied in place: AdamW's state is keyed by them.
         try:
             state = json.loads((there[-1] / "state.json").read_bytes())
             put_weights(trainer.model, there[-1] / "weights.safetensors")
             _put_optimizer(trainer, load_file(there[-1] / "optimizer.safetensors"))
             trainer.step = int(state["step"])
             _put_random_states(trainer.rng, state["random"])
-            told = state["losses"]
-            return Losses(told["updates"], told["evaluations"], told["best"])
+            losses = state["losses"]
+            return Losses(losses["updates"], losses["evaluations"], losses["best"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise StoreError(
-                f"the checkpoint {there[-1]} cannot be read ({type(error).__name__}: {error}); delete that folder to begin anew"
+                f"the checkpoint {there[-1]} cannot be read ({type(error).__name__}: {error}); delete that folder to start again"
             ) from error
 
     def put_best(self, model: Any, losses: Losses) -> None:
@@ -126,7 +134,7 @@ class Checkpoints:
             put_weights(model, path)
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise StoreError(
-                f"the best weights {path} cannot be read ({error}); delete {self.folder} to begin anew"
+                f"the best weights {path} cannot be read ({error}); delete {self.folder} to start again"
             ) from error
 
     def remove(self) -> None:
@@ -159,14 +167,16 @@ class Checkpoints:
 
 def full_disk(error: Exception, what: str, kept: str) -> StoreError:
     """The error for something that could not be written, with the remedy. safetensors tells the system's number in words."""
-    told = re.search(r"os error (\d+)", str(error))
-    number = error.errno if isinstance(error, OSError) else int(told.group(1)) if told else None
+    match = re.search(r"os error (\d+)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(match.group(1)) if match else None
     if number in _FULL:
         return StoreError(
             f"there is no room left for {what} ({os.strerror(number)}); {kept}. Free some space and run the same command "
-            "again to go on"
+            "again to resume"
         )
-    return StoreError(f"{what} cannot be written ({error}); {kept}. Mend that and run the same command again to go on")
+    return StoreError(
+        f"{what} cannot be written ({error}); {kept}. Correct that and run the same command again to resume"
+    )
 
 
 def put_weights(model: Any, path: Path) -> None:
@@ -222,7 +232,7 @@ def _put_optimizer(trainer: Trainer, tensors: dict[str, Tensor]) -> None:
 
 
 def _random_states(rng: random.Random) -> dict[str, Any]:
-    shared: Any = np.random.get_state(legacy=False)  # noqa: NPY002  # whoever uses it, it goes on where it was
+    shared: Any = np.random.get_state(legacy=False)  # noqa: NPY002  # a resumed training continues every generator
     twister = shared["state"]
     numpy = {**shared, "state": {"key": twister["key"].tolist(), "pos": twister["pos"]}}
     return {"order": rng.getstate(), "python": random.getstate(), "numpy": numpy}

@@ -80,7 +80,7 @@ def read_corpus(suite: Suite | None, train: Path | None, val: Path | None, task:
         notes += check_apart(parts["val"], test, "validation", "test")
         notes += check_apart(parts["train"], test, "training", "test")
     files = " and ".join(str(file) for file in (train, val) if file)
-    source = " and ".join(each for each in (f"suite {suite.name}" if suite else "", files) if each)
+    source = " and ".join(part_name for part_name in (f"suite {suite.name}" if suite else "", files) if part_name)
     return Corpus(_pairs(parts["train"]), _pairs(parts["val"]), source, tuple(notes))
 
 
@@ -89,7 +89,7 @@ def _pairs(examples: Sequence[Example]) -> tuple[Pair, ...]:
 
 
 def _from_suite(suite: Suite, part: str) -> list[Example]:
-    """A split of the data set that the suite's language model is about. Training images are not looked at."""
+    """A split of the data set that the suite's language model is about. Training images are not opened."""
     ref, where = (suite.captions, "[captions]") if suite.captions else (suite.data, "[data]")
     dataset = load_dataset(ref, suite.folder, where)
     options = dataset.part(part)
@@ -127,7 +127,7 @@ class _Lines(Dataset):
     def examples(self) -> list[Example]:
         """One example a line that is not blank."""
         content = read_text(self.path, "UTF-8, a text a line")
-        found = []
+        examples = []
         for number, line in enumerate(content.split("\n"), start=1):
             if not (text := line.strip()):
                 continue
@@ -135,10 +135,10 @@ class _Lines(Dataset):
             if self.task == "story" and not (tab and story.strip()):
                 raise DataError(f"line {number} of {self.path} has no tab; expected title, tab, story in {text[:60]!r}")
             if self.task == "story":
-                found.append(Example(str(number), prompt=title.strip(), references=(story.strip(),)))
+                examples.append(Example(str(number), prompt=title.strip(), references=(story.strip(),)))
             else:
-                found.append(Example(str(number), references=(text,)))
-        return found
+                examples.append(Example(str(number), references=(text,)))
+        return examples
 
 
 def _named(ref: DataRef) -> str:
@@ -187,17 +187,17 @@ def encode(tokenizer: Any, pairs: Sequence[Pair], recipe: Recipe, context: int |
         start = int(tokenizer.convert_tokens_to_ids(CAPTION_TOKENS[0]))
         longest = min(recipe.max_tokens, context - 1) if context else recipe.max_tokens
         bodies = _plain(tokenizer, [text.strip() for _, text in pairs])
-        found = [[start, *body[:longest], end] for body in bodies if len(body) > 1]
-        return found, len(pairs) - len(found)
+        sequences = [[start, *body[:longest], end] for body in bodies if len(body) > 1]
+        return sequences, len(pairs) - len(sequences)
     longest = min(recipe.max_tokens, context + 1) if context else recipe.max_tokens
     titles = _plain(tokenizer, [f"{title.strip()} " for title, _ in pairs])
     stories = _plain(tokenizer, [f" {text.strip()}" for _, text in pairs])
-    found = []
+    sequences = []
     for (_, text), title, story in zip(pairs, titles, stories, strict=True):
         whole = [*title, end, *story, *([end] if recipe.end_token else [])]
         if text.strip():
-            found.append(whole[:longest])
-    return found, len(pairs) - len(found)
+            sequences.append(whole[:longest])
+    return sequences, len(pairs) - len(sequences)
 
 
 def _plain(tokenizer: Any, texts: list[str]) -> list[list[int]]:

@@ -30,10 +30,10 @@ def picture(losses: Losses, margin: float) -> bytes:
         axes = figure.add_subplot(1, len(panels), number + 1)
         steps, means = _means(losses, number)
         axes.plot(steps, means, color=_TRAIN, label="training batches", marker="." if len(steps) < 30 else "")
+        points = [(evaluation["step"], evaluation[key]) for evaluation in losses.evaluations]
         axes.plot(
-            [each["step"] for each in losses.evaluations], [each[key] for each in losses.evaluations], color=_VAL,
-            label="validation texts", marker="." if len(losses.evaluations) < 30 else "",
-        )  # fmt: skip
+            *zip(*points, strict=True), color=_VAL, label="validation texts", marker="." if len(points) < 30 else ""
+        )
         if losses.best is not None:
             axes.axvline(losses.best, color=_VAL, linestyle=":", linewidth=1, label=f"kept: update {losses.best}")
         axes.set_xlabel("updates")
@@ -47,7 +47,7 @@ def picture(losses: Losses, margin: float) -> bytes:
 
 def _means(losses: Losses, number: int) -> tuple[list[float], list[float]]:
     """One of the losses of training batches, as means between two evaluations, at the later one's update."""
-    looks = [int(each["step"]) for each in losses.evaluations]
+    looks = [int(evaluation["step"]) for evaluation in losses.evaluations]
     steps, means = [], []
     for start, stop in pairwise(looks):
         between = [update[number] for update in losses.updates[start:stop]]

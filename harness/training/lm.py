@@ -52,14 +52,14 @@ def train_lm(
     say: Say = lambda _: None,
     progress: Progress = lambda done, total, note: None,
 ) -> dict[str, Any]:
-    """Adapt a model, or go on with it, or find that all is done.
+    """Adapt a model, resume an unfinished training, or return one that is complete.
 
     Args:
         recipe: what is done.
         corpus: what to.
         out: folder of the result; made if missing, and refused if something else is in it.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
-        say: told the validation losses, and what the user should know.
+        say: prints the validation losses and messages for the user.
         progress: called after every update with updates done, updates due and the losses in words.
 
     Returns:
@@ -131,7 +131,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _begin(out: Path, document: Mapping[str, Any]) -> dict[str, Any]:
-    """training.json of a training that begins or goes on.
+    """training.json of a training that starts or is resumed.
 
     Raises:
         StoreError: the folder holds another training; every difference is named.
@@ -154,7 +154,7 @@ def _begin(out: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     ]
     if differences:
         raise StoreError(
-            f"{out} holds another training: {'; '.join(differences)}. Give the same settings to go on with it, or another --out"
+            f"{out} holds another training: {'; '.join(differences)}. Give the same settings to resume it, or another --out"
         )
     return dict(record)
 
@@ -189,8 +189,8 @@ def _train(
         losses = Losses()
         _evaluate(trainer, val, recipe, losses, say)
     else:
-        say(f"going on after update {trainer.step} of {recipe.steps}")
-    with _ctrl_c() as asked:
+        say(f"resuming after update {trainer.step} of {recipe.steps}")
+    with _ctrl_c() as stop_requested:
         while trainer.step < recipe.steps and not _patience_is_over(losses, recipe):
             losses.updates.append(list(_update(trainer)))
             note = "likelihood {:.3f}, contrast {:.4f}".format(*losses.updates[-1])
@@ -198,7 +198,7 @@ def _train(
             if trainer.step % recipe.eval_every == 0 or trainer.step == recipe.steps:
                 _evaluate(trainer, val, recipe, losses, say)
                 checkpoints.save(trainer, losses)
-            if asked.is_set() and trainer.step < recipe.steps:
+            if stop_requested.is_set() and trainer.step < recipe.steps:
                 checkpoints.save(trainer, losses)
                 raise Interrupted(
                     f"stopped after update {trainer.step} of {recipe.steps}, which is on disk. Run the same command again to go "
@@ -213,7 +213,7 @@ def _patience_is_over(losses: Losses, recipe: Recipe) -> bool:
 
 def _update(trainer: Trainer) -> tuple[float, float]:
     try:
-        told = trainer.update()
+        update_losses = trainer.update()
     except (MemoryError, RuntimeError) as error:
         if not is_memory_error(error):
             raise
@@ -221,29 +221,32 @@ def _update(trainer: Trainer) -> tuple[float, float]:
         raise OutOfMemory(
             f"a micro-batch of {size} texts does not fit the device; give a smaller one, in a new folder: --micro-batch-size"
         ) from error
-    if not all(value < float("inf") for value in told):
+    if not all(value < float("inf") for value in update_losses):
         raise TrainingFailed(
-            f"the losses of update {trainer.step} are {told[0]} and {told[1]}; expected numbers. Train with a lower "
-            "--learning-rate, in a new folder"
+            f"the losses of update {trainer.step} are {update_losses[0]} and {update_losses[1]}; expected numbers. Train with a "
+            "lower --learning-rate, in a new folder"
         )
-    return told
+    return update_losses
 
 
 def _evaluate(trainer: Trainer, val: list[list[int]], recipe: Recipe, losses: Losses, say: Say) -> None:
     """Measure the validation texts; the base too, which is no candidate for the best."""
-    found: Measured = measure(trainer.model, val, recipe.margin, mixed=trainer.mixed)
-    if not found.likelihood < float("inf"):
+    measured: Measured = measure(trainer.model, val, recipe.margin, mixed=trainer.mixed)
+    if not measured.likelihood < float("inf"):
         raise TrainingFailed(
-            f"the validation loss after update {trainer.step} is {found.likelihood}; expected a number. Train with a lower "
+            f"the validation loss after update {trainer.step} is {measured.likelihood}; expected a number. Train with a lower "
             "--learning-rate, in a new folder"
         )
-    is_best = trainer.step > 0 and found.likelihood < losses.best_likelihood()
+    is_best = trainer.step > 0 and measured.likelihood < losses.best_likelihood()
     if is_best:
         losses.best = trainer.step
-    losses.evaluations.append({"step": trainer.step, **{name: float(value) for name, value in asdict(found).items()}})
+    losses.evaluations.append(
+        {"step": trainer.step, **{name: float(value) for name, value in asdict(measured).items()}}
+    )
     say(
-        f"update {trainer.step}/{recipe.steps}: validation likelihood {found.likelihood:.4f} (perplexity {found.perplexity:.2f})"
-        f", contrast {found.contrast:.4f}, anisotropy {found.anisotropy:.3f}" + (", the best so far" if is_best else "")
+        f"update {trainer.step}/{recipe.steps}: validation likelihood {measured.likelihood:.4f} (perplexity "
+        f"{measured.perplexity:.2f}), contrast {measured.contrast:.4f}, anisotropy {measured.anisotropy:.3f}"
+        + (", the best so far" if is_best else "")
     )
 
 
@@ -295,17 +298,17 @@ def _same_bits_again(seed: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _ctrl_c() -> Iterator[threading.Event]:
     """Set at the first Ctrl-C, so that the update under way is finished and kept; the second stops at once."""
-    asked = threading.Event()
+    stop_requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield stop_requested
         return
 
     def first(*_: object) -> None:
-        asked.set()
+        stop_requested.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, first)
     try:
-        yield asked
+        yield stop_requested
     finally:
         signal.signal(signal.SIGINT, before)

@@ -95,14 +95,14 @@ class Trainer:
         """
         self.model.train()
         batch = self.rng.sample(self.usable, min(self.adaptation.batch_size, len(self.usable)))
-        told = self.accumulate(batch)
+        batch_losses = self.accumulate(batch)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.adaptation.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.adaptation.learning_rate * _rate(self.step, self.adaptation)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return told
+        return batch_losses
 
     def accumulate(self, batch: Sequence[Sequence[int]]) -> tuple[float, float]:
         """Add the gradients of a batch, one micro-batch after the other; they are those of the whole batch at once.
@@ -112,15 +112,15 @@ class Trainer:
         """
         micro = self.adaptation.micro_batch_size or len(batch)
         all_tokens, all_pairs = counts(batch)
-        told = [0.0, 0.0]
+        sums = [0.0, 0.0]
         for start in range(0, len(batch), micro):
             part = batch[start : start + micro]
             tokens, pairs = counts(part)
             shares = tokens / all_tokens, pairs / max(1, all_pairs)
             parts = losses(self.model, part, self.adaptation.margin, mixed=self.mixed)
             (parts[0] * shares[0] + parts[1] * shares[1]).backward()  # type: ignore[no-untyped-call]
-            told = [sum_ + share * part.item() for sum_, share, part in zip(told, shares, parts, strict=True)]
-        return told[0], told[1]
+            sums = [sum_ + share * part.item() for sum_, share, part in zip(sums, shares, parts, strict=True)]
+        return sums[0], sums[1]
 
 
 def adapt(
@@ -138,7 +138,7 @@ def adapt(
         sequences: token ids of whole texts, start and end tokens included; those of fewer than two tokens are left out.
         adaptation: how long, how hard.
         seed: of the order of texts. Weights and dropout follow torch's own generator.
-        say: told the losses ten times on the way.
+        say: prints the losses ten times during training.
 
     Raises:
         DataError: no text of two tokens or more.

@@ -54,6 +54,8 @@ def contrastive_loss(hidden: Tensor, mask: Tensor, margin: float) -> Tensor:
     Returns:
         A scalar; 0 where no text has two tokens.
     """
+    # s(h_i, h_i) is 1 for every token, so the hinge is max(0, margin - 1 + cosine): two tokens cost nothing once their cosine is
+    # below 1 - margin.
     cosines, pairs = _cosines(hidden, mask)
     return ((margin - 1 + cosines).clamp(min=0) * pairs).sum() / pairs.sum().clamp(min=1)
 
@@ -124,13 +126,13 @@ def measure(
             output.logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
         cosines, real = _cosines(output.hidden_states[-1].float(), mask)
-        each = real.sum((1, 2))
-        alike += float(((cosines * real).sum((1, 2)) / each.clamp(min=1)).double().sum())
+        pairs_of_text = real.sum((1, 2))
+        alike += float(((cosines * real).sum((1, 2)) / pairs_of_text.clamp(min=1)).double().sum())
         contrast += float(((margin - 1 + cosines).clamp(min=0) * real).double().sum()) if margin > 0 else 0.0
         nats += float(total.double())
         tokens += int(mask.sum())
-        pairs += int(each.sum())
-        texts += int((each > 0).sum())
+        pairs += int(pairs_of_text.sum())
+        texts += int((pairs_of_text > 0).sum())
     return Measured(nats / tokens, contrast / max(1, pairs), alike / max(1, texts))
 
 

@@ -48,7 +48,7 @@ class Recipe(Section):
     end_token: bool = True
     """Whether stories end with the end token; captions always do."""
     eval_every: int = Field(ge=1)
-    """Updates between two looks at the validation texts; each also writes a checkpoint."""
+    """Updates between two evaluations on the validation texts; each evaluation also writes a checkpoint."""
     patience: int | None = Field(default=None, ge=1)
     """Looks without a new best after which training stops; None: never before its last update."""
     precision: Precision = "float32"

@@ -12,7 +12,7 @@ import pytest
 
 from decoders.models.load import load_image_text
 from harness.datasets.index.build import build_index, caption_corpus, image_corpus
-from harness.datasets.index.sources import image_source
+from harness.datasets.index.inputs import image_source
 from harness.datasets.known import steps_for
 from harness.datasets.load import Digests, load_examples
 from harness.decode.plan import plan

@@ -17,7 +17,7 @@ from decoders.models.load import load_image_text
 from harness.compare.runs import on_common_examples
 from harness.compare.scored import ScoredRun
 from harness.datasets.load import load_examples
-from harness.decode.imported.images import with_images
+from harness.decode.imported.image_lookup import with_images
 from harness.decode.imported.read import Outputs, read_outputs
 from harness.errors import DataError
 from harness.store.runs import Results

@@ -171,7 +171,7 @@ def test_a_damaged_beginning_is_found_out(mirror: Mirror, cache: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "checksum", "message"),
     [
-        (archive(), "", r"\.sha256 cannot be had .*404"),
+        (archive(), "", r"\.sha256 cannot be fetched .*404"),
         (archive(), "not a checksum", "64 hexadecimal digits"),
         (archive(CORENLP_JARS[:1]), None, "holds no stanford-corenlp-3.6.0-models.jar"),
         (b"no zip", None, "no zip archive"),
@@ -206,7 +206,7 @@ def test_a_server_that_is_not_there_is_told_with_what_is_kept(mirror: Mirror, ca
     content = archive()
     mirror.offer(content)
     mirror.cut_after = [1000, *[0] * 20]
-    with pytest.raises(DataError, match="1000 bytes are kept, and the same command goes on"):
+    with pytest.raises(DataError, match="1000 bytes are kept, and the same command resumes"):
         fetch(mirror)
     mirror.cut_after = []
     fetch(mirror)

@@ -32,6 +32,7 @@ from harness.datasets.index.features import (
     blocks,
     open_features,
 )
+from harness.datasets.index.inputs import ImageSource, Item, stamps
 from harness.datasets.index.manifest import (
     FEATURES,
     MANIFEST,
@@ -46,7 +47,6 @@ from harness.datasets.index.manifest import (
     read_manifest,
     stored,
 )
-from harness.datasets.index.sources import ImageSource, Item, stamps
 from harness.errors import DataError, Interrupted, RunLocked, StoreError
 from harness.store.runs import replacing, write_json
 from harness.suites.provenance import seetell_version
@@ -112,15 +112,15 @@ def image_corpus(source: ImageSource, model: Encoder, batch_size: int) -> Corpus
             rows += [Row(item.name, hashlib.sha256(content).hexdigest(), item.meta) for item, content in good]
             parts += features
             skipped += bad
-        found = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
-        return Block(stop, tuple(rows), tuple(sorted(skipped))), found
+        stacked = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+        return Block(stop, tuple(rows), tuple(sorted(skipped))), stacked
 
     stamp = Model(name=model.name, digest=model.digest, dtype=model.dtype)
     return Corpus("images", source.name, source.items(), stamp, IMAGES_A_BLOCK, encode)
 
 
 def caption_corpus(name: str, captions: Sequence[str], model: Encoder) -> Corpus:
-    """Captions in their own order, equal ones too: what may be said often may be found often."""
+    """Captions in their own order, duplicates included: a frequent caption may be retrieved often."""
 
     def encode(items: Sequence[Item], stop: int) -> tuple[Block, NDArray[np.float32]]:
         texts = [item.name for item in items]
@@ -138,7 +138,7 @@ def build_index(
     wait: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> Manifest:
-    """Build an index, or go on with one, or find it whole already.
+    """Build an index, resume an unfinished one, or return one that is complete.
 
     What was encoded is never encoded again. On a whole index of the same source and model only another `kind` does
     anything: its file is made from the features that are there.
@@ -148,7 +148,7 @@ def build_index(
         folder: where to; made if missing.
         kind: flat, ivf or hnsw; by size if None.
         wait: for another process that builds there, rather than complain.
-        progress: what to tell while it runs.
+        progress: called while it runs.
 
     Raises:
         StoreError: the folder holds something else, or the disk is full.
@@ -164,7 +164,7 @@ def build_index(
     }
     if not corpus.items:
         raise DataError(f"{corpus.name} holds nothing to index; expected {corpus.what}")
-    with _told(folder), _locked(folder, wait):
+    with _clear_errors(folder), _locked(folder, wait):
         _claim(folder, plan)
         if not (folder / MANIFEST).exists():
             _encode_missing(corpus, folder, progress)
@@ -180,14 +180,14 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
             before = json.loads(path.read_bytes())
         except ValueError as error:
             raise StoreError(f"{path} is damaged ({error}); delete the folder and build again") from error
-        for key, told in (("what", "it indexes other things"), ("model", "it was begun with another model"),
+        for key, difference in (("what", "it indexes other things"), ("model", "it was begun with another model"),
                           ("items", "its source has changed since"), ("stamps", "its source has changed since")):  # fmt: skip
             if before.get(key) != plan[key]:
                 raise StoreError(
-                    f"{folder} holds another index: {told}. Choose another --out, or delete the folder to begin anew"
+                    f"{folder} holds another index: {difference}. Choose another --out, or delete the folder to start again"
                 )
         return
-    if any(not each.name.startswith(".") for each in folder.iterdir()):
+    if any(not file.name.startswith(".") for file in folder.iterdir()):
         raise StoreError(f"{folder} is not empty and holds no index; choose another --out")
     write_json(path, plan)
 
@@ -295,13 +295,13 @@ def _encode_images(
 
 
 def _numbers(features: Any) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = features.float().cpu().numpy()
-    return found
+    numbers: NDArray[np.float32] = features.float().cpu().numpy()
+    return numbers
 
 
 @contextlib.contextmanager
 def _locked(folder: Path, wait: bool) -> Iterator[None]:
-    """Hold the folder for writing; the system lets go of it when the process ends, however it ends."""
+    """Lock the folder for writing; the system releases the lock when the process ends, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+b") as file:
         if sys.platform != "win32":
@@ -313,16 +313,16 @@ def _locked(folder: Path, wait: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Say in a sentence what the system refused, or that the user stopped."""
+def _clear_errors(folder: Path) -> Iterator[None]:
+    """Turn system errors and Ctrl-C into errors of one sentence."""
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted(
-            f"stopped; what was encoded is kept in {folder}. Run the same command again to go on"
+            f"stopped; what was encoded is kept in {folder}. Run the same command again to resume"
         ) from None
     except OSError as error:
         raise StoreError(
-            f"{folder} cannot be written ({error.strerror or error}); the index is not finished. Make room, or mend the place, "
-            "and run the same command again: what was encoded is kept"
+            f"{folder} cannot be written ({error.strerror or error}); the index is not finished. Free disk space, or make "
+            "the folder writable, and run the same command again: what was encoded is kept"
         ) from error

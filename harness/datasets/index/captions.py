@@ -97,9 +97,9 @@ def _encode(captions: Sequence[str], model: ImageTextModel, file: Path) -> None:
         for start in range(0, len(captions), _ENCODED):
             part = captions[start : start + _ENCODED]
             new = [caption for caption in dict.fromkeys(part) if caption not in known]
-            found = known | dict(zip(new, model.text_features(new).float().cpu().numpy(), strict=True))
-            features = np.stack([found[caption] for caption in part])
-            known.update((caption, found[caption].copy()) for caption in new if caption in repeated)
+            features_of = known | dict(zip(new, model.text_features(new).float().cpu().numpy(), strict=True))
+            features = np.stack([features_of[caption] for caption in part])
+            known.update((caption, features_of[caption].copy()) for caption in new if caption in repeated)
             if start == 0:
                 layout = {
                     "descr": features.dtype.str,

@@ -27,7 +27,7 @@ JOURNAL = "journal.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What stands behind one row of features."""
+    """The item of one row of features."""
 
     name: str
     """An image's name within its source, or a caption."""
@@ -49,7 +49,7 @@ class Block:
 
 
 class FeatureWriter:
-    """Appends blocks to a folder; made anew, it goes on behind the last whole one."""
+    """Appends blocks to a folder; a new writer continues after the last complete block."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -84,7 +84,7 @@ class FeatureWriter:
         self._count(block, line["dimensions"])
 
     def close(self) -> None:
-        """Let go of both files, whatever state they are in."""
+        """Close both files, whatever state they are in."""
         for file in (self._features, self._journal):
             try:
                 file.close()
@@ -99,6 +99,8 @@ class FeatureWriter:
 
     def _recover(self) -> int:
         """Count the whole blocks; the bytes of the journal that they take."""
+        # Features are written before their journal line, so a kill leaves bytes without a line, or half a line. A line counts
+        # only if all lines before it count and its bytes are there with its hash; the constructor truncates both files behind it.
         features, whole = self.folder / FEATURES, 0
         if not features.is_file():
             return 0
@@ -145,7 +147,7 @@ def _parse(line: bytes) -> tuple[Block, int, str] | None:
     """A block, its dimensions and the hash of its features; None for a torn line."""
     try:
         fields = json.loads(line)
-        rows = tuple(Row(*each) for each in fields["rows"])
+        rows = tuple(Row(*row) for row in fields["rows"])
         skipped: Sequence[Any] = fields["skipped"]
         block = Block(int(fields["stop"]), rows, tuple((str(name), str(reason)) for name, reason in skipped))
         return block, int(fields["dimensions"]), str(fields["sha256"])

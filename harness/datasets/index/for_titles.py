@@ -1,4 +1,4 @@
-"""Images for titles: each story gets the images of an index that its title lies nearest to (Su et al. 2022, section 4.2)."""
+"""Images for titles: each story gets the images of an index that are nearest to its title (Su et al. 2022, section 4.2)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from decoders.models.load import load_image_text, model_digest, pick_device
 from harness.datasets.digests import load_dataset, resolve_model
 from harness.datasets.index.build import build_index, image_corpus
 from harness.datasets.index.features import Row
+from harness.datasets.index.inputs import ExampleImages, ImageSource, image_source, stamps
 from harness.datasets.index.manifest import Model
 from harness.datasets.index.query import Index, meta_of
-from harness.datasets.index.sources import ExampleImages, ImageSource, image_source, stamps
 from harness.errors import DataError, StoreError, SuiteError
 from harness.store.durable import Progress, no_progress
 from harness.store.runs import cache_folder, write_json
@@ -49,17 +49,17 @@ def with_images(suite: Suite, examples: Sequence[Example], *, progress: Progress
 
     Raises:
         SuiteError: no image-text model, or an example without a title.
-        StoreError: the index is missing, half built or damaged.
+        StoreError: the index is missing, unfinished or damaged.
         ModelMismatch: the index was made with another model.
         DataError: an image that is gone or has changed since it was indexed.
     """
-    found = retrieve(suite, examples, progress=progress)
-    wanted = sorted({row for rows in found.rows for row in rows})
-    behind = dict(zip(wanted, found.index.rows(wanted), strict=True))
-    images = {row: _image(found, behind[row]) for row in wanted}
+    retrieval = retrieve(suite, examples, progress=progress)
+    wanted = sorted({row for rows in retrieval.rows for row in rows})
+    behind = dict(zip(wanted, retrieval.index.rows(wanted), strict=True))
+    images = {row: _image(retrieval, behind[row]) for row in wanted}
     return [
         _example(example, rank, behind[row], images[row])
-        for example, rows in zip(examples, found.rows, strict=True)
+        for example, rows in zip(examples, retrieval.rows, strict=True)
         for rank, row in enumerate(rows)
     ]
 
@@ -96,42 +96,42 @@ def open_source(name: str) -> ImageSource:
     return image_source(Path(name))
 
 
-def quality(suite: Suite, examples: Sequence[Example], found: Retrieval) -> dict[str, Any]:
-    """How good the best image of each title is, as far as the data can tell.
+def quality(suite: Suite, examples: Sequence[Example], retrieval: Retrieval) -> dict[str, Any]:
+    """How well the best image fits each title, as far as the data show it.
 
     `distinct` images among the best; `own`: how often the image that belongs to the title comes first, if the index holds it
     (`known`); for Toybox also how often the right place and the right kinds of things
     are shown.
     """
-    best = [rows[0] for rows in found.rows if rows]
-    behind = dict(zip(sorted(set(best)), found.index.rows(sorted(set(best))), strict=True))
-    told: dict[str, Any] = {"titles": len(best), "images": len(found.index), "distinct": len(behind)}
-    names = {name: row for row, name in enumerate(found.index.names())}
+    best = [rows[0] for rows in retrieval.rows if rows]
+    behind = dict(zip(sorted(set(best)), retrieval.index.rows(sorted(set(best))), strict=True))
+    figures: dict[str, Any] = {"titles": len(best), "images": len(retrieval.index), "distinct": len(behind)}
+    names = {name: row for row, name in enumerate(retrieval.index.names())}
     own = [(example.id, row) for example, row in zip(examples, best, strict=True) if example.id in names]
     if own:
-        told |= {"known": len(own), "own": sum(names[name] == row for name, row in own)}
+        figures |= {"known": len(own), "own": sum(names[name] == row for name, row in own)}
     scenes = [
         (example.meta["scene"], meta_of(behind[row])["scene"])
         for example, row in zip(examples, best, strict=True)
         if "scene" in example.meta and "scene" in meta_of(behind[row])
     ]
     if scenes:
-        told["scenes"] = len(scenes)
-        told["place"] = sum(ours["place"] == theirs["place"] for ours, theirs in scenes)
-        told["object"] = sum(bool(_kinds(ours) & _kinds(theirs)) for ours, theirs in scenes)
-        told["chance"] = _chance(examples, found)
-    return told
+        figures["scenes"] = len(scenes)
+        figures["place"] = sum(ours["place"] == theirs["place"] for ours, theirs in scenes)
+        figures["object"] = sum(bool(_kinds(ours) & _kinds(theirs)) for ours, theirs in scenes)
+        figures["chance"] = _chance(examples, retrieval)
+    return figures
 
 
-def _chance(examples: Sequence[Example], found: Retrieval) -> dict[str, float]:
-    """How many titles any image of the index would get right on average."""
-    every = [meta_of(row).get("scene") for row in found.index.rows(range(len(found.index)))]
+def _chance(examples: Sequence[Example], retrieval: Retrieval) -> dict[str, float]:
+    """How many titles a random image of the index would get right on average."""
+    every = [meta_of(row).get("scene") for row in retrieval.index.rows(range(len(retrieval.index)))]
     pool = [scene for scene in every if scene]
-    asked = [example.meta["scene"] for example in examples if "scene" in example.meta]
-    pairs = len(pool) * len(asked)
-    places = sum(ours["place"] == theirs["place"] for ours in asked for theirs in pool)
-    things = sum(bool(_kinds(ours) & _kinds(theirs)) for ours in asked for theirs in pool)
-    return {"place": len(asked) * places / pairs, "object": len(asked) * things / pairs}
+    wanted = [example.meta["scene"] for example in examples if "scene" in example.meta]
+    pairs = len(pool) * len(wanted)
+    places = sum(ours["place"] == theirs["place"] for ours in wanted for theirs in pool)
+    things = sum(bool(_kinds(ours) & _kinds(theirs)) for ours in wanted for theirs in pool)
+    return {"place": len(wanted) * places / pairs, "object": len(wanted) * things / pairs}
 
 
 def _kinds(scene: dict[str, Any]) -> set[str]:
@@ -193,25 +193,27 @@ def _found(index: Index, model: Model, titles: list[str], top: int) -> tuple[lis
         loaded = load_image_text(model.name, dtype=model.dtype, device=pick_device("auto"))
     index.check_model(loaded)
     distinct = list(dict.fromkeys(titles))
-    found, scores = index.search(loaded.text_features(distinct).float().cpu().numpy(), top)
+    hits, scores = index.search(loaded.text_features(distinct).float().cpu().numpy(), top)
     places = [distinct.index(title) for title in titles]
-    rows = [[int(row) for row in found[place] if row >= 0] for place in places]
+    rows = [[int(row) for row in hits[place] if row >= 0] for place in places]
     cosines = [[float(cosine) for cosine in scores[place][: len(rows[n])]] for n, place in enumerate(places)]
     write_json(file, {"rows": rows, "cosines": cosines})
     return rows, cosines
 
 
-def _image(found: Retrieval, row: Row) -> Path | bytes:
+def _image(retrieval: Retrieval, row: Row) -> Path | bytes:
     try:
-        content = found.source.read(row.name)
+        content = retrieval.source.read(row.name)
     except UnreadableImage as error:
         raise DataError(
             f"an image of the index is gone: {error}. Put it back, say where the images are now with source = under [images], or "
             "build the index again"
         ) from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
-        raise DataError(f"{row.name} in {found.source.name} has changed since it was indexed; build the index again")
-    return found.source.path(row.name) or content
+        raise DataError(
+            f"{row.name} in {retrieval.source.name} has changed since it was indexed; build the index again"
+        )
+    return retrieval.source.path(row.name) or content
 
 
 def _example(example: Example, rank: int, row: Row, image: Path | bytes) -> Example:

@@ -5,7 +5,7 @@
     above                   ivf     lists around centroids (Sivic and Zisserman 2003; Johnson et al. 2017): quick to build
 
 HNSW and IVF keep each number in eight bits and only draw up a shortlist, which is then scored by the exact features on disk.
-So what they may miss is a row, never an order. Docs: docs/stories.md gives recall, times and memory as measured.
+They may miss a row, but never return rows in a wrong order. Docs: docs/stories.md gives recall, times and memory as measured.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def choose(rows: int) -> Kind:
 
 
 def parameters(kind: Kind, rows: int) -> dict[str, int]:
-    """What a kind is built and asked with, at a number of rows.
+    """The parameters of a kind for building and searching, at a number of rows.
 
     IVF: about the square root of the rows as lists, and a sixteenth of them (at least 8) looked into. HNSW: 16 neighbours a row
     (32 on the lowest level), 80 candidates while building, 256 while asking.
@@ -66,6 +66,8 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
         wanted: from `parameters`.
         progress: called with rows done and due.
     """
+    # Inner product over unit vectors is the cosine. Both kinds store eight bits a number: a quarter of the memory, and the error
+    # does not matter because the shortlist is scored again with the float32 features.
     table = features.features
     rows, dimensions = table.shape
     index: Any  # faiss' annotations know little of its classes
@@ -75,6 +77,7 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
         index = faiss.IndexIVFScalarQuantizer(
             coarse, dimensions, wanted["lists"], eight_bits, faiss.METRIC_INNER_PRODUCT
         )
+        # A fixed seed makes k-means repeatable; at least one point a centroid silences faiss' warning for small corpora.
         index.cp.seed, index.cp.min_points_per_centroid = _SEED, 1
         index.cp.max_points_per_centroid = 256
         learn_from = _TRAINING_ROWS * wanted["lists"]
@@ -83,7 +86,8 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
         index = library.IndexHNSWSQ(dimensions, eight_bits, wanted["neighbours"], faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = wanted["ef_construction"]
         learn_from = 65_536
-    # Every so many rows, not the first ones: sources are sorted, so their beginning is no fair sample.
+    # Centroids and the quantizer's ranges are trained on rows taken at equal distances, not on the first ones: sources are
+    # sorted by name, so their beginning is not a fair sample.
     index.train(np.ascontiguousarray(table[:: max(1, rows // learn_from)][:learn_from]))
     features.let_go()
     for start in range(0, rows, _ADDED):
@@ -94,7 +98,7 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
 
 
 def write(index: Any, path: Path) -> None:
-    """Put an index in place whole, or leave nothing.
+    """Write an index atomically: the complete file, or none.
 
     Raises:
         OSError: the disk is full or refuses.
@@ -105,11 +109,12 @@ def write(index: Any, path: Path) -> None:
 
 
 def read(kind: Kind, path: Path, wanted: Mapping[str, int]) -> Any:
-    """An index left on disk: its lists or vectors are mapped into memory, not read.
+    """An index on disk; its lists or vectors are memory-mapped, not read.
 
     Raises:
         StoreError: faiss cannot read it.
     """
+    # faiss maps inverted lists and flat storage by two different flags; with the other one it would read the file into memory.
     flag = faiss.IO_FLAG_MMAP if kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
     try:
         index: Any = faiss.read_index(str(path), flag)
@@ -126,5 +131,5 @@ def read(kind: Kind, path: Path, wanted: Mapping[str, int]) -> Any:
 def near(index: Any, queries: NDArray[np.float32], size: int) -> NDArray[np.int64]:
     """A shortlist of rows for each query, `[m, size]` int64, in any order; -1 where fewer were found."""
     _, rows = index.search(queries, size)
-    found: NDArray[np.int64] = rows
-    return found
+    shortlist: NDArray[np.int64] = rows
+    return shortlist

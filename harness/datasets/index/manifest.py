@@ -1,4 +1,4 @@
-"""What a finished index says about itself. It is written last: a folder without it is no index."""
+"""What a finished index says about itself. It is written last: a folder without it is not an index."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Manifest(Section):
     def digest(self) -> str:
         """SHA-256 of what decides an answer: the model, the rows and the kind; not names of folders."""
         content = [self.what, self.model.digest, self.model.dtype, self.source.digest, self.rows, self.kind]
-        content += [dict(self.parameters), {name: each.sha256 for name, each in self.files.items()}]
+        content += [dict(self.parameters), {name: file.sha256 for name, file in self.files.items()}]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def write(self, folder: Path) -> None:
@@ -95,7 +95,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         if (folder / "plan.json").is_file():
             raise StoreError(
-                f"the index in {folder} is only half built; run the same `seetell index` command again to finish it"
+                f"the index in {folder} is unfinished; run the same `seetell index` command again to finish it"
             )
         raise StoreError(
             f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`"
@@ -111,9 +111,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise StoreError(f"{path} names the file {name!r}; expected names without folders. Build the index again")
         size = file.stat().st_size if file.is_file() else None
         if size != stored.bytes:
-            found = "is missing" if size is None else f"has {size} bytes"
+            problem = "is missing" if size is None else f"has {size} bytes"
             raise StoreError(
-                f"{file} {found}; expected {stored.bytes} bytes. Delete the folder and build the index again"
+                f"{file} {problem}; expected {stored.bytes} bytes. Delete the folder and build the index again"
             )
     if manifest.files[FEATURES].bytes != 4 * manifest.rows * manifest.dimensions:
         raise StoreError(

@@ -43,7 +43,7 @@ class Index:
         """Open an index.
 
         Raises:
-            StoreError: none there, half built, or damaged as far as can be told without reading all of it.
+            StoreError: missing, unfinished, or damaged as far as that shows without reading all of it.
         """
         self.folder = folder
         self.manifest: Manifest = read_manifest(folder)
@@ -94,42 +94,44 @@ class Index:
             raise ValueError(f"queries of shape {queries.shape}; expected rows of {self.manifest.dimensions} numbers")
         if exact or self.manifest.kind == "flat":
             return self.features.search(queries, top)
+        # The kind proposes a shortlist from its eight-bit copies; exact features order it. A longer shortlist finds more of the
+        # true neighbours and costs one read of a row each.
         top = min(top, len(self))
-        found = np.full((len(queries), top), -1, dtype=np.int64)
+        nearest = np.full((len(queries), top), -1, dtype=np.int64)
         cosines = np.full((len(queries), top), -np.inf)
         size = min(len(self), max(self.manifest.parameters["shortlist"], 2 * top))
         for place, (query, near) in enumerate(zip(queries, kinds.near(self._faiss, queries, size), strict=True)):
             near = near[near >= 0]
             if len(near):
                 rows, scores = self.features.rescored(query, near, top)
-                found[place, : len(rows)], cosines[place, : len(rows)] = rows, scores
+                nearest[place, : len(rows)], cosines[place, : len(rows)] = rows, scores
         self.features.let_go()
-        return found, cosines
+        return nearest, cosines
 
     def hits(self, queries: NDArray[np.float32], top: int, *, exact: bool = False) -> list[list[Hit]]:
-        """As `search`, with what stands behind each row."""
+        """As `search`, with the item of each row."""
         rows, cosines = self.search(queries, top, exact=exact)
         wanted = sorted({int(row) for row in rows.ravel() if row >= 0})
         behind = dict(zip(wanted, self.rows(wanted), strict=True))
         return [
             [
                 Hit(int(row), float(cosine), behind[row].name, behind[row].sha256, behind[row].meta)
-                for row, cosine in zip(*each, strict=True)
+                for row, cosine in zip(*answer, strict=True)
                 if row >= 0
             ]
-            for each in zip(rows.tolist(), cosines.tolist(), strict=True)
+            for answer in zip(rows.tolist(), cosines.tolist(), strict=True)
         ]
 
     def rows(self, numbers: Sequence[int]) -> list[Row]:
-        """What stands behind some rows."""
+        """The items of some rows."""
         table = self._table
-        found = table.take(np.asarray(numbers, dtype=np.int64)).to_pylist() if len(numbers) else []
-        return [Row(each["name"], each["sha256"], each["meta"]) for each in found]
+        records = table.take(np.asarray(numbers, dtype=np.int64)).to_pylist() if len(numbers) else []
+        return [Row(record["name"], record["sha256"], record["meta"]) for record in records]
 
     def names(self) -> list[str]:
         """The names (or captions) of all rows, in order."""
-        found: list[str] = self._table.column("name").to_pylist()
-        return found
+        names: list[str] = self._table.column("name").to_pylist()
+        return names
 
     @cached_property
     def _table(self) -> Any:
@@ -146,6 +148,6 @@ class Index:
 
 
 def meta_of(row: Row | Hit) -> dict[str, Any]:
-    """What the source knew about a row; nothing where it knew nothing."""
-    found: dict[str, Any] = json.loads(row.meta) if row.meta else {}
-    return found
+    """The meta data of a row; empty where the source had none."""
+    meta: dict[str, Any] = json.loads(row.meta) if row.meta else {}
+    return meta

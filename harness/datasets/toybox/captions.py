@@ -117,10 +117,10 @@ def caption(scene: Scene, style: Style, rng: random.Random) -> str:
 def references(scene: Scene, style: Style, seed: int = 0) -> tuple[str, ...]:
     """Five different captions of a scene."""
     rng = random.Random(f"references {style} {scene.key} {seed}")
-    found: dict[str, None] = {}
-    while len(found) < REFERENCES:
-        found[caption(scene, style, rng)] = None
-    return tuple(found)
+    captions: dict[str, None] = {}
+    while len(captions) < REFERENCES:
+        captions[caption(scene, style, rng)] = None
+    return tuple(captions)
 
 
 def phrase(thing: Thing, count: int, style: Style, draw: float) -> str:
@@ -145,17 +145,17 @@ def claims(text: str) -> list[tuple[str, str | None]]:
 
     A colour belongs to the next noun after it, across adjectives but not across punctuation or another noun.
     """
-    found: list[tuple[str, str | None]] = []
+    things: list[tuple[str, str | None]] = []
     colour: str | None = None
     for token in re.findall(r"[a-z]+|[^\sa-z]", text.lower()):
         if token in COLOUR_WORDS:
             colour = COLOUR_WORDS[token]
         elif token in WORDS:
-            found.append((WORDS[token], colour))
+            things.append((WORDS[token], colour))
             colour = None
         elif not token.isalpha():
             colour = None
-    return found
+    return things
 
 
 def _pick(choices: Sequence[T], draw: float) -> T:

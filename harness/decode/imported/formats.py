@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.datasets.reading import json_lines
 from harness.errors import DataError
 
 COCO_RESULTS = "COCO results"
@@ -39,9 +40,9 @@ def read_records(path: Path) -> tuple[str, Rows]:
     except ValueError as error:
         if not bare.endswith(".jsonl") and not text.lstrip().startswith("{"):
             raise DataError(f"{path} is neither JSON, JSON Lines nor CSV: {error}") from error
-        return "JSON Lines", _jsonl_rows(path, text)
+        return "JSON Lines", _lines(path, text)
     if bare.endswith(".jsonl"):
-        return "JSON Lines", _jsonl_rows(path, text)
+        return "JSON Lines", _lines(path, text)
     if isinstance(content, dict) and isinstance(content.get("evaluation_result"), list):
         return STORIES, numbered("story", content["evaluation_result"], path)
     if isinstance(content, dict) and isinstance(content.get("images"), list):
@@ -83,19 +84,8 @@ def numbered(noun: str, records: Sequence[Any], path: Path) -> Rows:
     return [(f"{noun} {index}", record) for index, record in enumerate(records)]
 
 
-def _jsonl_rows(path: Path, text: str) -> Rows:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} of {path} is no JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise DataError(f"line {number} of {path} is {type(record).__name__}; expected an object")
-        rows.append((f"line {number}", record))
-    return rows
+def _lines(path: Path, text: str) -> Rows:
+    return [(f"line {number}", record) for number, record in json_lines(text, path, json.loads)]
 
 
 def _csv_rows(path: Path, text: str) -> Rows:

@@ -91,14 +91,14 @@ def score_imported(
     """
     scores: dict[str, list[Score]] = {}
     evaluators: dict[tuple[str, str | None], Evaluator] = {}
-    for each in imported:
-        if each.judged_by not in evaluators:
-            evaluators[each.judged_by] = Experiment(each.suite, each.examples).evaluator(device)
+    for system in imported:
+        if system.judged_by not in evaluators:
+            evaluators[system.judged_by] = Experiment(system.suite, system.examples).evaluator(device)
     for judged_by, evaluator in evaluators.items():
-        evaluator.expect([each.folder for each in imported if each.judged_by == judged_by], fresh=fresh)
-    for done, each in enumerate(imported):
+        evaluator.expect([system.folder for system in imported if system.judged_by == judged_by], fresh=fresh)
+    for done, system in enumerate(imported):
         progress(done, len(imported))
-        scores[each.name] = evaluators[each.judged_by].score(each.folder, fresh=fresh, others=each.others)
+        scores[system.name] = evaluators[system.judged_by].score(system.folder, fresh=fresh, others=system.others)
     progress(len(imported), len(imported))
     return scores
 

@@ -1,4 +1,4 @@
-"""Read what other people's systems said, in the formats they publish it in, with the references it came with.
+"""Read outputs of other people's systems in their published formats, with the references in the same or another file.
 
 Answers are joined with references by id, never by position, because files with missing images are shorter than others.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from harness.datasets.known import first_few
 from harness.decode.imported.formats import (
     COCO_RESULTS,
     STORIES,
@@ -31,8 +32,6 @@ TEXT_KEYS = ("prediction", "caption", "text", "output", "generated")
 REFERENCE_KEYS = ("references", "captions", "refs", "gts")
 _BROKEN = re.compile("[\ud800-\udfff]")
 _HALF = "half a surrogate pair, which is no character; repair the encoding where the text comes from"
-SHOWN = 5
-"""How many ids a message lists."""
 MOST_DRAWS = 10_000
 """Draws of one example; a larger number is an id in the wrong column."""
 
@@ -62,7 +61,7 @@ class Outputs:
     image_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What the file, or that of the references, calls the image of each example; by example id."""
     images: FoundImages | None = None
-    """Where the examples' images were found, once `harness.decode.imported.images` has looked."""
+    """Where the examples' images were found, after `harness.decode.imported.image_lookup.with_images`."""
 
     @property
     def examples(self) -> list[Example]:
@@ -100,7 +99,7 @@ def read_outputs(path: Path, references: Path | None = None, *, need_references:
         texts = known.of(example_id) if references is not None else _references(row, f"{place} of {path}")
         if not texts and need_references:
             where = (
-                f"in {references}, whose ids are such as {_some(list(known.texts)[:2])}"
+                f"in {references}, whose ids are such as {first_few(list(known.texts)[:2])}"
                 if references is not None
                 else "with it; name a file that has them with --references"
             )
@@ -119,37 +118,40 @@ def read_outputs(path: Path, references: Path | None = None, *, need_references:
         samples[example_id, draw] = Sample(example, draw, "" if failure else text, failure=failure)
     broken = [example_id for (example_id, _), sample in samples.items() if sample.failure]
     if broken:
-        notes.append(f"{len(broken)} predictions hold half a surrogate pair and are unscored: {_some(broken)}")
-    empty = [each for (each, _), sample in samples.items() if not sample.failure and not sample.text.strip()]
+        notes.append(f"{len(broken)} predictions hold half a surrogate pair and are unscored: {first_few(broken)}")
+    empty = [
+        example_id for (example_id, _), sample in samples.items() if not sample.failure and not sample.text.strip()
+    ]
     if empty:
-        notes.append(f"{len(empty)} empty predictions, scored as they are: {_some(empty)}")
+        notes.append(f"{len(empty)} empty predictions, scored as they are: {first_few(empty)}")
     unanswered = known.unanswered(example_id for example_id, _ in samples)
     if unanswered:
-        notes.append(f"{len(unanswered)} of {len(known.texts)} references have no answer: {_some(unanswered)}")
+        notes.append(f"{len(unanswered)} of {len(known.texts)} references have no answer: {first_few(unanswered)}")
     return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes), image_names)
 
 
 def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
     """The same systems on the examples that all of them answered."""
-    shared = set.intersection(*({sample.example.id for sample in each.samples} for each in systems))
+    shared = set.intersection(*({sample.example.id for sample in system.samples} for system in systems))
     if not shared:
         ids = "; ".join(
-            f"{each.name} has {_some([sample.example.id for sample in each.samples[:2]])}" for each in systems
+            f"{system.name} has {first_few([sample.example.id for sample in system.samples[:2]])}" for system in systems
         )
         raise DataError(f"the files have no example in common: {ids}; expected ids of the same kind")
     return [
-        replace(each, samples=[sample for sample in each.samples if sample.example.id in shared]) for each in systems
+        replace(system, samples=[sample for sample in system.samples if sample.example.id in shared])
+        for system in systems
     ]
 
 
 def differing_sets(systems: Sequence[Outputs]) -> list[str]:
     """One sentence for each system that lacks examples which another has; none when all answered the same."""
-    union = set().union(*({sample.example.id for sample in each.samples} for each in systems))
+    union = set().union(*({sample.example.id for sample in system.samples} for system in systems))
     sentences = []
-    for each in systems:
-        lacks = sorted(union - {sample.example.id for sample in each.samples})
+    for system in systems:
+        lacks = sorted(union - {sample.example.id for sample in system.samples})
         if lacks:
-            sentences.append(f"{each.name} lacks {len(lacks)} of {len(union)} examples: {_some(lacks)}")
+            sentences.append(f"{system.name} lacks {len(lacks)} of {len(union)} examples: {first_few(lacks)}")
     return sentences
 
 
@@ -190,7 +192,7 @@ def _inside(name: str) -> str:
 
 
 def _draw(row: Mapping[str, Any], place: str) -> int:
-    """Which draw of its example a record is; 0 where nothing is said."""
+    """The draw number of a record; 0 where it names none."""
     given = row.get("draw")
     if given in (None, ""):
         return 0
@@ -211,7 +213,10 @@ def _references(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
             return _texts(row[key], f"{place}: {key}")
     sentences = row.get("sentences")
     if isinstance(sentences, list):
-        return _texts([each["raw"] for each in sentences if isinstance(each, dict) and "raw" in each], f"{place}: raw")
+        return _texts(
+            [sentence["raw"] for sentence in sentences if isinstance(sentence, dict) and "raw" in sentence],
+            f"{place}: raw",
+        )
     return ()
 
 
@@ -237,7 +242,7 @@ class _References:
         return self.texts.get(self.other_names.get(example_id, example_id), ())
 
     def unanswered(self, answered: Iterable[str]) -> list[str]:
-        return sorted(set(self.texts) - {self.other_names.get(each, each) for each in answered})
+        return sorted(set(self.texts) - {self.other_names.get(example_id, example_id) for example_id in answered})
 
 
 def _reference_table(path: Path) -> _References:
@@ -264,15 +269,15 @@ def _reference_table(path: Path) -> _References:
                 numbers[str(row["cocoid"])] = example_id
         others = {number: name for number, name in numbers.items() if number not in texts}
         return _References(texts, others, images | {number: images[name] for number, name in others.items()})
-    found: dict[str, list[str]] = {}
+    captions: dict[str, list[str]] = {}
     for place, row in numbered("annotation", content["annotations"], path):
         if "image_id" not in row or not isinstance(row.get("caption"), str):
             raise DataError(f"{place} of {path} lacks image_id or caption; these are not caption annotations")
-        found.setdefault(str(row["image_id"]), []).append(row["caption"])
-    pictures = [each for each in content.get("images", []) if isinstance(each, dict)]
-    names = {str(each["file_name"]): str(each.get("id")) for each in pictures if "file_name" in each}
+        captions.setdefault(str(row["image_id"]), []).append(row["caption"])
+    pictures = [picture for picture in content.get("images", []) if isinstance(picture, dict)]
+    names = {str(picture["file_name"]): str(picture.get("id")) for picture in pictures if "file_name" in picture}
     called = {number: [_inside(name)] for name, number in names.items()}
-    return _References({key: tuple(texts) for key, texts in found.items()}, names, called)
+    return _References({key: tuple(texts) for key, texts in captions.items()}, names, called)
 
 
 def _stories(path: Path, rows: Rows) -> Outputs:
@@ -293,7 +298,3 @@ def _stories(path: Path, rows: Rows) -> Outputs:
         samples.append(Sample(example, 0, texts[0]))
     notes = [f"{ranks} stories a title (image ranks); rank 0 is scored"] if ranks > 1 else []
     return Outputs(stem(path), "stories as MAGIC publishes them (JSON object)", samples, tuple(notes))
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")

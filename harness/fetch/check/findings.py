@@ -10,13 +10,11 @@ from harness.suites.examples import Example
 from harness.suites.spec import DataRef
 
 Level = Literal["ok", "note", "problem"]
-SHOWN = 5
-"""Names that a message gives; how many there are in all is always said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     section: str
     """The part of the suite it belongs to, such as `[data]`."""
@@ -41,12 +39,16 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"suite": self.suite, "complete": self.complete, "findings": [asdict(each) for each in self.findings]}
+        return {
+            "suite": self.suite,
+            "complete": self.complete,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
 
 
 @dataclass(slots=True)
 class Section:
-    """A data set of the suite while it is looked at."""
+    """A data set of the suite while it is checked."""
 
     name: str
     ref: DataRef
@@ -62,12 +64,6 @@ class Section:
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names."""
-    shown = ", ".join(name if len(name) <= 80 else f"{name[:77]}..." for name in names[:SHOWN])
-    return shown + (", ..." if len(names) > SHOWN else "")
 
 
 def count(things: Sequence[object], noun: str) -> str:

@@ -9,27 +9,26 @@ from pathlib import Path
 
 from decoders.models.images import ImageLike
 from harness.datasets.images import AbsentImage
+from harness.datasets.known import SHOWN, first_few
 from harness.errors import UnreadableImage
 from harness.fetch.check.findings import (
-    SHOWN,
     Finding,
     Progress,
     Section,
     count,
-    some,
 )
 
 
 def check_images(section: Section, deep: bool, progress: Progress) -> list[Finding]:
     """Look for every image of a section; `deep` opens those that are there."""
-    named = [(each.id, each.image) for each in section.examples if each.image is not None]
+    named = [(example.id, example.image) for example in section.examples if example.image is not None]
     if not named:
         return []
     absent = [(example_id, image) for example_id, image in named if _is_absent(image)]
-    blind = [each.id for each in section.examples if each.image is None]
+    blind = [example.id for example in section.examples if example.image is None]
     findings = []
     if absent:
-        first = some([image.name for _, image in absent if not isinstance(image, bytes)])
+        first = first_few([image.name for _, image in absent if not isinstance(image, bytes)])
         detail = f"{len(absent):,} of {len(named):,} images are missing: {first}"
         if section.without == "note":
             findings.append(Finding(section.name, "note", f"{detail}; only texts are read here, so they may stay away"))
@@ -37,7 +36,9 @@ def check_images(section: Section, deep: bool, progress: Progress) -> list[Findi
             remedy = "put them where the others are; without them these examples fail and are counted as failures"
             findings.append(Finding(section.name, "problem", detail, (remedy,)))
     if blind:
-        findings.append(Finding(section.name, "note", f"{count(blind, 'example')} without an image: {some(blind)}"))
+        findings.append(
+            Finding(section.name, "note", f"{count(blind, 'example')} without an image: {first_few(blind)}")
+        )
     gone = {example_id for example_id, _ in absent}
     present = [(example_id, image) for example_id, image in named if example_id not in gone]
     if deep:
@@ -79,7 +80,9 @@ def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progres
         findings.append(Finding(section.name, "problem", detail, (remedy,)))
     if twins:
         findings.append(
-            Finding(section.name, "note", f"{count(twins, 'image')} with the same content as another: {some(twins)}")
+            Finding(
+                section.name, "note", f"{count(twins, 'image')} with the same content as another: {first_few(twins)}"
+            )
         )
     colours = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
     note = "; all are converted to RGB, and none is left out" if set(modes) - {"RGB"} else ""

@@ -31,7 +31,7 @@ def check_models(suite: Suite, called: str) -> list[Finding]:
         try:
             config = checked(metrics_registry().load(ref.metric or label).Config, ref.options, f"[metrics.{label}]")
         except (SuiteError, RegistryError) as error:
-            findings.append(Finding(f"[metrics.{label}]", "problem", str(error), ("mend the suite",)))
+            findings.append(Finding(f"[metrics.{label}]", "problem", str(error), ("correct the suite",)))
             continue
         for name in config.own_models().values():
             named.setdefault(name, f"of [metrics.{label}]")
@@ -55,10 +55,10 @@ def check_lock(suite: Suite, called: str, progress: Progress) -> Finding:
     from harness.fetch.offline import check_fetched
 
     try:
-        said = check_fetched(suite, progress=lambda done, total: progress("checking the lock", done, total))
+        detail = check_fetched(suite, progress=lambda done, total: progress("checking the lock", done, total))
     except SeeTellError as error:
         return Finding("[lock]", "problem", str(error), (f"seetell prefetch {called}{as_flags(suite.settings)}",))
-    return Finding("[lock]", "ok", said)
+    return Finding("[lock]", "ok", detail)
 
 
 def check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Finding]:
@@ -77,16 +77,16 @@ def check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Find
         return [Finding(where, "problem", str(error), steps)]
     if manifest.what != what:
         return [Finding(where, "problem", f"{folder} is an index of {manifest.what}; expected one of {what}", steps)]
-    said = f"index: {folder}, {manifest.rows:,} {what}, made with {manifest.model.name}"
+    detail = f"index: {folder}, {manifest.rows:,} {what}, made with {manifest.model.name}"
     if suite.models.image_text is not None:
         try:
             digest = model_digest(resolve_model(suite.models.image_text, suite.folder))
         except SeeTellError:
-            return [Finding(where, "ok", f"{said}; whether that is {name} cannot be told without that model")]
+            return [Finding(where, "ok", f"{detail}; without {name} it cannot be checked that both are the same model")]
         if (digest, suite.run.dtype) != (manifest.model.digest, manifest.model.dtype):
-            asked = f"{name} ({suite.run.dtype}), and would be refused"
-            return [Finding(where, "problem", f"{said} ({manifest.model.dtype}); the suite asks with {asked}", steps)]
-    return [Finding(where, "ok", said)]
+            query = f"{name} ({suite.run.dtype}), and would be refused"
+            return [Finding(where, "problem", f"{detail} ({manifest.model.dtype}); the suite asks with {query}", steps)]
+    return [Finding(where, "ok", detail)]
 
 
 def _model_steps(name: str, suite: Suite, called: str) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from harness.datasets.base import Dataset
-from harness.datasets.known import remark, steps_for
+from harness.datasets.known import first_few, remark, steps_for
 from harness.datasets.overlap import folded, same_examples
-from harness.datasets.places import find_paths, is_text
+from harness.datasets.paths import find_paths, is_text
 from harness.errors import DataError, RegistryError, SuiteError
 from harness.fetch.check.findings import (
     Finding,
@@ -16,7 +16,6 @@ from harness.fetch.check.findings import (
     Report,
     Section,
     count,
-    some,
 )
 from harness.fetch.check.images import check_images
 from harness.fetch.check.models import check_index, check_lock, check_models
@@ -38,7 +37,7 @@ def check_suite(
         deep: open every image.
         locked: hold what was fetched against the lock, as `--offline` does.
         called: what commands call the suite, for the steps: the path of its file; its name by default.
-        progress: told about every image of a deep check.
+        progress: called for every image of a deep check.
     """
     sections = [
         Section(f"[{name}]", ref)
@@ -65,7 +64,7 @@ def _check_section(section: Section, suite: Suite, deep: bool, progress: Progres
     try:
         dataset = load_dataset(section.ref, suite.folder, section.name)
     except (SuiteError, RegistryError) as error:
-        return [Finding(section.name, "problem", str(error), ("mend the suite",))]
+        return [Finding(section.name, "problem", str(error), ("correct the suite",))]
     findings, lost = _check_inputs(section, dataset)
     if dataset.index_folder() is not None and not lost:
         return check_index(section.name, suite, dataset.index_folder() or Path(), "captions")
@@ -102,7 +101,7 @@ def _check_inputs(section: Section, dataset: Dataset) -> tuple[list[Finding], se
             findings.append(Finding(section.name, "ok", f"{key}: {shown}"))
             continue
         lost.add(key)
-        first = some([path.name for path in missing])
+        first = first_few([path.name for path in missing])
         what = f"there is no {missing[0]}" if len(missing) == 1 else f"{len(missing)} files are missing: {first}"
         if key == "images" and section.without == "note":
             findings.append(
@@ -115,55 +114,65 @@ def _check_inputs(section: Section, dataset: Dataset) -> tuple[list[Finding], se
 
 
 def _check_count(section: Section) -> list[Finding]:
-    found, expected = len(section.examples), section.ref.expect
-    known = f" ({remark(found)})" if remark(found) else ""
-    if not found:
+    size, expected = len(section.examples), section.ref.expect
+    known = f" ({remark(size)})" if remark(size) else ""
+    if not size:
         return [Finding(section.name, "problem", "no examples", ("check the options of this section",))]
     if expected is None:
-        return [Finding(section.name, "ok", f"{found:,} examples{known}")]
-    if found == expected:
-        return [Finding(section.name, "ok", f"{found:,} examples, as expected")]
+        return [Finding(section.name, "ok", f"{size:,} examples{known}")]
+    if size == expected:
+        return [Finding(section.name, "ok", f"{size:,} examples, as expected")]
     steps = ("complete the data, or change `expect` in the suite if another number is meant",)
-    return [Finding(section.name, "problem", f"{found:,} examples{known}; the suite expects {expected:,}", steps)]
+    return [Finding(section.name, "problem", f"{size:,} examples{known}; the suite expects {expected:,}", steps)]
 
 
 def _check_ids(section: Section) -> list[Finding]:
-    twice = [example_id for example_id, count in Counter(each.id for each in section.examples).items() if count > 1]
-    odd = [repr(each.id) for each in section.examples if not each.id or not is_text(each.id)]
+    twice = [
+        example_id for example_id, count in Counter(example.id for example in section.examples).items() if count > 1
+    ]
+    odd = [repr(example.id) for example in section.examples if not example.id or not is_text(example.id)]
     findings = []
     if twice:
         steps = ("leave each image in once: ids join results and must be unique",)
-        findings.append(Finding(section.name, "problem", f"{count(twice, 'id')} more than once: {some(twice)}", steps))
+        findings.append(
+            Finding(section.name, "problem", f"{count(twice, 'id')} more than once: {first_few(twice)}", steps)
+        )
     if odd:
         steps = ("give each example an id that UTF-8 can write",)
-        findings.append(Finding(section.name, "problem", f"{count(odd, 'id')} that cannot be used: {some(odd)}", steps))
+        findings.append(
+            Finding(section.name, "problem", f"{count(odd, 'id')} that cannot be used: {first_few(odd)}", steps)
+        )
     return findings
 
 
 def _check_texts(section: Section, suite: Suite) -> list[Finding]:
     findings = []
-    bare = [each.id for each in section.examples if not each.references]
-    torn = [each.id for each in section.examples if not is_text(each.prompt)]
-    empty = [each.id for each in section.examples if any(not text.strip() for text in each.references)]
+    bare = [example.id for example in section.examples if not example.references]
+    torn = [example.id for example in section.examples if not is_text(example.prompt)]
+    empty = [example.id for example in section.examples if any(not text.strip() for text in example.references)]
     if torn:
-        steps = ("mend these prompts: each holds half of a surrogate pair",)
-        detail = f"{count(torn, 'prompt')} that UTF-8 cannot write: {some(torn)}"
+        steps = ("correct these prompts: each holds half of a surrogate pair",)
+        detail = f"{count(torn, 'prompt')} that UTF-8 cannot write: {first_few(torn)}"
         findings.append(Finding(section.name, "problem", detail, steps))
     if len(bare) == len(section.examples):
         findings.append(Finding(section.name, "note", "no references: metrics that need them stay empty"))
     elif bare:
-        findings.append(Finding(section.name, "note", f"{count(bare, 'example')} without references: {some(bare)}"))
+        findings.append(
+            Finding(section.name, "note", f"{count(bare, 'example')} without references: {first_few(bare)}")
+        )
     if empty:
         findings.append(
-            Finding(section.name, "note", f"{count(empty, 'example')} with an empty reference: {some(empty)}")
+            Finding(section.name, "note", f"{count(empty, 'example')} with an empty reference: {first_few(empty)}")
         )
-    numbers = Counter(len(each.references) for each in section.examples if each.references)
+    numbers = Counter(len(example.references) for example in section.examples if example.references)
     if numbers:
         spread = ", ".join(f"{count:,} with {number}" for number, count in sorted(numbers.items()))
         findings.append(
             Finding(section.name, "ok", f"{sum(n * c for n, c in numbers.items()):,} references ({spread})")
         )
-    if suite.task == "story" and (titles := len({each.prompt for each in section.examples})) < len(section.examples):
+    if suite.task == "story" and (titles := len({example.prompt for example in section.examples})) < len(
+        section.examples
+    ):
         repeated = len(section.examples) - titles
         findings.append(
             Finding(section.name, "ok", f"{titles:,} distinct titles ({repeated} repeat, so stories go by position)")
@@ -187,7 +196,7 @@ def _overlap(first: Section, other: Section) -> list[Finding]:
     shared = same_examples(first.examples, other.examples)
     remedy = ("take another split in one of them: what a method has seen before must not be what it is tested on",)
     if shared:
-        findings.append(Finding(where, "problem", f"{count(shared, 'example')} in both: {some(shared)}", remedy))
+        findings.append(Finding(where, "problem", f"{count(shared, 'example')} in both: {first_few(shared)}", remedy))
     twins = [
         f"{example_id} = {other.contents[digest]}"
         for digest, example_id in first.contents.items()
@@ -195,14 +204,18 @@ def _overlap(first: Section, other: Section) -> list[Finding]:
     ]
     if twins:
         findings.append(
-            Finding(where, "problem", f"{count(twins, 'image')} with the same content in both: {some(twins)}", remedy)
+            Finding(
+                where, "problem", f"{count(twins, 'image')} with the same content in both: {first_few(twins)}", remedy
+            )
         )
-    ours, theirs = (folded(text for each in part.examples for text in each.references) for part in (first, other))
+    ours, theirs = (folded(text for example in part.examples for text in example.references) for part in (first, other))
     if both := ours & theirs:
         share = (
             f"{len(both):,} of {len(ours):,} different references of {first.name} ({100 * len(both) / len(ours):.1f} %)"
         )
-        findings.append(Finding(where, "note", f"{share} are word for word in {other.name} too: {some(sorted(both))}"))
+        findings.append(
+            Finding(where, "note", f"{share} are word for word in {other.name} too: {first_few(sorted(both))}")
+        )
     if not findings:
         findings.append(
             Finding(where, "ok", "share no example, image or text" if first.contents else "share no example or text")

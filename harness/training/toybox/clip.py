@@ -95,7 +95,7 @@ def train_clip(folder: Path, recipe: ClipRecipe, seed: int, say: Say) -> None:
         folder: where to; made if missing.
         recipe: lengths and rates.
         seed: for weights, data and order.
-        say: told how it goes.
+        say: prints the progress.
     """
     torch.manual_seed(seed)
     tokenizer = write_tokenizer(folder)
@@ -117,9 +117,9 @@ def vocabulary() -> list[str]:
         texts += [text for scene in islice(scenes(style, "clip", seed=99), 1500) for text in references(scene, style)]
     for scene in islice(scenes("plain", "clip", seed=99), 1500):
         texts += [title(scene), story(scene)]
-    found = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
+    words_seen = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
     forms = {word for phrase in (*WORDS, *COLOUR_WORDS) for word in phrase.split()}
-    return sorted(found | forms)
+    return sorted(words_seen | forms)
 
 
 def write_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -365,6 +365,7 @@ def _learn_jointly(
         texts = _texts([pool.scenes[row] for row in rows], rng, recipe.cut, stories)
         features = model.visual(pool.images(rows))
         logits = model.logit_scale.exp() * F.normalize(features, dim=-1) @ encode_texts(model, tokenizer, texts).T
+        # Scenes of a group differ in one thing, so a cut caption is often true of several images; those are no negatives.
         logits = logits.masked_fill(_true_of_others([pool.facts[row] for row in rows], texts), -1e4)
         target = torch.arange(len(rows))
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
@@ -397,15 +398,15 @@ def _texts(shown: Sequence[Scene], rng: random.Random, cut: float, stories: bool
 
 def _true_of_others(shown: Sequence[frozenset[Fact]], texts: Sequence[str]) -> Tensor:
     """`[images, texts]`: True where a text is true of an image that it was not written for."""
-    said = [text_facts(text) for text in texts]
-    mask = torch.tensor([[facts <= seen for facts in said] for seen in shown])
+    facts_of_texts = [text_facts(text) for text in texts]
+    mask = torch.tensor([[facts <= seen for facts in facts_of_texts] for seen in shown])
     return mask.fill_diagonal_(False)
 
 
 def _optimizer(parameters: list[nn.Parameter], rate: float, steps: int) -> tuple[torch.optim.AdamW, Any]:
     grouped = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": 0.05},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": 0.05},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(grouped, lr=rate, betas=(0.9, 0.98))
     warm = max(1, steps // 10)

@@ -38,25 +38,25 @@ def measure(similarity: Similarity, scenes_per_style: int = 150, seed: int = 0) 
         for scene in islice(scenes(style, "dev", seed), scenes_per_style):
             image = png(scene, 192, seed)
             for gate, others in alternatives(scene).items():
-                texts = [_say(each, style, f"{scene.key} {seed}") for each in (scene, *others)]
+                texts = [_say(variant, style, f"{scene.key} {seed}") for variant in (scene, *others)]
                 hits[gate].append(int(np.argmax(similarity(image, texts))) == 0)
-    return {gate: float(np.mean(each)) for gate, each in hits.items()}
+    return {gate: float(np.mean(answers)) for gate, answers in hits.items()}
 
 
 def alternatives(scene: Scene) -> dict[str, list[Scene]]:
     """By gate, the scenes whose captions must fit the image worse."""
     first, second = scene.first, scene.second
     taken = {thing.kind for thing in scene.things}
-    found = {
+    scenes_by_gate = {
         "object": [replace(scene, first=Thing(kind, first.colour)) for kind in KINDS if kind not in taken],
         "colour": [replace(scene, first=Thing(first.kind, colour)) for colour in COLOURS if colour != first.colour],
         "count": [replace(scene, count=count) for count in (1, 2, 3) if count != scene.count],
     }
     if second is not None and second.colour != first.colour:
-        found["binding"] = [
+        scenes_by_gate["binding"] = [
             replace(scene, first=Thing(first.kind, second.colour), second=Thing(second.kind, first.colour))
         ]
-    return found
+    return scenes_by_gate
 
 
 def _say(scene: Scene, style: Style, words: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from decoders.base import Limits
 from harness.bench import report
 from harness.bench.meters import Part
-from harness.bench.published import SCENARIOS, Contestant, Setup, _figures, choose, measure, title
+from harness.bench.scenarios import SCENARIOS, Contestant, Setup, _figures, choose, measure, title
 from harness.bench.stand_ins import picture_files, pictures
 from harness.cli import bench as benches
 from harness.errors import SeeTellError, SuiteError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench.suite import measure, peak_memory
+from harness.bench.timing import measure, peak_memory
 from harness.cli.bench import bench_decoders
 from harness.datasets.load import Digests, load_examples
 from harness.decode.plan import plan

@@ -13,7 +13,7 @@ from decoders.models.language_model import LanguageModel
 from decoders.models.load import load_image_text
 from harness.bench.memory import MeasurementFailed, measure_memory, peak_bytes
 from harness.bench.meters import Clock, MachineRate, Part, Spread, count_flops, watching
-from harness.bench.published import SCENARIOS, Setup
+from harness.bench.scenarios import SCENARIOS, Setup
 
 
 def test_operations_of_a_matrix_product() -> None:

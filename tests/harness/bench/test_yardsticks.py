@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from harness.bench import yardsticks
 from harness.bench.meters import Clock
-from harness.bench.published import SCENARIOS, Setup, Stage
+from harness.bench.scenarios import SCENARIOS, Setup, Stage
 from harness.bench.yardsticks import Published, until_end
 from tests.reference.contrastive import contrastive_search
 from tests.reference.image_text import ImageText

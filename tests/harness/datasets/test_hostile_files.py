@@ -16,7 +16,7 @@ import pytest
 from harness.datasets.base import Dataset
 from harness.datasets.coco import Coco
 from harness.datasets.images import Images
-from harness.datasets.index.sources import image_source
+from harness.datasets.index.inputs import image_source
 from harness.datasets.jsonl import Jsonl
 from harness.datasets.karpathy import Karpathy
 from harness.datasets.load import load_examples

@@ -20,7 +20,7 @@ from harness.datasets.digests import data_digest
 from harness.datasets.images import Images, TarImage
 from harness.datasets.karpathy import Karpathy, KarpathyOptions
 from harness.datasets.packed import Container
-from harness.datasets.places import expand_braces, find_paths, safe_name
+from harness.datasets.paths import expand_braces, find_paths, safe_name
 from harness.errors import DataError, UnreadableImage
 from harness.suites.examples import read_image
 from tests.miniature import (
@@ -249,7 +249,7 @@ def test_an_archive_that_was_replaced_is_not_read_at_old_offsets(tmp_path: Path,
     write_image(pictures / "0.jpg", 300)
     (pictures / "00.jpg").write_bytes(os.urandom(5000))
     pack_tar(pictures)
-    with pytest.raises(UnreadableImage, match="has changed since it was looked at; run again"):
+    with pytest.raises(UnreadableImage, match="has changed since its images were listed; run again"):
         read_image(image)
     fresh = Images(tmp_path, packed.name).find("2.jpg")
     assert fresh != image  # so nothing that was remembered of the old one is reused

@@ -25,7 +25,7 @@ from harness.errors import ModelMismatch
 from harness.training import perplexity
 from harness.training.toybox.gates import GATES, alternatives
 from harness.training.toybox.language import RECIPES, corpus
-from harness.training.toybox.recipe import (
+from harness.training.toybox.train import (
     PARTS,
     ToyboxRecipe,
     check_clip,

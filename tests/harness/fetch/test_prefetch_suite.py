@@ -22,7 +22,7 @@ from harness.errors import DataError
 from harness.fetch import download
 from harness.fetch.check import check_suite
 from harness.fetch.offline import check_fetched, check_parts
-from harness.fetch.suite import Fetched, prefetch_suite
+from harness.fetch.prefetch import Fetched, prefetch_suite
 from harness.store.lock import (
     LOCK,
     Lock,
@@ -224,7 +224,7 @@ def test_a_disk_that_fills_up_keeps_what_came(home: Path, copy: Path, monkeypatc
         real(source, target)
 
     monkeypatch.setattr("harness.fetch.origins.shutil.copyfile", full)
-    with pytest.raises(DataError, match="cannot be written .*No space left.*the same command goes on"):
+    with pytest.raises(DataError, match="cannot be written .*No space left.*the same command resumes"):
         fetch(home, str(copy))
     assert set(Lock.read(home).models) == set(COMMIT)
     monkeypatch.undo()

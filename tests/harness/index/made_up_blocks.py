@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.bench.index import MadeUp
 from harness.datasets.index.build import Corpus
 from harness.datasets.index.features import Block
-from harness.datasets.index.sources import Item
+from harness.datasets.index.inputs import Item
 
 
 def blocks_of_four(rows: int, seen: list[str] | None = None) -> Corpus:

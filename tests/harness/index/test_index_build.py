@@ -22,9 +22,9 @@ from decoders.testing.fakes import fake_image_text
 from harness.datasets.index import build as module
 from harness.datasets.index.build import build_index, caption_corpus, image_corpus
 from harness.datasets.index.features import FeatureWriter
+from harness.datasets.index.inputs import FolderImages, ZipImages
 from harness.datasets.index.manifest import check_files, read_manifest
 from harness.datasets.index.query import Index
-from harness.datasets.index.sources import FolderImages, ZipImages
 from harness.errors import DataError, Interrupted, ModelMismatch, StoreError
 from tests.checkpoints import write_images
 from tests.harness.index.made_up_blocks import blocks_of_four
@@ -102,7 +102,7 @@ def test_a_build_that_was_killed_goes_on_and_encodes_nothing_twice(tmp_path: Pat
         check=False,
     )
     assert done.returncode == -signal.SIGKILL
-    with pytest.raises(StoreError, match="only half built; run the same"):
+    with pytest.raises(StoreError, match="is unfinished; run the same"):
         Index(tmp_path / "out")
     build_index(blocks_of_four(30), tmp_path / "whole")
     encoded: list[str] = []
@@ -220,7 +220,7 @@ def test_a_file_that_cannot_grow_leaves_nothing_that_looks_whole(tmp_path: Path,
         check=True,
     )
     assert "cannot be written" in done.stdout, done.stderr
-    with pytest.raises(StoreError, match="only half built"):
+    with pytest.raises(StoreError, match="is unfinished"):
         Index(tmp_path / "out")
     encoded: list[str] = []
     build_index(blocks_of_four(60, encoded), tmp_path / "out")

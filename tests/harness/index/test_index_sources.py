@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from decoders.errors import UnreadableImage
-from harness.datasets.index.sources import (
+from harness.datasets.index.inputs import (
     FolderImages,
     TarImages,
     image_source,
@@ -46,7 +46,7 @@ def test_shards_are_one_source_in_order(tmp_path: Path) -> None:
         source.read("b.tar/9.jpg")
     whole = (tmp_path / "shards" / "b.tar").read_bytes()
     (tmp_path / "shards" / "b.tar").write_bytes(whole[:513])
-    with pytest.raises(UnreadableImage, match="has changed since it was looked at"):
+    with pytest.raises(UnreadableImage, match="has changed since its images were listed"):
         source.read("b.tar/1.jpg")
 
 

@@ -17,7 +17,7 @@ from harness.store.runs import Results
 from harness.suites.spec import Suite
 from harness.training import lm
 from harness.training.card import card
-from harness.training.compare import compare_models
+from harness.training.comparison import compare_models
 from harness.training.corpus import Corpus, encode
 from harness.training.lm import train_lm
 from harness.training.losses import measure
@@ -224,7 +224,7 @@ def test_comparing_wants_folders_of_finished_trainings(base: Path, tmp_path: Pat
     suite = Suite.load("toybox-plain")
     with pytest.raises(StoreError, match="training.json cannot be read"):
         compare_models([base], suite, ["magic"], Results(tmp_path))
-    with pytest.raises(SuiteError, match="no model to look at"):
+    with pytest.raises(SuiteError, match="no model was named"):
         compare_models([], suite, ["magic"], Results(tmp_path))
 
 

@@ -116,7 +116,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(
     process.start()
     process.join()
     assert process.exitcode == 0, said.read_text()
-    assert "going on after update" in said.read_text()
+    assert "resuming after update" in said.read_text()
     trained(corpus_folder, tmp_path / "whole")
     assert same(tmp_path / "out", tmp_path / "whole")
     assert not checkpoints.exists()

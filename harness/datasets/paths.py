@@ -25,12 +25,12 @@ def safe_name(name: str, owner: object) -> str:
         DataError: an absolute path, a drive, a way up, or what no file can be called.
     """
     if not is_text(name) or "\0" in name:
-        raise DataError(f"{owner} names the image {name!r}; expected a name that a file can have. Mend the name")
+        raise DataError(f"{owner} names the image {name!r}; expected a name that a file can have. Correct the name")
     windows = PureWindowsPath(name)
     if not name or windows.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         raise DataError(
             f"{owner} names the image {name!r}, which leads out of its folder; expected a relative name without '..'. Do not "
-            "trust this file, or mend the name"
+            "trust this file, or correct the name"
         )
     return str(PurePosixPath(windows.as_posix()))
 
@@ -54,12 +54,12 @@ def expand_braces(pattern: str) -> list[str]:
     end = 0
     for match in _BRACES.finditer(pattern):
         inside = match.group(1)
-        found = _RANGE.fullmatch(inside)
-        if not found and "," not in inside:
+        counted = _RANGE.fullmatch(inside)
+        if not counted and "," not in inside:
             continue  # a name that has braces in it
         pieces += [
             [pattern[end : match.start()]],
-            _numbers(found.group(1), found.group(2), pattern) if found else inside.split(","),
+            _numbers(counted.group(1), counted.group(2), pattern) if counted else inside.split(","),
         ]
         end = match.end()
     pieces.append([pattern[end:]])
@@ -76,10 +76,10 @@ def _numbers(first: str, last: str, pattern: str) -> list[str]:
 
 
 def find_paths(folder: Path, pattern: Path | str) -> tuple[list[Path], list[Path]]:
-    """What a pattern of names stands for: braces as in a shell, then `*`, `?` and `[...]`.
+    """The paths that a pattern stands for: braces as in a shell, then `*`, `?` and `[...]`.
 
     Returns:
-        The paths that are there, in order, and those that are not; a `*` that matches nothing counts as not there.
+        The existing paths, in order, and the missing ones; a `*` that matches nothing counts as missing.
     """
     there: list[Path] = []
     missing: list[Path] = []
@@ -95,21 +95,21 @@ def find_paths(folder: Path, pattern: Path | str) -> tuple[list[Path], list[Path
 
 
 def all_paths(folder: Path, patterns: Path | str | tuple[Path | str, ...], what: str) -> list[Path]:
-    """What patterns stand for, all of which must be there.
+    """The paths that patterns stand for, all of which must exist.
 
     Raises:
         DataError: the first one that is not, and how many more.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     lost: list[Path] = []
     for pattern in patterns if isinstance(patterns, tuple) else (patterns,):
         there, missing = find_paths(folder, pattern)
-        found += there
+        paths += there
         lost += missing
     if lost:
-        more = f" and {len(lost) - 1} more of {len(found) + len(lost)}" if len(lost) > 1 else ""
+        more = f" and {len(lost) - 1} more of {len(paths) + len(lost)}" if len(lost) > 1 else ""
         raise DataError(
             f"{what}: there is no {lost[0]}{more}; put it there or change the path in the suite. `seetell data check SUITE` says "
             "how to get the data"
         )
-    return found
+    return paths

@@ -1,9 +1,8 @@
-"""`seetell prefetch SUITE`: all that a suite needs from elsewhere, fetched once into the data folder and pinned in its lock."""
+"""`seetell prefetch SUITE`: fetch all that a suite needs into the data folder, once, and pin it in the lock."""
 
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -12,10 +11,10 @@ from pathlib import Path
 from decoders.models.files import HubSource
 from harness.datasets.known import steps_for
 from harness.errors import DataError
-from harness.fetch.download import ProgressBar, room_in
+from harness.fetch.download import ProgressBar, extract, room_in
+from harness.fetch.needs import data_paths, model_names
 from harness.fetch.origins import Internet, Mirror, Origin, Wanted, WantedModel, lock_name
-from harness.fetch.sources import data_paths, model_names
-from harness.store.durable import BLOCK, MB
+from harness.store.durable import MB
 from harness.store.lock import (
     LOCK,
     Content,
@@ -25,7 +24,6 @@ from harness.store.lock import (
     content_of,
     model_path,
 )
-from harness.store.runs import replacing
 from harness.suites.places import data_folder
 from harness.suites.spec import Suite
 
@@ -34,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What only a person can get."""
+    """A file that only a person can fetch."""
 
     path: Path
     steps: tuple[str, ...]
@@ -42,7 +40,7 @@ class Missing:
 
 @dataclass(slots=True)
 class Fetched:
-    """What came of it."""
+    """The outcome of `seetell prefetch`."""
 
     folder: Path
     models: dict[str, str] = field(default_factory=dict)
@@ -57,17 +55,17 @@ class Fetched:
 def prefetch_suite(suite: Suite, *, mirror: str | None, update: bool, say: Say, progress_bar: ProgressBar) -> Fetched:
     """Fetch a suite's models and data files, check them, and pin them.
 
-    What is there and as the lock says is left; what is damaged is fetched again; what was cut off is gone on with.
+    Files that match the lock are kept, damaged files are fetched again, interrupted downloads are resumed.
 
     Args:
         suite: whose.
         mirror: a copy of a data folder, or its address; the hub and the data's own places if None.
-        update: forget what this suite's part of the lock pins, and take what there is now.
-        say: for what the user should know.
+        update: ignore what the lock pins for this suite, and take the current versions.
+        say: prints a message for the user.
         progress_bar: from `harness.cli.console`.
 
     Raises:
-        DataError: not to be had, too little room, or not what the lock or the mirror says.
+        DataError: not available, too little disk space, or not what the lock or the mirror says.
     """
     return _Prefetch(suite, Mirror(mirror) if mirror else Internet(say), update, say, progress_bar).run()
 
@@ -85,7 +83,7 @@ class _Prefetch:
         self._contents: dict[Path, Content] = {}
 
     def run(self) -> Fetched:
-        """Plan all, then say what it takes, then fetch."""
+        """Plan all downloads, report the disk space they take, then fetch."""
         models = self._models()
         files = self._files()
         due = [wanted for model in models for wanted in model.files if not self._is_there(wanted)]
@@ -103,7 +101,7 @@ class _Prefetch:
         except OSError as error:
             raise DataError(
                 f"{self.folder} cannot be written ({error}); make room, or set SEETELL_DATA to another folder. What was "
-                "fetched is kept, and the same command goes on from there"
+                "fetched is kept, and the same command resumes from there"
             ) from error
         self.result.fetched = sum(wanted.size for wanted in due)
         return self.result
@@ -111,7 +109,7 @@ class _Prefetch:
     def _models(self) -> list[WantedModel]:
         from decoders.models.load import hub_source_of
 
-        found = []
+        models = []
         for name in model_names(self.suite):
             source = hub_source_of(name)
             if source is None:
@@ -119,14 +117,14 @@ class _Prefetch:
             key = lock_name(source)
             locked = None if self.update else self.lock.models.get(key)
             with self.progress_bar(f"asking for {key}"):
-                found.append(self._complete(key, locked) or self._asked(source, locked))
-        return found
+                models.append(self._complete(key, locked) or self._asked(source, locked))
+        return models
 
     def _asked(self, source: HubSource, locked: LockedModel | None) -> WantedModel:
         """What the origin has of a model, each file with the hash that the lock pins, if it does."""
         model = self.origin.model(source, locked.commit if locked else "")
-        pinned = {path: each.sha256 for path, each in locked.files.items()} if locked else {}
-        files = [replace(each, sha256=pinned.get(_file(each), each.sha256)) for each in model.files]
+        pinned = {path: file.sha256 for path, file in locked.files.items()} if locked else {}
+        files = [replace(file, sha256=pinned.get(_file(file), file.sha256)) for file in model.files]
         return replace(model, files=tuple(files))
 
     def _complete(self, name: str, locked: LockedModel | None) -> WantedModel | None:
@@ -134,12 +132,12 @@ class _Prefetch:
         if locked is None:
             return None
         folder = model_path(name, locked.commit)
-        files = [Wanted(f"{folder}/{path}", each.size, each.sha256) for path, each in locked.files.items()]
+        files = [Wanted(f"{folder}/{path}", content.size, content.sha256) for path, content in locked.files.items()]
         return WantedModel(name, locked.commit, tuple(files)) if all(map(self._is_there, files)) else None
 
     def _files(self) -> list[Wanted]:
         """What can be fetched, files of one archive side by side; the rest goes among the missing, or is pinned as it is."""
-        found = []
+        fetchable = []
         for path, key in data_paths(self.suite).items():
             pinned = None if self.update else self.lock.files.get(path)
             place = self.folder / path
@@ -150,7 +148,7 @@ class _Prefetch:
             if wanted is not None:
                 if pinned is not None:
                     wanted = replace(wanted, sha256=pinned.sha256)
-                found.append(wanted)
+                fetchable.append(wanted)
             elif not place.exists():
                 self.result.missing.append(Missing(place, steps_for(place, key)))
             elif pinned is not None:
@@ -160,7 +158,7 @@ class _Prefetch:
                 )
             else:
                 self._pin_own(path)
-        return sorted(found, key=lambda wanted: (wanted.address, wanted.path))
+        return sorted(fetchable, key=lambda wanted: (wanted.address, wanted.path))
 
     def _is_there(self, wanted: Wanted) -> bool:
         """Whether a file is in place and what it should be, as far as anybody says what that is."""
@@ -190,13 +188,13 @@ class _Prefetch:
             self.say(f"{self.suite.name}: all that can be fetched is in {self.folder}")
             return
         parts = ", ".join(
-            f"{_shown(wanted.size)} {wanted.path}" for wanted in sorted(due, key=lambda each: -each.size)[:4]
+            f"{_shown(wanted.size)} {wanted.path}" for wanted in sorted(due, key=lambda wanted: -wanted.size)[:4]
         )
         more = f", and {len(due) - 4} smaller" if len(due) > 4 else ""
-        said = f"{self.suite.name} needs {_shown(needed)} of room in {self.folder}: {parts}{more}"
+        needs = f"{self.suite.name} needs {_shown(needed)} of room in {self.folder}: {parts}{more}"
         if needed > free:
-            raise DataError(f"{said}; {_shown(free)} are free. Make room, or set SEETELL_DATA to another folder")
-        self.say(f"{said}; {_shown(free)} are free")
+            raise DataError(f"{needs}; {_shown(free)} are free. Make room, or set SEETELL_DATA to another folder")
+        self.say(f"{needs}; {_shown(free)} are free")
 
     def _begun(self, wanted: Wanted) -> int:
         part = self._part(wanted)
@@ -225,11 +223,11 @@ class _Prefetch:
         place = self.folder / wanted.path
         with self.progress_bar(f"checking {place.name} (MB)") as progress:
             content = content_of(part, progress)
-        found = content.sha256
-        if wanted.sha256 and found != wanted.sha256:
+        sha256 = content.sha256
+        if wanted.sha256 and sha256 != wanted.sha256:
             shutil.rmtree(part) if part.is_dir() else part.unlink()
             raise DataError(
-                f"{wanted.address or wanted.path} has the SHA-256 {found}, and {wanted.sha256} was expected. It was deleted; "
+                f"{wanted.address or wanted.path} has the SHA-256 {sha256}, and {wanted.sha256} was expected. It was deleted; "
                 "run the same command again, or, if it is meant to have changed, with --update"
             )
         if place.is_dir():
@@ -241,16 +239,8 @@ class _Prefetch:
         place = self.folder / wanted.path
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = place.with_name(f"{place.name}.part")
-        try:
-            with zipfile.ZipFile(archive) as content:
-                names = {Path(name).name: name for name in content.namelist()}
-                if wanted.member not in names:
-                    raise DataError(f"{wanted.address} holds no {wanted.member}; get it by hand (`seetell data check`)")
-                with content.open(names[wanted.member]) as source, replacing(beside) as target:
-                    shutil.copyfileobj(source, target, BLOCK)
-        except zipfile.BadZipFile as error:
-            archive.unlink()
-            raise DataError(f"{wanted.address} is no zip archive ({error}); it was deleted, try again") from error
+        remedy = "get it by hand (`seetell data check`)"
+        extract(archive, {wanted.member: beside}, owner=wanted.address, remedy=remedy)
         return beside
 
     def _pin_model(self, model: WantedModel) -> None:
@@ -258,9 +248,9 @@ class _Prefetch:
         if (
             locked is None
             or locked.commit != model.commit
-            or set(locked.files) != {_file(each) for each in model.files}
+            or set(locked.files) != {_file(file) for file in model.files}
         ):
-            files = {_file(each): self._content(self.folder / each.path) for each in model.files}
+            files = {_file(file): self._content(self.folder / file.path) for file in model.files}
             self.lock = self.lock.with_model(model.name, LockedModel(commit=model.commit, files=files))
             self.lock.write(self.folder)
         shutil.rmtree(self.folder / Path(model.files[0].path).parent / ".hub", ignore_errors=True)
@@ -275,7 +265,7 @@ class _Prefetch:
 
     def _pin(self, path: str, content: Content, source: str) -> None:
         place = self.folder / path
-        files = sum(each.is_file() for each in place.rglob("*")) if place.is_dir() else 0
+        files = sum(file.is_file() for file in place.rglob("*")) if place.is_dir() else 0
         locked = LockedFile(size=content.size, sha256=content.sha256, source=source, files=files)
         if self.lock.files.get(path) != locked:
             self.lock = self.lock.with_file(path, locked)

@@ -32,7 +32,7 @@ class ToyboxRecipe:
     clip: ClipRecipe = field(default_factory=ClipRecipe)
     language: Mapping[Domain, LanguageRecipe] = field(default_factory=lambda: dict(RECIPES))
     gate_scenes: int = 150
-    """Dev scenes a domain that the gates look at."""
+    """Dev scenes of each domain that the gates are measured on."""
     gates: bool = True
     """Whether weights that fail a gate are an error."""
 
@@ -45,7 +45,7 @@ def quick() -> ToyboxRecipe:
     """The whole recipe in a few seconds, to see that it runs; the models it gives know nothing."""
     clip = ClipRecipe(groups=20, naming_steps=2, joint_steps=7, batch_groups=2)
     few = Adaptation(steps=3, batch_size=8)
-    language = {domain: replace(each, scenes=40, layers=1, adaptation=few) for domain, each in RECIPES.items()}
+    language = {domain: replace(full, scenes=40, layers=1, adaptation=few) for domain, full in RECIPES.items()}
     return ToyboxRecipe(clip, language, gate_scenes=5, gates=False)
 
 
@@ -64,7 +64,7 @@ def train_toybox(
         parts: which of `clip`, `plain`, `ornate`, `stories`.
         seed: everything random follows from it.
         recipe: sizes and lengths; those of the shipped models by default.
-        progress: told how it goes.
+        progress: prints the progress.
 
     Returns:
         The manifest.
@@ -90,8 +90,8 @@ def train_toybox(
                 "perplexity": train_language_model(out / part, domain, recipe.language[domain], seed, progress)
             }
             minutes[part] = _minutes(start)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in figures[part].items())
-        progress(f"{part}: {told} ({minutes[part]:.1f} minutes)")
+        summary = ", ".join(f"{name} {value:.3f}" for name, value in figures[part].items())
+        progress(f"{part}: {summary} ({minutes[part]:.1f} minutes)")
     manifest = {
         "seed": seed,
         "recipe": recipe.digest(),
@@ -130,8 +130,8 @@ def check_clip(folder: Path, scenes_per_style: int = 150) -> dict[str, float]:
 
 def _files(out: Path, parts: Sequence[str]) -> dict[str, str]:
     """SHA-256 of every file of some parts, by its path inside the folder."""
-    found = (file for part in parts for file in sorted((out / part).glob("*")))
-    return {file.relative_to(out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in found}
+    paths = (file for part in parts for file in sorted((out / part).glob("*")))
+    return {file.relative_to(out).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in paths}
 
 
 def _read(manifest: Path) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Timing:
     memory: int | None
     """Bytes at most in a process of its own; None where not measured."""
     same_texts: bool
-    """Whether it said the same as at the first batch size."""
+    """Whether the texts equal those at the first batch size."""
 
     @property
     def per_second(self) -> float:
@@ -103,46 +103,46 @@ def measure(
         memory: also measure peak memory, in a process of its own for each decoder and batch size.
         progress: called with passes done and due.
     """
-    runners = [_Runner(each, max(examples, *batch_sizes), size, device) for size in batch_sizes for each in plans]
+    runners = [_Runner(planned, max(examples, *batch_sizes), size, device) for size in batch_sizes for planned in plans]
     rate = MachineRate((plans[0].spec.dtype,), device)
     due = len(runners) * (repeats + 1 + memory)
     for done, _ in enumerate(_in_turn(runners, rate, repeats), start=1):
         progress(done, due)
     best = rate.best(plans[0].spec.dtype)
     # Of several ZeroCaps in a suite the first is the yardstick.
-    zerocaps = [each for each in reversed(runners) if each.planned.spec.decoder == YARDSTICK]
-    yardsticks = {each.batch_size: each.spread.median for each in zerocaps}
-    first = {each.planned.spec.label: each.said for each in reversed(runners)}
-    found = []
-    for done, each in enumerate(runners, start=due - memory * len(runners) + 1):
-        used = peak_memory(each.planned, each.batch_size, device) if memory else None
+    zerocaps = [runner for runner in reversed(runners) if runner.planned.spec.decoder == YARDSTICK]
+    yardsticks = {runner.batch_size: runner.spread.median for runner in zerocaps}
+    first = {runner.planned.spec.label: runner.outputs for runner in reversed(runners)}
+    timings = []
+    for done, runner in enumerate(runners, start=due - memory * len(runners) + 1):
+        used = peak_memory(runner.planned, runner.batch_size, device) if memory else None
         progress(min(done, due), due)
-        median = each.spread.median
-        found.append(
+        median = runner.spread.median
+        timings.append(
             Timing(
-                decoder=each.planned.spec.label,
-                identity=each.planned.spec.identity(),
-                batch_size=each.batch_size,
-                examples=each.count,
-                seconds=each.spread,
-                relative=yardsticks[each.batch_size] / median if each.batch_size in yardsticks else None,
-                flops=each.flops,
-                share=each.flops / median / best,
+                decoder=runner.planned.spec.label,
+                identity=runner.planned.spec.identity(),
+                batch_size=runner.batch_size,
+                examples=runner.count,
+                seconds=runner.spread,
+                relative=yardsticks[runner.batch_size] / median if runner.batch_size in yardsticks else None,
+                flops=runner.flops,
+                share=runner.flops / median / best,
                 memory=used,
-                same_texts=each.said == first[each.planned.spec.label],
+                same_texts=runner.outputs == first[runner.planned.spec.label],
             )
         )
-    return sorted(found, key=lambda timing: (timing.batch_size, timing.seconds.median))
+    return sorted(timings, key=lambda timing: (timing.batch_size, timing.seconds.median))
 
 
 def _in_turn(runners: Sequence[_Runner], rate: MachineRate, repeats: int) -> Iterator[None]:
-    for each in runners:
-        each.warm_up()
+    for runner in runners:
+        runner.warm_up()
         yield
     for _ in range(repeats):
         rate.measure()
-        for each in runners:
-            each.once()
+        for runner in runners:
+            runner.once()
             yield
 
 
@@ -156,7 +156,7 @@ class _Runner:
     device: str
     count: int = 0
     flops: int = 0
-    said: list[tuple[int, ...]] = field(default_factory=list)
+    outputs: list[tuple[int, ...]] = field(default_factory=list)
     taken: list[float] = field(default_factory=list)
     _decoder: Decoder | None = None
     _batches: list[tuple[list[Prompt], list[int]]] = field(default_factory=list)
@@ -185,11 +185,11 @@ class _Runner:
         return Spread.of(self.taken)
 
     def _decode(self) -> None:
-        """All examples, images encoded anew."""
+        """Decode all examples, encoding the images again."""
         assert self._decoder is not None  # `warm_up` comes first  # noqa: S101
         if self._decoder.models.image_text is not None:
             self._decoder.models.image_text.forget()
-        self.said = [
+        self.outputs = [
             generation.tokens or tuple(map(ord, generation.text))
             for prompts, seeds in self._batches
             for generation in self._decoder.decode(prompts, seeds)

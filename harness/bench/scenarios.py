@@ -58,7 +58,7 @@ class Scenario:
 
     @property
     def sees(self) -> bool:
-        """Whether it looks at images."""
+        """Whether the decoder takes an image."""
         return self.decoder in ("magic", "zerocap")
 
     def changed(self, k: int | None, new_tokens: int | None) -> Scenario:
@@ -144,7 +144,7 @@ class Contestant:
     seconds: list[float] = field(default_factory=list)
     """Of each repeat, a text."""
     parts: list[dict[Part, float]] = field(default_factory=list)
-    said: list[Tokens] = field(default_factory=list)
+    outputs: list[Tokens] = field(default_factory=list)
     flops: int = 0
     """Of one pass."""
 
@@ -244,10 +244,10 @@ class Stage:
     def contestants(self) -> list[Contestant]:
         """The yardstick (for `generate`, one a batch size) and the product at each batch size."""
         by_batch = self.scenario.decoder in ("greedy", "nucleus")
-        found = [] if by_batch else [self.yardstick(1)]
+        contestants = [] if by_batch else [self.yardstick(1)]
         for size in self.batch_sizes:
-            found += [*([self.yardstick(size)] if by_batch else []), self.product(size)]
-        return found
+            contestants += [*([self.yardstick(size)] if by_batch else []), self.product(size)]
+        return contestants
 
     def product(self, batch_size: int) -> Contestant:
         """The product at a batch size."""
@@ -258,11 +258,11 @@ class Stage:
             decoder = self.fresh_decoder()
             if decoder.models.image_text is not None:
                 decoder.models.image_text.forget()
-            said = []
+            generations = []
             for start in range(0, len(prompts), batch_size):
                 batch = prompts[start : start + batch_size]
-                said += decoder.decode(batch, range(start, start + len(batch)))
-            return [generation.tokens for generation in said]
+                generations += decoder.decode(batch, range(start, start + len(batch)))
+            return [generation.tokens for generation in generations]
 
         return Contestant("seetell", batch_size, len(prompts), work)
 
@@ -279,11 +279,11 @@ class Stage:
             top_p: float | None = getattr(config, "p", None)
 
             def generate() -> list[Tokens]:
-                said: list[Tokens] = []
+                tokens: list[Tokens] = []
                 for start in range(0, len(ids), batch_size):
                     rows = yardsticks.generate(published, ids[start : start + batch_size], new_tokens=room, top_p=top_p)
-                    said += [until_end(row, end) for row in rows.tolist()]
-                return said
+                    tokens += [until_end(row, end) for row in rows.tolist()]
+                return tokens
 
             return Contestant("published", batch_size, len(ids), generate)
         prompts = self.prompts(self.setup.published_images)
@@ -297,11 +297,11 @@ class Stage:
                 image = prompt.image or b""
                 return tuple(yardsticks.zerocap(published, ids, image, beam_size=beam_size, new_tokens=room))
             ids = lm.encode(prompt.text)
-            said = yardsticks.contrastive_or_magic(
+            tokens = yardsticks.contrastive_or_magic(
                 published, ids, prompt.image, k=getattr(config, "k", 1), alpha=getattr(config, "alpha", 0.0),
                 beta=getattr(config, "beta", None), new_tokens=room_for(lm, scenario.limits, prompt, len(ids)),
             )  # fmt: skip
-            return until_end(said, end)
+            return until_end(tokens, end)
 
         return Contestant("published", 1, len(prompts), lambda: [one(prompt) for prompt in prompts])
 
@@ -320,7 +320,7 @@ def measure(
         scenarios: from `SCENARIOS`, changed or not.
         setup: how.
         memory: also measure peak memory, afterwards, in processes of their own.
-        say: told what is going on.
+        say: prints what is running.
         progress: called with passes done and due.
 
     Returns:
@@ -337,8 +337,8 @@ def measure(
     for number, scenario in enumerate(scenarios):
         contestants = Stage(scenario, setup, clock).contestants()
         passes = (setup.repeats + 1 + memory) * len(contestants)
-        for each in _in_turn(contestants, setup, clock, rate):
-            each()
+        for run_pass in _in_turn(contestants, setup, clock, rate):
+            run_pass()
             done += 1
             progress(done, done + passes * (len(scenarios) - number))
         ran.append((scenario, contestants))
@@ -363,40 +363,40 @@ def _in_turn(
 ) -> Iterable[Callable[[], None]]:
     """The passes, in order: one of each to warm up and to count operations, then the repeats."""
 
-    def warm_up(each: Contestant) -> None:
+    def warm_up(contestant: Contestant) -> None:
         def work() -> None:
-            each.said = each.work()
+            contestant.outputs = contestant.work()
 
-        each.flops = count_flops(work)
+        contestant.flops = count_flops(work)
 
-    def timed(each: Contestant) -> None:
+    def timed(contestant: Contestant) -> None:
         # On a GPU waiting at every part would slow the whole down, so parts get a pass of their own.
         apart = setup.device != "cpu"
         clock.on = not apart
-        seconds, parts = _pass(each, clock, setup.device)
+        seconds, parts = _pass(contestant, clock, setup.device)
         if apart:
             clock.on = True
-            whole, parts = _pass(each, clock, setup.device)
+            whole, parts = _pass(contestant, clock, setup.device)
             parts = {part: taken * seconds / whole for part, taken in parts.items()}
-        each.seconds.append(seconds / each.items)
-        each.parts.append({part: taken / each.items for part, taken in parts.items()})
+        contestant.seconds.append(seconds / contestant.items)
+        contestant.parts.append({part: taken / contestant.items for part, taken in parts.items()})
 
-    for each in contestants:
-        yield lambda each=each: warm_up(each)  # type: ignore[misc]
+    for contestant in contestants:
+        yield lambda contestant=contestant: warm_up(contestant)  # type: ignore[misc]
     for _ in range(setup.repeats):
         rate.measure()
-        for each in contestants:
-            yield lambda each=each: timed(each)  # type: ignore[misc]
+        for contestant in contestants:
+            yield lambda contestant=contestant: timed(contestant)  # type: ignore[misc]
 
 
-def _pass(each: Contestant, clock: Clock, device: str) -> tuple[float, dict[Part, float]]:
+def _pass(contestant: Contestant, clock: Clock, device: str) -> tuple[float, dict[Part, float]]:
     """Seconds of one pass, and of its parts."""
     wait = synchroniser(device)
     clock.take()
     wait()
     with watching(clock):
         start = time.perf_counter()
-        each.work()
+        contestant.work()
         wait()
         seconds = time.perf_counter() - start
     parts = clock.take()
@@ -404,39 +404,41 @@ def _pass(each: Contestant, clock: Clock, device: str) -> tuple[float, dict[Part
 
 
 def _figures(scenario: Scenario, contestants: Sequence[Contestant], best: Mapping[str, float]) -> list[Figures]:
-    found = []
+    figures = []
     yardstick = contestants[0]
-    for each in contestants:
-        if each.who == "published":
-            yardstick = each
-        seconds = Spread.of(each.seconds)
-        flops = each.flops / each.items
+    for contestant in contestants:
+        if contestant.who == "published":
+            yardstick = contestant
+        seconds = Spread.of(contestant.seconds)
+        flops = contestant.flops / contestant.items
         ratio = None
         equal, compared = None, 0
-        if each is not yardstick:
-            ratio = Spread.of([theirs / ours for theirs, ours in zip(yardstick.seconds, each.seconds, strict=True)])
+        if contestant is not yardstick:
+            ratio = Spread.of(
+                [theirs / ours for theirs, ours in zip(yardstick.seconds, contestant.seconds, strict=True)]
+            )
             if scenario.decoder != "nucleus":  # another generator, other draws
-                pairs = list(zip(yardstick.said, each.said, strict=False))
+                pairs = list(zip(yardstick.outputs, contestant.outputs, strict=False))
                 compared, equal = len(pairs), sum(theirs == ours for theirs, ours in pairs)
-        found.append(
+        figures.append(
             Figures(
                 scenario=scenario.name,
                 note=scenario.note,
-                who=each.who,
-                batch_size=each.batch_size,
-                items=each.items,
+                who=contestant.who,
+                batch_size=contestant.batch_size,
+                items=contestant.items,
                 seconds=seconds,
-                parts={str(part): Spread.of([parts[part] for parts in each.parts]).median for part in Part},
+                parts={str(part): Spread.of([parts[part] for parts in contestant.parts]).median for part in Part},
                 gigaflops=flops / 1e9,
                 gigaflops_per_second=flops / seconds.median / 1e9,
-                share=flops / seconds.median / best[each.who],
-                tokens=sum(map(len, each.said)) / each.items,
+                share=flops / seconds.median / best[contestant.who],
+                tokens=sum(map(len, contestant.outputs)) / contestant.items,
                 ratio=ratio,
                 equal=equal,
                 compared=compared,
             )
         )
-    return found
+    return figures
 
 
 def choose(names: Sequence[str], ks: Sequence[int], lengths: Sequence[int]) -> list[Scenario]:

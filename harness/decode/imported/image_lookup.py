@@ -1,4 +1,4 @@
-"""`seetell score FILE... --images PLACE`: the images that other systems' texts are about, for metrics that look at them.
+"""`seetell score FILE... --images PLACE`: find the images that imported texts describe, for metrics that need images.
 
 An image is looked for under every name that a record, or the references' file, has for it; then under the name without its
 ending; then by COCO's number, which `391895`, `000000391895.jpg` and `COCO_val2014_000000391895.jpg` share.
@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 
 from decoders.models.images import ImageLike
 from harness.datasets.images import AbsentImage, FolderSource, Images, PackedSource, Source
-from harness.datasets.index.sources import IMAGE_ENDINGS
-from harness.datasets.places import find_paths
-from harness.decode.imported.read import SHOWN, FoundImages, Outputs
+from harness.datasets.index.inputs import IMAGE_ENDINGS
+from harness.datasets.known import first_few
+from harness.datasets.paths import find_paths
+from harness.decode.imported.read import FoundImages, Outputs
 from harness.errors import DataError
 from harness.suites.examples import Example
 
@@ -46,39 +47,43 @@ def with_images(systems: Sequence[Outputs], places: Sequence[Path]) -> list[Outp
 
 def _with_images(system: Outputs, shelf: _Shelf) -> Outputs:
     names: dict[str, str] = {}
-    found: dict[str, Example] = {}
+    examples: dict[str, Example] = {}
     missing: list[str] = []
     by_number: list[str] = []
     for example in system.examples:
-        asked = system.image_names.get(example.id, ())
-        place = shelf.place(asked)
+        candidates = system.image_names.get(example.id, ())
+        place = shelf.place(candidates)
         if place is None:
             missing.append(example.id)
             continue
         names[example.id] = place
-        found[example.id] = replace(example, image=shelf.image(place))
-        if all(PurePosixPath(place).stem != PurePosixPath(name).stem for name in asked):
+        examples[example.id] = replace(example, image=shelf.image(place))
+        if all(PurePosixPath(place).stem != PurePosixPath(name).stem for name in candidates):
             by_number.append(f"{example.id} is {place}")
     if missing:
         raise DataError(_what_is_missing(system, missing, shelf))
     notes = [*system.notes]
     if by_number:
-        notes.append(f"{len(by_number)} images were found by their number: {_some(by_number)}")
-    samples = [replace(sample, example=found[sample.example.id]) for sample in system.samples]
+        notes.append(f"{len(by_number)} images were found by their number: {first_few(by_number)}")
+    samples = [replace(sample, example=examples[sample.example.id]) for sample in system.samples]
     return replace(system, samples=samples, notes=tuple(notes), images=FoundImages(shelf.where, names))
 
 
 def _what_is_missing(system: Outputs, missing: Sequence[str], shelf: _Shelf) -> str:
     total = len(system.examples)
-    asked = dict.fromkeys(name for each in missing[:1] for name in system.image_names.get(each, ()))
+    candidates = dict.fromkeys(name for example_id in missing[:1] for name in system.image_names.get(example_id, ()))
     holds = sorted(shelf.members)
-    said = f"there are {len(holds)} images, such as {_some(holds[:2])}" if holds else "no file there is called an image"
-    if not asked:
+    held = (
+        f"there are {len(holds)} images, such as {first_few(holds[:2])}"
+        if holds
+        else "no file there is called an image"
+    )
+    if not candidates:
         return f"{system.name}: its {system.format} name no images, so --images has nothing to look for; leave it out"
     return (
         f"{system.name}: {len(missing)} of {total} examples have no image in {', '.join(map(str, shelf.where))}: "
-        f"{_some(missing)}; the first was looked for as {', '.join(asked)}, and {said}. Name the folder or archive that has "
-        "them all (several may be given), or take out the outputs without an image"
+        f"{first_few(missing)}; the first was looked for as {', '.join(candidates)}, and {held}. Name the folder or archive "
+        "that has them all (several may be given), or take out the outputs without an image"
     )
 
 
@@ -108,14 +113,14 @@ class _Shelf:
         return _grouped((match[1], member) for match, member in stems if match)
 
     def place(self, names: Sequence[str]) -> str | None:
-        """Under which name the image that is called one of `names` lies here; None if it does not.
+        """The member name of the image that is called one of `names`; None if there is none.
 
         Raises:
             DataError: it may be either of two.
         """
         for name in names:
-            found = self._images.find(name, owner="--images")
-            if not isinstance(found, AbsentImage) and not (isinstance(found, Path) and not found.is_file()):
+            image = self._images.find(name, owner="--images")
+            if not isinstance(image, AbsentImage) and not (isinstance(image, Path) and not image.is_file()):
                 return name
         stems = [PurePosixPath(name).stem for name in names]
         numbers = [match[1] for stem in stems if (match := _NUMBER.fullmatch(stem))]
@@ -131,7 +136,7 @@ class _Shelf:
         return None
 
     def image(self, place: str) -> ImageLike:
-        """What lies there."""
+        """The image with that member name."""
         return self._images.find(place, owner="--images")
 
 
@@ -144,11 +149,7 @@ def _members(source: Source) -> Iterable[str]:
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for key, member in pairs:
-        found.setdefault(key, []).append(member)
-    return found
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        groups.setdefault(key, []).append(member)
+    return groups

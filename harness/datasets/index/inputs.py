@@ -1,4 +1,4 @@
-"""Where images and captions to index come from. An archive is read where it lies and never unpacked.
+"""Where images and captions to index come from. An archive is read in place and never unpacked.
 
 An image source is a folder (looked through to the bottom), a .zip, a .tar, a folder of .tar shards, or a data set's examples.
 Whatever it is, items come sorted by name, so the same content gives the same rows in the same order.
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from decoders.errors import UnreadableImage
 from harness.datasets.images import TarImage, ZipImage, is_special, tar_members, zip_members
 from harness.datasets.packed import Container
-from harness.datasets.places import is_text
+from harness.datasets.paths import is_text
 from harness.datasets.reading import read_text
 from harness.errors import DataError
 from harness.suites.examples import Example, read_image
@@ -33,7 +33,7 @@ class Item:
 
     name: str
     stamp: str
-    """Changes when the item does, as far as can be told without reading it: size and time, or a checksum the archive has."""
+    """Changes when the item does, as far as that shows without reading it: size and time, or the checksum in the archive."""
     meta: str = ""
     refused: str = ""
     """Why it must not be read."""
@@ -72,14 +72,14 @@ class FolderImages(ImageSource):
 
     def items(self) -> list[Item]:
         """Names are relative paths with slashes. A link that leads out of the folder is refused, not followed."""
-        found = []
+        items = []
         for place, folders, files in os.walk(self._folder):
             folders.sort()
             for file in files:
                 path = Path(place) / file
                 if path.suffix.lower() in IMAGE_ENDINGS:
-                    found.append(self._item(path))
-        return sorted(found, key=lambda item: item.name)
+                    items.append(self._item(path))
+        return sorted(items, key=lambda item: item.name)
 
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
@@ -120,11 +120,12 @@ class ZipImages(ImageSource):
 
     def items(self) -> list[Item]:
         """Names are those of the archive."""
-        members = [each for each in self._members if _is_image(each.filename) and not each.is_dir()]
-        found = [
-            Item(each.filename, f"{each.file_size} {each.CRC}", refused=_strays(each.filename)) for each in members
+        members = [member for member in self._members if _is_image(member.filename) and not member.is_dir()]
+        items = [
+            Item(member.filename, f"{member.file_size} {member.CRC}", refused=_strays(member.filename))
+            for member in members
         ]
-        return _each_once(found, self.name)
+        return _each_once(items, self.name)
 
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
@@ -141,7 +142,7 @@ class TarImages(ImageSource):
 
     def items(self) -> list[Item]:
         """Shards in the order of their names, members too."""
-        found = []
+        items = []
         for shard in self._shards.values():
             container = Container.of(shard)
             for member in tar_members(shard):
@@ -149,8 +150,8 @@ class TarImages(ImageSource):
                     continue
                 name = f"{shard.name}/{member.name}"
                 self._places[name] = TarImage(container, member.name, member.offset_data, member.size)
-                found.append(Item(name, f"{member.size} {int(member.mtime)}", refused=_strays(member.name)))
-        return _each_once(found, self.name)
+                items.append(Item(name, f"{member.size} {int(member.mtime)}", refused=_strays(member.name)))
+        return _each_once(items, self.name)
 
     def read(self, name: str) -> bytes:
         """See `ImageSource.read`."""
@@ -246,7 +247,7 @@ def _each_once(items: list[Item], source: str) -> list[Item]:
     """Sorted by name; of two members of one name only one could ever be read."""
     items = sorted(items, key=lambda item: item.name)
     if twice := next((one.name for one, other in pairwise(items) if one.name == other.name), None):
-        raise DataError(f"{source} holds {twice} twice; expected each name once. Pack it anew")
+        raise DataError(f"{source} holds {twice} twice; expected each name once. Pack it again")
     return items
 
 

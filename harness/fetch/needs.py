@@ -1,4 +1,4 @@
-"""What a suite needs from elsewhere, and where files of the packaged suites come from (`sources.toml`)."""
+"""The files and models that a suite needs, and where files of the packaged suites come from (`sources.toml`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import resources
 
 from harness.datasets.base import Dataset
 from harness.datasets.digests import load_dataset
-from harness.datasets.places import find_paths
+from harness.datasets.paths import find_paths
 from harness.metrics.evaluate import due_metrics
 from harness.suites.places import data_folder
 from harness.suites.sections import Section
@@ -17,7 +17,7 @@ from harness.suites.spec import Suite
 
 
 class Source(Section):
-    """How one file of the data folder is to be had."""
+    """Where one file of the data folder is fetched from."""
 
     url: str
     """The file, or the archive that it is in."""
@@ -31,7 +31,7 @@ class Source(Section):
 def sources() -> dict[str, Source]:
     """Files that a program may fetch, by their path in the data folder."""
     content = (resources.files("harness.fetch") / "sources.toml").read_text("utf-8")
-    return {path: Source.model_validate(each) for path, each in tomllib.loads(content).items()}
+    return {path: Source.model_validate(fields) for path, fields in tomllib.loads(content).items()}
 
 
 def data_paths(suite: Suite) -> dict[str, str]:
@@ -54,14 +54,14 @@ def _captions(suite: Suite) -> list[Dataset]:
 
 def _paths(parts: Sequence[Dataset]) -> dict[str, str]:
     home = data_folder()
-    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for part in parts:
         for key, pattern in part.inputs():
             there, missing = find_paths(part.folder, pattern)
             for path in (*there, *missing):
                 if path.is_relative_to(home):
-                    found.setdefault(path.relative_to(home).as_posix(), key)
-    return found
+                    keys.setdefault(path.relative_to(home).as_posix(), key)
+    return keys
 
 
 def model_names(suite: Suite) -> list[str]:

@@ -20,9 +20,9 @@ from harness.training.losses import Measured, measure
 from harness.training.recipe import Recipe
 
 MARGIN = 0.5
-"""ρ at which every model's contrastive loss is told, whatever it was trained with."""
+"""ρ at which every model's contrastive loss is reported, whatever it was trained with."""
 COLUMNS = ("cider", "grounding-f1", "mauve", "rep-4")
-"""Scores that are told where the suite has them."""
+"""Scores that are reported where the suite has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def compare_models(
         results: where the runs go; what is there is not decoded again.
         size: examples, where the data set has such an option.
         device: `auto`, `cpu`, `cuda`, ...
-        progress: told what is under way.
+        progress: prints what is running.
 
     Raises:
         SuiteError: no folder, a decoder that is not there, no validation split.
@@ -80,7 +80,7 @@ def compare_models(
         SeeTellError: as decoding and scoring.
     """
     if not folders:
-        raise SuiteError("no model to look at was named; give folders that `seetell train lm` made")
+        raise SuiteError("no model was named; give folders that `seetell train lm` made")
     records = [_record(folder) for folder in folders]
     pairs = read_corpus(suite, None, None, suite.task).val
     lines = []
@@ -115,7 +115,7 @@ def _measured(folder: Path, pairs: Sequence[Pair], recipe: Recipe, device: str) 
 
 
 def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int | None) -> Suite:
-    """The suite on its validation split, with another language model, some decoders and the metrics that are told."""
+    """The suite on its validation split, with another language model, some decoders and the reported metrics."""
     from harness.datasets.digests import load_dataset
 
     for label in only:
@@ -155,10 +155,10 @@ def _scores(
 
     experiment = Experiment(suite)
     evaluator = experiment.evaluator(device)
-    found = []
+    scored = []
     for label in suite.decoders:
         progress(f"{suite.models.language_model}: {label} on {len(experiment.examples)} validation examples")
         outcome = decode(experiment.plan(label), suite, results, device=device)
-        scores = {each.output: each for each in evaluator.score(outcome.folder)}
-        found.append((label, {name: scores[name] for name in COLUMNS if name in scores}))
-    return found
+        scores = {score.output: score for score in evaluator.score(outcome.folder)}
+        scored.append((label, {name: scores[name] for name in COLUMNS if name in scores}))
+    return scored
