@@ -14,8 +14,8 @@ DEFAULT = "en"
 @cache
 def languages() -> tuple[str, ...]:
     """Codes of the languages there are; English first."""
-    found = sorted(entry.name.removesuffix(".toml") for entry in files("annotation_ui").joinpath("messages").iterdir())
-    return (DEFAULT, *(code for code in found if code != DEFAULT))
+    codes = sorted(entry.name.removesuffix(".toml") for entry in files("annotation_ui").joinpath("messages").iterdir())
+    return (DEFAULT, *(code for code in codes if code != DEFAULT))
 
 
 @cache

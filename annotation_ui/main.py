@@ -4,48 +4,48 @@ from __future__ import annotations
 
 import streamlit as st
 
-from annotation_ui import components, language, sitting
+from annotation_ui import browser_session, components, language
+from annotation_ui.browser_session import translate
 from annotation_ui.screens import admin, consent, done, guidelines, join, pages, practice, rate, work
-from annotation_ui.sitting import say
 from harness.study.rating.views import Seat
 
 
 def main() -> None:
     """Run one screen."""
-    sitter = sitting.seat()
-    st.session_state["speech"] = sitting.speech(sitter)
-    st.set_page_config(page_title=say("app.title"), layout="wide", initial_sidebar_state="collapsed")
-    with_seat, rating = sitter is not None, sitter is not None and sitter.status not in ("invited", "training")
-    boss = admin.signed_in()
+    seat = browser_session.current_seat()
+    st.session_state["language_code"] = browser_session.language_of(seat)
+    st.set_page_config(page_title=translate("app.title"), layout="wide", initial_sidebar_state="collapsed")
+    with_seat, rating = seat is not None, seat is not None and seat.status not in ("invited", "training")
+    is_admin = admin.signed_in()
     pages.announce(
         {
             "join": pages.page("join", join.show, visible=False, default=True),
             "consent": pages.page("consent", consent.show, visible=with_seat and not rating),
             "guidelines": pages.page(
-                "guidelines", guidelines.show, visible=with_seat and bool(sitter and sitter.consented)
+                "guidelines", guidelines.show, visible=with_seat and bool(seat and seat.consented)
             ),
             "practice": pages.page("practice", practice.show, visible=False),
             "rate": pages.page("rate", rate.show, visible=rating),
             "work": pages.page("work", work.show, visible=rating),
             "done": pages.page("done", done.show, visible=False),
-            **{name: pages.page(name, screen, visible=boss) for name, screen in admin.SCREENS.items()},
+            **{name: pages.page(name, screen, visible=is_admin) for name, screen in admin.SCREENS.items()},
         }
     )
     chosen = st.navigation(list(pages.announced().values()), position="top")
     chosen.run()
-    _languages(sitter)
+    _languages(seat)
 
 
-def _languages(sitter: Seat | None) -> None:
-    codes, now = language.languages(), st.session_state["speech"]
+def _languages(seat: Seat | None) -> None:
+    codes, now = language.languages(), st.session_state["language_code"]
 
     def choose() -> None:
         code = st.session_state["language_choice"]
-        sitting.speak(code, sitter)
+        browser_session.set_language(code, seat)
 
     with st.container(width=220):
         st.selectbox(
-            say("app.language"),
+            translate("app.language"),
             codes,
             index=codes.index(now),
             format_func=lambda code: language.catalogue(code)["name"],

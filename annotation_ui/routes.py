@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from annotation_ui import forms
+from annotation_ui import delivery
 from annotation_ui.opened import opened
 from harness.errors import NotYours, SeatUnknown
 from harness.study.rating.views import Seat
@@ -38,8 +38,8 @@ async def outbox(request: Request) -> Response:
 
     def keep() -> dict[str, Any]:
         service = opened().service
-        receipts = forms.deliver(service, seat, body)
-        return {"receipts": receipts} | forms.next_work(service, seat)
+        receipts = delivery.deliver(service, seat, body)
+        return {"receipts": receipts} | delivery.next_work(service, seat)
 
     return JSONResponse(await run_in_threadpool(keep), headers=_PRIVATE)
 
@@ -48,7 +48,7 @@ async def following(request: Request) -> Response:
     """The texts to rate now and next."""
     await _body(request)
     seat = await _seat(request)
-    return JSONResponse(await run_in_threadpool(forms.next_work, opened().service, seat), headers=_PRIVATE)
+    return JSONResponse(await run_in_threadpool(delivery.next_work, opened().service, seat), headers=_PRIVATE)
 
 
 async def image(request: Request) -> Response:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import streamlit as st
 
+from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages
-from annotation_ui.sitting import say
 from harness.errors import NotAllowed
 
 
 def show() -> None:
     """The consent text and its box."""
-    sitter = pages.arrive("consent", "guidelines")
+    seat = pages.arrive("consent", "guidelines")
     protocol = opened().service.protocol()
-    if sitter.consented:
+    if seat.consented:
         pages.go("guidelines")
     with st.container(width=760):
         st.markdown(protocol.consent)
         with st.form("consent"):
-            agreed = st.checkbox(say("consent.agree"))
-            if not st.form_submit_button(say("consent.go"), type="primary"):
+            agreed = st.checkbox(translate("consent.agree"))
+            if not st.form_submit_button(translate("consent.go"), type="primary"):
                 return
         if not agreed:
-            st.error(say("consent.must"))
+            st.error(translate("consent.must"))
             return
         try:
-            opened().service.consent(sitter, protocol.consent_version)
+            opened().service.consent(seat, protocol.consent_version)
         except NotAllowed:
-            st.error(say("consent.changed"))
+            st.error(translate("consent.changed"))
             return
     pages.go("guidelines")

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import streamlit as st
 
-from annotation_ui import components, sitting
+from annotation_ui import browser_session, components
+from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages
-from annotation_ui.sitting import say
 
 
 def show() -> None:
     """Thanks, how much was done, what is left."""
-    st.title(say("done.title"))
+    st.title(translate("done.title"))
     if st.session_state.get("leaving"):
         _leave()
         return
-    sitter = pages.arrive("rate")
-    progress = opened().service.progress(sitter)
-    st.markdown(say("done.about", progress.rated))
-    if progress.left and sitter.status == "active":
-        st.write(say("done.left", progress.left))
-        if st.button(say("done.go_on"), type="primary"):
+    seat = pages.arrive("rate")
+    progress = opened().service.progress(seat)
+    st.markdown(translate("done.about", progress.rated))
+    if progress.left and seat.status == "active":
+        st.write(translate("done.left", progress.left))
+        if st.button(translate("done.go_on"), type="primary"):
             pages.go("rate")
-    st.button(say("done.sign_out"), on_click=lambda: st.session_state.update(leaving="asked"))
+    st.button(translate("done.sign_out"), on_click=lambda: st.session_state.update(leaving="asked"))
 
 
 def _leave() -> None:
     if st.session_state["leaving"] == "asked":
-        key = sitting.rise()
+        key = browser_session.release_seat()
         if key:
             opened().service.sign_out(key)
 
@@ -36,4 +36,4 @@ def _leave() -> None:
             st.session_state["leaving"] = "left"
 
         components.leave(answered)
-    st.info(say("done.signed_out"))
+    st.info(translate("done.signed_out"))

@@ -6,35 +6,35 @@ from html import escape
 
 import streamlit as st
 
+from annotation_ui.browser_session import column_heads, translate
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages
-from annotation_ui.sitting import heads, say
 from harness.study.rating.views import Aspect
 
 
 def show() -> None:
     """Guidelines and scales."""
-    sitter = pages.arrive("guidelines", "rate")
+    seat = pages.arrive("guidelines", "rate")
     protocol = opened().service.protocol()
     with st.container(width=860):
         st.markdown(protocol.guidelines)
-        st.header(say("guidelines.scales"))
+        st.header(translate("guidelines.scales"))
         for aspect in protocol.aspects:
             st.subheader(aspect.label)
             st.text(aspect.definition)
             _scale(aspect)
-        rating = sitter.status not in ("invited", "training")
+        rating = seat.status not in ("invited", "training")
         if rating:
-            if st.button(say("guidelines.to_rate"), type="primary"):
+            if st.button(translate("guidelines.to_rate"), type="primary"):
                 pages.go("rate")
-        elif st.button(say("guidelines.to_practice"), type="primary"):
+        elif st.button(translate("guidelines.to_practice"), type="primary"):
             pages.go("practice")
 
 
 def _scale(aspect: Aspect) -> None:
     top = "".join(
         f'<th scope="col" style="text-align:start;padding:.3rem .6rem">{escape(head)}</th>'
-        for head in heads("guidelines", "value", "meaning", "example")
+        for head in column_heads("guidelines", "value", "meaning", "example")
     )
     cell = '<td style="padding:.3rem .6rem;vertical-align:top;overflow-wrap:anywhere">'
     rows = "".join(

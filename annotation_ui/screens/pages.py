@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import streamlit as st
 
-from annotation_ui import sitting
-from annotation_ui.sitting import say
+from annotation_ui import browser_session
+from annotation_ui.browser_session import translate
 from harness.study.rating.views import Seat
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def page(name: str, screen: Callable[[], None], *, visible: bool, default: bool 
     """A screen with its title and address."""
     key = f"pages.{name}" if not name.startswith("admin") else f"admin_pages.{name}"
     return st.Page(
-        screen, title=say(key), url_path=name, default=default, visibility="visible" if visible else "hidden"
+        screen, title=translate(key), url_path=name, default=default, visibility="visible" if visible else "hidden"
     )
 
 
@@ -43,24 +43,24 @@ def go(name: str) -> NoReturn:
     raise AssertionError("not reached")
 
 
-def place(sitter: Seat | None) -> str:
+def place(seat: Seat | None) -> str:
     """The screen where somebody belongs."""
-    if sitter is None:
+    if seat is None:
         return "join"
-    if not sitter.consented:
+    if not seat.consented:
         return "consent"
-    if sitter.status in ("invited", "training"):
+    if seat.status in ("invited", "training"):
         return "guidelines"
     return "rate"
 
 
 def arrive(*allowed: str) -> Seat:
     """The annotator, if the screen is for them as they are now; else they are taken to where they belong."""
-    sitter = sitting.seat()
-    where = place(sitter)
-    if where not in allowed or sitter is None:
+    seat = browser_session.current_seat()
+    where = place(seat)
+    if where not in allowed or seat is None:
         go(where)
-    return sitter
+    return seat
 
 
 def picture(media: str | None, alt: str) -> None:

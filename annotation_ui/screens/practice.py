@@ -4,81 +4,81 @@ from __future__ import annotations
 
 import streamlit as st
 
+from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages, scales
-from annotation_ui.sitting import say
 from harness.errors import NotAllowed
 from harness.study.rating.views import Feedback, Protocol, Seat
 
 
 def show() -> None:
     """One text at a time; with its answer, the comparison."""
-    sitter = pages.arrive("guidelines")
+    seat = pages.arrive("guidelines")
     service = opened().service
-    items = service.practice(sitter)
+    items = service.practice(seat)
     place = _place(len(items))
-    st.title(say("practice.title"))
+    st.title(translate("practice.title"))
     if not items:
-        _begin(sitter)
+        _begin(seat)
         return
     if place >= len(items):
-        _end(sitter)
+        _end(seat)
         return
     item, protocol = items[place], service.protocol()
-    st.write(say("practice.about"))
-    st.subheader(say("practice.item", place + 1, len(items)))
+    st.write(translate("practice.about"))
+    st.subheader(translate("practice.item", place + 1, len(items)))
     left, right = st.columns(2, gap="large")
     with left:
-        pages.picture(item.media, say("rate.image_alt"))
+        pages.picture(item.media, translate("rate.image_alt"))
     with right:
         if item.prompt:
-            st.markdown(f"{say('form.prompt')}:")
+            st.markdown(f"{translate('form.prompt')}:")
             pages.plain(item.prompt)
         pages.plain(item.text)
         with st.form(f"practice:{item.id}"):
             answers = scales.ask(protocol, f"practice:{item.id}")
-            checked = st.form_submit_button(say("practice.check"), type="primary")
+            checked = st.form_submit_button(translate("practice.check"), type="primary")
         if checked:
             values = scales.complete(answers)
             if values is None:
-                st.error(say("practice.all"))
+                st.error(translate("practice.all"))
             else:
-                feedback = service.answer_practice(sitter, item.id, values)
+                feedback = service.answer_practice(seat, item.id, values)
                 st.session_state["feedback"] = (item.id, feedback)
-        told = st.session_state.get("feedback")
-        if told and told[0] == item.id:
-            _compare(protocol, told[1])
-            st.button(say("practice.next"), on_click=lambda: _to(place + 1), type="primary")
+        shown = st.session_state.get("feedback")
+        if shown and shown[0] == item.id:
+            _compare(protocol, shown[1])
+            st.button(translate("practice.next"), on_click=lambda: _to(place + 1), type="primary")
 
 
 def _compare(protocol: Protocol, feedback: Feedback) -> None:
     labels = {aspect.code: aspect.label for aspect in protocol.aspects}
     if feedback.passed:
-        st.success(say("practice.good"))
-    for each in feedback.values:
-        label = labels.get(each.aspect, each.aspect)
-        if each.ok:
-            st.markdown(say("practice.ok", label, each.given, each.why))
+        st.success(translate("practice.good"))
+    for answer in feedback.values:
+        label = labels.get(answer.aspect, answer.aspect)
+        if answer.ok:
+            st.markdown(translate("practice.ok", label, answer.given, answer.why))
         else:
-            wanted = str(each.low) if each.low == each.high else f"{each.low}\N{EN DASH}{each.high}"
-            st.warning(say("practice.off", label, each.given, wanted, each.why))
+            wanted = str(answer.low) if answer.low == answer.high else f"{answer.low}\N{EN DASH}{answer.high}"
+            st.warning(translate("practice.off", label, answer.given, wanted, answer.why))
 
 
-def _end(sitter: Seat) -> None:
-    if opened().service.practised(sitter):
-        _begin(sitter)
+def _end(seat: Seat) -> None:
+    if opened().service.practised(seat):
+        _begin(seat)
     else:
-        st.warning(say("practice.again"))
-        st.button(say("practice.restart"), on_click=lambda: _to(0), type="primary")
+        st.warning(translate("practice.again"))
+        st.button(translate("practice.restart"), on_click=lambda: _to(0), type="primary")
 
 
-def _begin(sitter: Seat) -> None:
-    st.success(say("practice.passed"))
-    if st.button(say("practice.begin"), type="primary"):
+def _begin(seat: Seat) -> None:
+    st.success(translate("practice.passed"))
+    if st.button(translate("practice.begin"), type="primary"):
         try:
-            opened().service.begin(sitter)
+            opened().service.begin(seat)
         except NotAllowed:
-            st.warning(say("practice.again"))
+            st.warning(translate("practice.again"))
             _to(0)
             return
         pages.go("rate")

@@ -9,10 +9,10 @@ from typing import Any
 
 import streamlit as st
 
-from annotation_ui import components, forms, language
+from annotation_ui import components, delivery, language
+from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages, scales
-from annotation_ui.sitting import say
 from harness.study.rating.views import Protocol, Seat, SlotView
 
 _RECEIPTS = "receipts"
@@ -21,80 +21,80 @@ FORM_CLIENT = "seetell-form/1"
 
 def show() -> None:
     """The screen of keys, or ordinary fields with `?form=1`."""
-    sitter = pages.arrive("rate")
+    seat = pages.arrive("rate")
     if st.query_params.get("form"):
-        _fields(sitter)
+        _fields(seat)
         pages_link("app.component_link", {})
         return
     protocol = opened().service.protocol()
 
     def take() -> None:
         body = st.session_state["rate"].get("outbox")  # read first: whatever is asked of Streamlit may stop this run
-        receipts = forms.deliver(opened().service, sitter, body)
+        receipts = delivery.deliver(opened().service, seat, body)
         st.session_state[_RECEIPTS] = receipts
 
     st.html(
         "<style>.stMainBlockContainer { padding-top: 4rem; }</style>"
     )  # an image, a text and four rows want the room
-    components.rate(screen_data(sitter, protocol, st.session_state["speech"]), take, lambda: None)
+    components.rate(screen_data(seat, protocol, st.session_state["language_code"]), take, lambda: None)
     pages_link("app.form_link", {"form": "1"})
 
 
 def pages_link(key: str, query: dict[str, str]) -> None:
     """The way to the other way of rating."""
-    st.page_link(pages.announced()["rate"], label=say(key), query_params=query)
+    st.page_link(pages.announced()["rate"], label=translate(key), query_params=query)
 
 
-def screen_data(sitter: Seat, protocol: Protocol, speech: str) -> dict[str, Any]:
+def screen_data(seat: Seat, protocol: Protocol, language_code: str) -> dict[str, Any]:
     """What the component is given: texts, scales, words. Nothing here tells where a text comes from."""
     service = opened().service
-    words = dict(language.catalogue(speech)["rate"]) | {"lang": speech}
+    words = dict(language.catalogue(language_code)["rate"]) | {"lang": language_code}
     return {
-        "space": f"seetell:{protocol.study}:{sitter.annotator}",
+        "space": f"seetell:{protocol.study}:{seat.annotator}",
         "urls": components.URLS,
         "words": words,
         "reasons": list(protocol.skip_reasons),
         "dwell_ms": protocol.minimum_dwell_ms,
         "aspects": [asdict(aspect) for aspect in protocol.aspects],
         "receipts": st.session_state.get(_RECEIPTS, []),
-    } | forms.next_work(service, sitter)
+    } | delivery.next_work(service, seat)
 
 
-def _fields(sitter: Seat) -> None:
+def _fields(seat: Seat) -> None:
     """The same with ordinary form fields, a page load a text: slower, and for those who cannot use the screen of keys."""
     service = opened().service
     if st.session_state.pop("field_saved", False):
-        st.success(say("form.saved"))
-    work, protocol = service.claim(sitter), service.protocol()
+        st.success(translate("form.saved"))
+    work, protocol = service.claim(seat), service.protocol()
     if not work.slots:
-        st.info(say(f"rate.end_{work.message or 'wait'}"))
+        st.info(translate(f"rate.end_{work.message or 'wait'}"))
         return
     slot = work.slots[0]
-    st.subheader(say("form.number", slot.number, slot.of))
+    st.subheader(translate("form.number", slot.number, slot.of))
     left, right = st.columns(2, gap="large")
     with left:
-        pages.picture(slot.media, say("rate.image_alt"))
+        pages.picture(slot.media, translate("rate.image_alt"))
     with right:
         if slot.prompt:
             pages.plain(slot.prompt)
         pages.plain(slot.text)
-        if ask_for(sitter, protocol, slot):
+        if ask_for(seat, protocol, slot):
             st.session_state["field_saved"] = True
             st.rerun()
-        with st.expander(say("form.skip")):
-            _note(sitter, protocol, slot)
+        with st.expander(translate("form.skip")):
+            _note(seat, protocol, slot)
 
 
-def ask_for(sitter: Seat, protocol: Protocol, slot: SlotView) -> bool:
+def ask_for(seat: Seat, protocol: Protocol, slot: SlotView) -> bool:
     """Fields for one text; True once the database has the answer."""
     shown = st.session_state.setdefault(f"shown:{slot.slot}", time.time())
     with st.form(f"form:{slot.slot}:{slot.revision}"):
         answers = scales.ask(protocol, f"{slot.slot}:{slot.revision}", slot.values)
-        if not st.form_submit_button(say("form.save"), type="primary"):
+        if not st.form_submit_button(translate("form.save"), type="primary"):
             return False
     values = scales.complete(answers)
     if values is None:
-        st.error(say("form.all"))
+        st.error(translate("form.all"))
         return False
     now = time.time()
     form = {
@@ -111,28 +111,28 @@ def ask_for(sitter: Seat, protocol: Protocol, slot: SlotView) -> bool:
         "input": "form",
         "client": FORM_CLIENT,
     }
-    receipt = opened().service.submit(sitter, form)
+    receipt = opened().service.submit(seat, form)
     if receipt.status == "refused":
-        st.error(say("form.refused", receipt.reason))
+        st.error(translate("form.refused", receipt.reason))
         return False
     if receipt.status == "surplus":
-        st.info(say("form.surplus"))
+        st.info(translate("form.surplus"))
     return True
 
 
-def _note(sitter: Seat, protocol: Protocol, slot: SlotView) -> None:
+def _note(seat: Seat, protocol: Protocol, slot: SlotView) -> None:
     with st.form(f"note:{slot.slot}"):
-        kinds = {"skip": say("rate.skip"), "flag": say("rate.flag")}
-        kind = st.radio(say("form.kind"), list(kinds), format_func=kinds.__getitem__, horizontal=True)
+        kinds = {"skip": translate("rate.skip"), "flag": translate("rate.flag")}
+        kind = st.radio(translate("form.kind"), list(kinds), format_func=kinds.__getitem__, horizontal=True)
         reason = st.selectbox(
-            say("rate.reason"), protocol.skip_reasons, format_func=lambda code: say(f"rate.reason_{code}")
+            translate("rate.reason"), protocol.skip_reasons, format_func=lambda code: translate(f"rate.reason_{code}")
         )
-        note = st.text_area(say("rate.note"), max_chars=1000)
-        if not st.form_submit_button(say("form.send")):
+        note = st.text_area(translate("rate.note"), max_chars=1000)
+        if not st.form_submit_button(translate("form.send")):
             return
     form = {"event_id": str(uuid.uuid4()), "slot": slot.slot, "reason": reason, "note": note}
     service = opened().service
-    service.skip(sitter, form) if kind == "skip" else service.flag(sitter, form)
+    service.skip(seat, form) if kind == "skip" else service.flag(seat, form)
     if kind == "skip":
         st.rerun()
-    st.success(say("rate.flagged"))
+    st.success(translate("rate.flagged"))

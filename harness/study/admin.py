@@ -105,10 +105,10 @@ class StudyAdmin:
             NotYours: no image of the study.
         """
         wanted = select(Media).where(Media.public_id == media).options(undefer(Media.content))
-        found = self._read(lambda session: session.scalars(wanted).first())
-        if found is None:
+        image = self._read(lambda session: session.scalars(wanted).first())
+        if image is None:
             raise NotYours(f"the study has no image {media!r}")
-        return found.content, found.mime
+        return image.content, image.mime
 
     def invites(self) -> tuple[InviteRow, ...]:
         """All invitations, the latest first."""
@@ -196,9 +196,9 @@ class StudyAdmin:
 
     def signals(self, *, decided: bool = False) -> tuple[SignalRow, ...]:
         """The review queue, computed anew; with `decided`, also what was decided. Nothing is decided by itself."""
-        found = self._read(decisions.compute)  # while nobody waits: it looks at every rating
-        if found:
-            self._write(lambda session: decisions.keep(session, found, self._clock()))
+        signals = self._read(decisions.compute)  # while nobody waits: it looks at every rating
+        if signals:
+            self._write(lambda session: decisions.keep(session, signals, self._clock()))
         return self._read(lambda session: decisions.queue(session, decided=decided))
 
     def dismiss(self, signal: int, *, by: str, reason: str) -> None:
@@ -209,7 +209,7 @@ class StudyAdmin:
         """A signal was looked at and its annotator's ratings are not to count; the id of the exclusion."""
 
         def act(session: Session) -> int:
-            row = next((each for each in decisions.queue(session, decided=True) if each.id == signal), None)
+            row = next((queued for queued in decisions.queue(session, decided=True) if queued.id == signal), None)
             decisions.decide(session, signal, "excluded", self._clock(), by=by, reason=reason)
             target = f"annotator:{row.annotator}" if row else ""
             return decisions.exclude(session, target, row.rule if row else "", reason, by, self._clock())
@@ -317,14 +317,14 @@ class StudyAdmin:
 
 
 def _annotator(session: Session, which: str) -> Annotator:
-    found = session.scalars(
+    annotator = session.scalars(
         select(Annotator)
         .where(or_(Annotator.public_id == which, Annotator.pseudonym_key == which.casefold()))
         .with_for_update()
     ).first()
-    if found is None:
+    if annotator is None:
         raise StudyError(f"nobody in this study is called {which!r}; `seetell study status` lists who is")
-    return found
+    return annotator
 
 
 def _opens(session: Session, secret: str) -> bool:

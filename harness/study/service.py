@@ -217,10 +217,10 @@ class StudyService:
         Raises:
             NotYours: any other.
         """
-        found = self._look(seat, lambda session, me: work.one(session, me, slot))
-        if found is None:
+        view = self._look(seat, lambda session, me: work.one(session, me, slot))
+        if view is None:
             raise NotYours(f"slot {slot!r} was never given to {seat.pseudonym!r}")
-        return found
+        return view
 
     def image(self, seat: Seat, media: str) -> tuple[bytes, str]:
         """Content and media type of one of the study's images.
@@ -233,10 +233,10 @@ class StudyService:
             wanted = select(Media).where(Media.public_id == media).options(undefer(Media.content))
             return session.scalars(wanted).first()
 
-        found = self._look(seat, find)
-        if found is None:
+        image = self._look(seat, find)
+        if image is None:
             raise NotYours(f"the study has no image {media!r}")
-        return found.content, found.mime
+        return image.content, image.mime
 
     def _with(self, seat: Seat, what: Callable[[Session, Annotator], T]) -> T:
         """Write as an annotator, whose row is locked meanwhile: two tabs of one person take turns."""
@@ -261,10 +261,10 @@ def _campaign(session: Session, *, hold: bool = False) -> Campaign:
 
 
 def _annotator(session: Session, seat: Seat, *, lock: bool = False) -> Annotator:
-    found = session.scalars(_ANNOTATOR_LOCKED if lock else _ANNOTATOR, {"annotator": seat.annotator}).first()
-    if found is None:
+    annotator = session.scalars(_ANNOTATOR_LOCKED if lock else _ANNOTATOR, {"annotator": seat.annotator}).first()
+    if annotator is None:
         raise SeatUnknown("this browser's seat is of another study; open your invitation link again")
-    return found
+    return annotator
 
 
 def _protocol(session: Session) -> Protocol:

@@ -67,15 +67,15 @@ def test_every_message_that_is_asked_for_exists_and_none_is_idle() -> None:
     known -= {"name"}
     sources = "\n".join(file.read_text() for file in FOLDER.rglob("*.py"))
     screen = "\n".join(part.read_text() for part in (FOLDER / "component").glob("*.js"))
-    asked = set(re.findall(r"(?:say|pages_link)\(\s*[\"']([a-z_]+\.[a-z_-]+)[\"']", sources))
-    for table, names in re.findall(r'heads\(\s*"([a-z_]+)", ([^()]+)\)', sources):
+    asked = set(re.findall(r"(?:translate|pages_link)\(\s*[\"']([a-z_]+\.[a-z_-]+)[\"']", sources))
+    for table, names in re.findall(r'column_heads\(\s*"([a-z_]+)", ([^()]+)\)', sources):
         asked |= {f"{table}.{name}" for name in re.findall(r'"([a-z_]+)"', names)}
     asked |= {f"rate.{word}" for word in set(re.findall(r"words\.([a-z_]+)", screen)) - {"lang", "keys"}}
     asked |= {f"{table}{word}" for table, words in CHOSEN.items() for word in words}
     assert len(asked) > 200
     assert asked == known
     # Each place where a message is chosen by a word of the study is among those whose words are listed above.
-    places = re.findall(r'(?:say\(|key = )f"([a-z_]+\.[a-z_]*)', sources)
+    places = re.findall(r'(?:translate\(|key = )f"([a-z_]+\.[a-z_]*)', sources)
     assert {place for place in places if not any(table.startswith(place) for table in CHOSEN)} == set()
 
 

@@ -13,7 +13,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from annotation_ui import opened, sitting
+from annotation_ui import browser_session, opened
 from annotation_ui.screens import work
 from harness.study.admin import StudyAdmin
 from harness.study.rating.views import Seat
@@ -152,7 +152,7 @@ def test_a_refused_invitation_says_why(visit: Visit, invite: str, name: str, tol
 
 
 def test_guessing_invitations_is_slowed_down(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sitting, "address", lambda: "192.0.2.7")
+    monkeypatch.setattr(browser_session, "address", lambda: "192.0.2.7")
     app = visit.app()
     app.query_params["invite"] = "guess"
     well(app.run()).text_input[0].set_value("Ann")

@@ -8,9 +8,9 @@ from functools import wraps
 
 import streamlit as st
 
-from annotation_ui import sitting
+from annotation_ui import browser_session
+from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
-from annotation_ui.sitting import say
 from harness.errors import NotAllowed, StudyError
 from harness.study.admin import StudyAdmin
 
@@ -21,10 +21,8 @@ ADMINS = "SEETELL_ADMINS"
 
 def signed_in() -> bool:
     """Whether this session has shown something that opens the study; each use of it is checked again by the study."""
-    sitter = sitting.seat()
-    return (
-        bool(st.session_state.get(_SECRET)) or _email() is not None or (sitter is not None and sitter.role == "admin")
-    )
+    seat = browser_session.current_seat()
+    return bool(st.session_state.get(_SECRET)) or _email() is not None or (seat is not None and seat.role == "admin")
 
 
 def signed_on() -> bool:
@@ -53,8 +51,8 @@ def entered(screen: Callable[[StudyAdmin], None]) -> Callable[[], None]:
 
 def name() -> str:
     """Who signs the decisions of this session."""
-    sitter = sitting.seat()
-    return str(st.session_state.get(_NAME) or _email() or (sitter.pseudonym if sitter else "") or "admin")
+    seat = browser_session.current_seat()
+    return str(st.session_state.get(_NAME) or _email() or (seat.pseudonym if seat else "") or "admin")
 
 
 def _open() -> StudyAdmin | None:
@@ -71,24 +69,24 @@ def _open() -> StudyAdmin | None:
 
 
 def _ask() -> None:
-    st.title(say("admin.title"))
-    st.write(say("admin.about"))
+    st.title(translate("admin.title"))
+    st.write(translate("admin.about"))
     with st.form("admin", width=520):
-        secret = st.text_input(say("admin.secret"), type="password", autocomplete="off")
-        who = st.text_input(say("admin.name"), help=say("admin.name_help"), max_chars=60)
-        if st.form_submit_button(say("admin.sign_in"), type="primary"):
+        secret = st.text_input(translate("admin.secret"), type="password", autocomplete="off")
+        who = st.text_input(translate("admin.name"), help=translate("admin.name_help"), max_chars=60)
+        if st.form_submit_button(translate("admin.sign_in"), type="primary"):
             try:
                 StudyAdmin.open(opened().where, secret=secret or "-").close()
             except NotAllowed:
-                st.error(say("admin.wrong"))
+                st.error(translate("admin.wrong"))
             else:
                 st.session_state[_SECRET], st.session_state[_NAME] = secret, who
                 st.rerun()
     if signed_on():
-        st.warning(say("admin.not_named", st.user.get("email") or "\N{EN DASH}", ADMINS))
-        st.button(say("admin.sign_out"), on_click=st.logout)
+        st.warning(translate("admin.not_named", st.user.get("email") or "\N{EN DASH}", ADMINS))
+        st.button(translate("admin.sign_out"), on_click=st.logout)
     elif _single_sign_on():
-        st.button(say("admin.organisation"), on_click=st.login)
+        st.button(translate("admin.organisation"), on_click=st.login)
 
 
 def _single_sign_on() -> bool:
@@ -108,5 +106,5 @@ def _email() -> str | None:
         return None
     email = str(st.user.get("email") or "").casefold()
     verified = st.user.get("email_verified") in (True, "true")  # some providers write it as text
-    allowed = {each.strip().casefold() for each in os.environ.get(ADMINS, "").split(",")} - {""}
+    allowed = {address.strip().casefold() for address in os.environ.get(ADMINS, "").split(",")} - {""}
     return email if verified and email in allowed else None

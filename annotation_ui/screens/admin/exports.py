@@ -9,9 +9,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from annotation_ui import sitting
+from annotation_ui import browser_session
+from annotation_ui.browser_session import translate
 from annotation_ui.screens.admin.access import name
-from annotation_ui.sitting import say
 from harness.study.admin import StudyAdmin
 from harness.study.analysis.findings import FROZEN
 
@@ -21,31 +21,31 @@ _READY = "export_ready"
 
 def show(study: StudyAdmin) -> None:
     """The screen."""
-    st.title(say("exports.title"))
+    st.title(translate("exports.title"))
     _take_out(study)
-    st.header(say("exports.check"))
-    if st.button(say("exports.verify")):
-        found = study.verify()
-        if found.ok:
-            st.success(say("exports.whole", f"{found.entries:,}", f"{found.forms:,}"))
-        for problem in found.problems:
+    st.header(translate("exports.check"))
+    if st.button(translate("exports.verify")):
+        verified = study.verify()
+        if verified.ok:
+            st.success(translate("exports.whole", f"{verified.entries:,}", f"{verified.forms:,}"))
+        for problem in verified.problems:
             st.error(problem)
 
 
 def _take_out(study: StudyAdmin) -> None:
-    sitter = sitting.seat()
-    if sitter is not None and sitter.role == "annotator" and study.overview().status != FROZEN:
-        st.info(say("exports.not_yet"))
+    seat = browser_session.current_seat()
+    if seat is not None and seat.role == "annotator" and study.overview().status != FROZEN:
+        st.info(translate("exports.not_yet"))
         return
     with st.form("export", width=520):
-        formats = st.multiselect(say("exports.formats"), FORMATS, default=FORMATS)
-        if st.form_submit_button(say("exports.prepare"), type="primary") and formats:
+        formats = st.multiselect(translate("exports.formats"), FORMATS, default=FORMATS)
+        if st.form_submit_button(translate("exports.prepare"), type="primary") and formats:
             with tempfile.TemporaryDirectory() as folder:
                 files = study.export(Path(folder), formats, by=name())
                 st.session_state[_READY] = _zipped(files)
     if content := st.session_state.get(_READY):
-        st.write(say("exports.about"))
-        st.download_button(say("exports.download"), content, "ratings.zip", "application/zip", on_click="ignore")
+        st.write(translate("exports.about"))
+        st.download_button(translate("exports.download"), content, "ratings.zip", "application/zip", on_click="ignore")
 
 
 def _zipped(files: tuple[Path, ...]) -> bytes:

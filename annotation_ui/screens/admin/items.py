@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from annotation_ui.browser_session import column_heads, translate
 from annotation_ui.screens import pages
 from annotation_ui.screens.tables import table
-from annotation_ui.sitting import heads, say
 from harness.study.admin import StudyAdmin
 
 SHOWN_WITH_IMAGE = 10
@@ -14,26 +14,26 @@ SHOWN_WITH_IMAGE = 10
 
 def show(study: StudyAdmin) -> None:
     """The screen."""
-    st.title(say("items.title"))
+    st.title(translate("items.title"))
     items = study.items()
-    st.write(say("items.order"))
+    st.write(translate("items.order"))
     rows = [
         (
-            each.item, say("items.of", each.ratings, each.planned),
-            "\N{EN DASH}" if each.disagreement != each.disagreement else f"{each.disagreement:.2f}", each.flags,
+            item.item, translate("items.of", item.ratings, item.planned),
+            "\N{EN DASH}" if item.disagreement != item.disagreement else f"{item.disagreement:.2f}", item.flags,
         )
-        for each in items
+        for item in items
     ]  # fmt: skip
-    columns = heads("items", "item", "forms", "disagreement", "flags")
-    table(say("items.title"), columns, rows)
-    st.markdown(say("items.about"))
-    for each in [item for item in items if item.ratings][:SHOWN_WITH_IMAGE]:
+    columns = column_heads("items", "item", "forms", "disagreement", "flags")
+    table(translate("items.title"), columns, rows)
+    st.markdown(translate("items.about"))
+    for item in [item for item in items if item.ratings][:SHOWN_WITH_IMAGE]:
         with st.container(border=True):
             left, right = st.columns((1, 3))
-            if each.media:
+            if item.media:
                 with left:
-                    st.image(study.image(each.media)[0], alt=say("items.image", each.item))
+                    st.image(study.image(item.media)[0], alt=translate("items.image", item.item))
             with right:
-                st.text(each.item)
-                for text in ((each.prompt,) if each.prompt else ()) + each.texts:
+                st.text(item.item)
+                for text in ((item.prompt,) if item.prompt else ()) + item.texts:
                     pages.plain(text)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
 from annotation_ui.screens.admin.access import name
 from annotation_ui.screens.tables import table
-from annotation_ui.sitting import say
 from harness.errors import SeeTellError
 from harness.store.runs import Results
 from harness.study.admin import StudyAdmin
@@ -20,11 +20,11 @@ DRAWS = 2000
 
 def show(study: StudyAdmin) -> None:
     """The screen."""
-    st.title(say("results.title"))
+    st.title(translate("results.title"))
     frozen = study.overview().status == FROZEN
     if not frozen:
-        st.info(say("results.blind"))
-    if st.button(say("results.compute"), type="primary") or st.session_state.get("results_shown"):
+        st.info(translate("results.blind"))
+    if st.button(translate("results.compute"), type="primary") or st.session_state.get("results_shown"):
         st.session_state["results_shown"] = True
         _report(study)
     if not frozen:
@@ -33,7 +33,7 @@ def show(study: StudyAdmin) -> None:
 
 def _report(study: StudyAdmin) -> None:
     try:
-        with st.spinner(say("results.busy")):
+        with st.spinner(translate("results.busy")):
             report = study_report(study, Results(opened().results), draws=DRAWS)
     except SeeTellError as error:
         st.warning(str(error))
@@ -47,12 +47,12 @@ def _report(study: StudyAdmin) -> None:
 
 
 def _freeze(study: StudyAdmin) -> None:
-    st.header(say("results.freeze"))
-    st.write(say("results.freeze_about"))
+    st.header(translate("results.freeze"))
+    st.write(translate("results.freeze_about"))
     with st.form("freeze", width=520):
-        sure = st.checkbox(say("results.sure"))
-        if st.form_submit_button(say("results.freeze")):
+        sure = st.checkbox(translate("results.sure"))
+        if st.form_submit_button(translate("results.freeze")):
             if sure:
                 study.freeze(name())
                 st.rerun()
-            st.error(say("results.must"))
+            st.error(translate("results.must"))

@@ -37,8 +37,8 @@ class Kappas:
     @property
     def defined(self) -> list[float]:
         """The kappas above the diagonal that have a value."""
-        cells = (each for index, row in enumerate(self.values) for each in row[index + 1 :])
-        return [each.value for each in cells if each.value is not None]
+        cells = (kappa for index, row in enumerate(self.values) for kappa in row[index + 1 :])
+        return [kappa.value for kappa in cells if kappa.value is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def krippendorff_alpha(
     clusters = np.arange(len(units)) if clusters is None else clusters
     sums = np.zeros((int(clusters.max()) + 1, SCALE * SCALE))
     np.add.at(sums, clusters, parts.reshape(len(parts), -1))
-    drawn = np.concatenate([each @ sums for each in draw_counts(len(sums), draws, seed)])
+    drawn = np.concatenate([counts @ sums for counts in draw_counts(len(sums), draws, seed)])
     return Estimate.within(value, alphas(drawn.reshape(-1, SCALE, SCALE), level), n)
 
 
@@ -139,15 +139,15 @@ def panel_alpha(panel: Panel, level: Level = "ordinal", *, draws: int = ALPHA_DR
 def leave_one_out(panel: Panel) -> dict[str, Estimate]:
     """Ordinal alpha without each annotator: whose ratings hold it down, whose hold it up."""
     counts = value_counts(panel.units)
-    found = {}
+    estimates = {}
     for index, annotator in enumerate(panel.annotators):
         own = value_counts(panel.units[:, index : index + 1])
         parts = coincidences(counts - own)
         n = int((parts.sum(axis=(1, 2)) > 0).sum())
         value = float(alphas(parts.sum(axis=0), "ordinal")) if n else np.nan
         reason = NO_PAIR if not n else ONE_VALUE
-        found[annotator] = Estimate.undefined(reason, n) if np.isnan(value) else Estimate(value, n=n)
-    return found
+        estimates[annotator] = Estimate.undefined(reason, n) if np.isnan(value) else Estimate(value, n=n)
+    return estimates
 
 
 def kappa(confusion: Floats, shared: str = "they") -> Estimate:

@@ -93,7 +93,7 @@ class HumanDifference:
     """Smallest true difference that the permutation test would find with 80 % power after the correction; None with one item."""
 
     @property
-    def found(self) -> bool:
+    def significant(self) -> bool:
         """Whether the permutation test tells them apart, after the correction."""
         return self.permutation_adjusted <= SIGNIFICANCE
 
@@ -151,9 +151,9 @@ class Analysis:
         Raises:
             KeyError: no such system or aspect.
         """
-        for each in self.summaries:
-            if (each.system, each.aspect, each.reference) == (system, aspect, False):
-                return each
+        for summary in self.summaries:
+            if (summary.system, summary.aspect, summary.reference) == (system, aspect, False):
+                return summary
         raise KeyError(f"{system}, {aspect}")
 
 
@@ -255,14 +255,14 @@ def looks(table: RatingTable) -> tuple[Floats, Floats]:
         if kind != "repeat"
     }
     again = table.where(kind="repeat")
-    found = [
+    looked = [
         (before[key], value)
         for *key_parts, value in zip(
             *(getattr(again, name).tolist() for name in ("annotator", "repeat_of", "aspect", "value")), strict=True
         )
         if (key := tuple(key_parts)) in before
     ]
-    both = np.array(found, np.float64).reshape(-1, 2)
+    both = np.array(looked, np.float64).reshape(-1, 2)
     return both[:, 0], both[:, 1]
 
 
@@ -285,13 +285,13 @@ def _summaries(
 def _references(table: RatingTable, sha256: str, draws: int, seed: int) -> list[Summary]:
     """Texts by people, where the study has them."""
     own = table.where(kind="reference")
-    found = []
+    summaries = []
     for aspect in own.aspects:
         part = _first_looks(own.where(aspect=aspect))
         panel = Panel.of(["reference"] * len(part), part.item, part.annotator, part.value)
         [column] = two_way_means(panel.values, draws=draws, seed=seed).T
-        found.append(_summary(panel, 0, aspect, column, "", sha256, reference=True))
-    return found
+        summaries.append(_summary(panel, 0, aspect, column, "", sha256, reference=True))
+    return summaries
 
 
 def _first_looks(table: RatingTable) -> RatingTable:
@@ -331,15 +331,19 @@ def _differences(
     """All pairs on all aspects, corrected together."""
     family = len(pairs) * len(by_aspect)
     raw = [
-        each
+        difference
         for aspect, panel in by_aspect.items()
-        for each in _aspect_differences(aspect, panel.common(), pairs, draws, permutations, seed, family)
+        for difference in _aspect_differences(aspect, panel.common(), pairs, draws, permutations, seed, family)
     ]
-    kinds = ([each.sign.p for each in raw], [each.wilcoxon.p for each in raw], [each.permutation for each in raw])
+    kinds = (
+        [difference.sign.p for difference in raw],
+        [difference.wilcoxon.p for difference in raw],
+        [difference.permutation for difference in raw],
+    )
     columns = [holm(np.array(p)).tolist() if p else [] for p in kinds]
     return tuple(
-        replace(each, sign_adjusted=sign, wilcoxon_adjusted=ranks, permutation_adjusted=exchanged)
-        for each, sign, ranks, exchanged in zip(raw, *columns, strict=True)
+        replace(difference, sign_adjusted=sign, wilcoxon_adjusted=ranks, permutation_adjusted=exchanged)
+        for difference, sign, ranks, exchanged in zip(raw, *columns, strict=True)
     )
 
 
@@ -359,7 +363,7 @@ def _aspect_differences(
     p = permutation_p(means, pairs, draws=permutations, seed=seed)
     replicates = two_way_means(panel.values, draws=draws, seed=seed)
     superiority = _superiority(panel, pairs, draws, seed)
-    found = []
+    differences = []
     for index, (a, b) in enumerate(pairs):
         apart = tidy(means[b] - means[a])
         error = float(apart.std(ddof=1) / np.sqrt(items)) if items > 1 else None
@@ -367,7 +371,7 @@ def _aspect_differences(
             None if error is None else float(detectable_effect(np.asarray(error), significance=SIGNIFICANCE / family))
         )
         delta = Estimate.within(float(apart.mean()), replicates[:, b] - replicates[:, a], items)
-        found.append(
+        differences.append(
             HumanDifference(
                 aspect,
                 panel.systems[a],
@@ -384,7 +388,7 @@ def _aspect_differences(
                 detectable,
             )
         )
-    return found
+    return differences
 
 
 def _superiority(panel: Panel, pairs: list[tuple[int, int]], draws: int, seed: int) -> list[tuple[Estimate, str]]:
@@ -393,7 +397,7 @@ def _superiority(panel: Panel, pairs: list[tuple[int, int]], draws: int, seed: i
     wins = _wins(apart)
     drawn = two_way_means(wins, draws=draws, seed=seed)
     means = panel.item_means
-    found: list[tuple[Estimate, str]] = []
+    chances: list[tuple[Estimate, str]] = []
     for index, (a, b) in enumerate(pairs):
         won, replicates, unit = wins[index], drawn[:, index], "rating"
         if np.isnan(won).all():
@@ -401,8 +405,8 @@ def _superiority(panel: Panel, pairs: list[tuple[int, int]], draws: int, seed: i
             [replicates] = two_way_means(won[None], draws=draws, seed=seed).T
         counts = (~np.isnan(won)).sum(axis=1)
         by_item = np.nansum(won[counts > 0], axis=1) / counts[counts > 0]
-        found.append((Estimate.within(float(by_item.mean()), replicates, int(counts.sum())), unit))
-    return found
+        chances.append((Estimate.within(float(by_item.mean()), replicates, int(counts.sum())), unit))
+    return chances
 
 
 def _wins(apart: Floats) -> Floats:
@@ -410,16 +414,16 @@ def _wins(apart: Floats) -> Floats:
 
 
 def _letters(panel: Panel, differences: tuple[HumanDifference, ...], aspect: str) -> dict[str, str]:
-    own = [each for each in differences if each.aspect == aspect]
+    own = [difference for difference in differences if difference.aspect == aspect]
     if not own:
         return {}
     means = np.nanmean(panel.common().item_means, axis=1)
-    order = [int(each) for each in np.argsort(-means, kind="stable")]
+    order = [int(system) for system in np.argsort(-means, kind="stable")]
     place = {panel.systems[system]: index for index, system in enumerate(order)}
     different = np.zeros((len(order), len(order)), bool)
-    for each in own:
-        one, other = place[each.first], place[each.second]
-        different[one, other] = different[other, one] = each.found
+    for difference in own:
+        one, other = place[difference.first], place[difference.second]
+        different[one, other] = different[other, one] = difference.significant
     letters = letter_display(different)
     return {system: letters[index] for system, index in place.items()}
 
@@ -432,17 +436,17 @@ def _components(panel: Panel) -> Components | str:
 
 
 def _cautions(by_aspect: Mapping[str, Panel], table: RatingTable) -> tuple[str, ...]:
-    said = []
+    cautions = []
     people = min(int(panel.rated.any(axis=(0, 1)).sum()) for panel in by_aspect.values())
     if people < FEW_ANNOTATORS:
-        said.append(
+        cautions.append(
             f"{people} annotator{'' if people == 1 else 's'}, fewer than {FEW_ANNOTATORS}: intervals are conditional on these "
             "annotators and too narrow for others"
         )
     for aspect, panel in by_aspect.items():
         dropped = len(panel.items) - len(panel.common().items)
         if dropped:
-            said.append(
+            cautions.append(
                 f"{aspect}: {dropped} of {len(panel.items)} items lack a rating of some system; differences are on the others"
             )
-    return tuple(said)
+    return tuple(cautions)

@@ -100,18 +100,20 @@ def planned_blocks(session: Session) -> dict[str, int]:
 def _table(rows: Any) -> RatingTable:
     columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 13
     system, item, annotator, aspect, value, kind, position, active, at, earlier, revision, output, slot = columns
-    repeat = [each is not None for each in earlier]
+    repeat = [output is not None for output in earlier]
     return RatingTable(
         system=np.array([name or REFERENCE for name in system], dtype=np.str_),
         item=np.array(item, dtype=np.str_),
         annotator=np.array(annotator, dtype=np.str_),
         aspect=np.array(aspect, dtype=np.str_),
         value=np.array(value, dtype=np.int8),
-        kind=np.array(["repeat" if again else each for again, each in zip(repeat, kind, strict=True)], dtype=np.str_),
+        kind=np.array(
+            ["repeat" if again else origin for again, origin in zip(repeat, kind, strict=True)], dtype=np.str_
+        ),
         position=np.array(position, dtype=np.int64),
         seconds=np.array(active, dtype=np.float64) / 1000,
-        at=np.array([each.timestamp() if hasattr(each, "timestamp") else each / 1000 for each in at], dtype=np.float64),
-        repeat_of=np.array([each or "" for each in earlier], dtype=np.str_),
+        at=np.array([time.timestamp() if hasattr(time, "timestamp") else time / 1000 for time in at], dtype=np.float64),
+        repeat_of=np.array([output or "" for output in earlier], dtype=np.str_),
         revision=np.array(revision, dtype=np.int64),
         output=np.array(
             [place if again else text for again, place, text in zip(repeat, slot, output, strict=True)], dtype=np.str_

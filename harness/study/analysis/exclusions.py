@@ -42,7 +42,7 @@ class Effect:
         """The effect in words."""
         if not self.ratings:
             return "No ratings are excluded."
-        moved = sum(each.moved for each in self.shifts)
+        moved = sum(shift.moved for shift in self.shifts)
         return (
             f"{self.ratings:,} ratings are excluded (annotators of whom nothing counts: {self.annotators}). Without them {moved} "
             f"of {len(self.shifts)} ranks differ, and {len(self.verdicts)} of the verdicts about pairs."
@@ -51,22 +51,25 @@ class Effect:
 
 def effect(everything: Analysis, counted: Analysis) -> Effect:
     """Compare the analysis of all ratings with that of the ones that count."""
-    ranks = [_ranks(each) for each in (everything, counted)]
+    ranks = [_ranks(analysis) for analysis in (everything, counted)]
     verdicts = [
-        {(each.aspect, each.first, each.second): each.found for each in analysis.differences}
+        {
+            (difference.aspect, difference.first, difference.second): difference.significant
+            for difference in analysis.differences
+        }
         for analysis in (everything, counted)
     ]
     shifts = []
     for aspect in everything.aspects:
         for system in everything.systems:
             (rank_with, mean_with), (rank_without, mean_without) = (
-                found.get((aspect, system), (None, None)) for found in ranks
+                ranking.get((aspect, system), (None, None)) for ranking in ranks
             )
             shifts.append(Shift(aspect, system, rank_with, rank_without, mean_with, mean_without))
     changed = tuple(
-        (*pair, found, verdicts[1].get(pair, False))
-        for pair, found in verdicts[0].items()
-        if found != verdicts[1].get(pair, False)
+        (*pair, significant, verdicts[1].get(pair, False))
+        for pair, significant in verdicts[0].items()
+        if significant != verdicts[1].get(pair, False)
     )
     return Effect(
         everything.ratings - counted.ratings, everything.annotators - counted.annotators, tuple(shifts), changed
@@ -74,11 +77,11 @@ def effect(everything: Analysis, counted: Analysis) -> Effect:
 
 
 def _ranks(analysis: Analysis) -> dict[tuple[str, str], tuple[int | None, float | None]]:
-    found: dict[tuple[str, str], tuple[int | None, float | None]] = {}
-    own = [each for each in analysis.summaries if not each.reference]
-    for each in own:
-        peers = [other.mean.value for other in own if other.aspect == each.aspect and other.mean.value is not None]
-        mean = each.mean.value
+    ranks: dict[tuple[str, str], tuple[int | None, float | None]] = {}
+    own = [summary for summary in analysis.summaries if not summary.reference]
+    for summary in own:
+        peers = [other.mean.value for other in own if other.aspect == summary.aspect and other.mean.value is not None]
+        mean = summary.mean.value
         rank = None if mean is None else 1 + sum(peer > mean for peer in peers)
-        found[each.aspect, each.system] = (rank, mean)
-    return found
+        ranks[summary.aspect, summary.system] = (rank, mean)
+    return ranks

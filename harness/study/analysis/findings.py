@@ -154,19 +154,19 @@ def human_columns(analysis: Analysis, runs: Mapping[str, str]) -> dict[str, Any]
         "aspects": list(analysis.aspects),
         "cells": [
             {
-                "run": runs[each.system],
-                "aspect": each.aspect,
-                "value": _rounded(each.mean.value),
-                "low": _rounded(each.mean.low),
-                "high": _rounded(each.mean.high),
-                "items": each.items,
-                "letters": each.letters,
-                "signature": each.signature,
-                "unavailable": each.mean.reason,
+                "run": runs[summary.system],
+                "aspect": summary.aspect,
+                "value": _rounded(summary.mean.value),
+                "low": _rounded(summary.mean.low),
+                "high": _rounded(summary.mean.high),
+                "items": summary.items,
+                "letters": summary.letters,
+                "signature": summary.signature,
+                "unavailable": summary.mean.reason,
                 "caution": cautions,
             }
-            for each in analysis.summaries
-            if not each.reference and runs.get(each.system)
+            for summary in analysis.summaries
+            if not summary.reference and runs.get(summary.system)
         ],
     }
 

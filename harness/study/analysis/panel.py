@@ -55,21 +55,21 @@ class Panel:
             DataError: a value off the scale, a name that is on no axis, columns of different lengths, or two ratings of one
                 text by one annotator.
         """
-        columns = [np.asarray(list(each), np.str_) for each in (system, item, annotator)]
+        columns = [np.asarray(list(names), np.str_) for names in (system, item, annotator)]
         values = np.asarray(list(value), np.float64)
-        if {len(each) for each in columns} != {len(values)}:
+        if {len(names) for names in columns} != {len(values)}:
             raise DataError(
-                f"columns of {[len(each) for each in columns]} names came with {len(values)} ratings; expected one of each a "
+                f"columns of {[len(names) for names in columns]} names came with {len(values)} ratings; expected one of each a "
                 "rating"
             )
         if len(values) and not ((values >= LOWEST) & (values <= HIGHEST)).all():
             worst = values[~((values >= LOWEST) & (values <= HIGHEST))][0]
             raise DataError(f"a rating is {worst:g}; expected {LOWEST} to {HIGHEST}")
         axes = [
-            _names(np.unique(each)) if given is None else tuple(given)
-            for each, given in zip(columns, (systems, items, annotators), strict=True)
+            _names(np.unique(names)) if given is None else tuple(given)
+            for names, given in zip(columns, (systems, items, annotators), strict=True)
         ]
-        at = tuple(_places(each, axis) for each, axis in zip(columns, axes, strict=True))
+        at = tuple(_places(names, axis) for names, axis in zip(columns, axes, strict=True))
         cube = np.full([len(axis) for axis in axes], np.nan)
         cells = np.ravel_multi_index(at, cube.shape) if len(values) else np.zeros(0, np.int64)
         _, first, counts = np.unique(cells, return_index=True, return_counts=True)
@@ -106,28 +106,28 @@ class Panel:
 
     def on_items(self, keep: NDArray[np.bool_]) -> Panel:
         """The panel on some of its items; annotators stay, even those who then have no rating."""
-        items = tuple(item for item, each in zip(self.items, keep.tolist(), strict=True) if each)
+        items = tuple(item for item, kept in zip(self.items, keep.tolist(), strict=True) if kept)
         return replace(self, items=items, values=self.values[:, keep])
 
     def without(self, annotator: str) -> Panel:
         """The panel without one annotator."""
-        keep = np.array([each != annotator for each in self.annotators])
-        left = tuple(each for each in self.annotators if each != annotator)
+        keep = np.array([name != annotator for name in self.annotators])
+        left = tuple(name for name in self.annotators if name != annotator)
         return replace(self, annotators=left, values=self.values[:, :, keep])
 
 
-def _names(found: NDArray[np.str_]) -> tuple[str, ...]:
-    return tuple(str(each) for each in found)
+def _names(values: NDArray[np.str_]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
 
 
 def _places(names: NDArray[np.str_], axis: Sequence[str]) -> NDArray[np.int64]:
     """Where each name stands on an axis."""
     unique, inverse = np.unique(names, return_inverse=True)
     place = {name: index for index, name in enumerate(axis)}
-    lacking = [str(each) for each in unique if str(each) not in place]
+    lacking = [str(name) for name in unique if str(name) not in place]
     if lacking:
         raise DataError(f"a rating belongs to {lacking[0]!r}, which is not among {', '.join(map(repr, axis[:5]))} ...")
-    return np.array([place[str(each)] for each in unique], np.int64)[inverse]
+    return np.array([place[str(name)] for name in unique], np.int64)[inverse]
 
 
 LEVEL = 0.95

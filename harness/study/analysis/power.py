@@ -161,9 +161,9 @@ def mean_components(panels: Sequence[Panel]) -> Components:
     """
     if not panels:
         raise DataError("there are no ratings of systems' texts to take variances from; plan without a pilot's name")
-    each = [variance_components(panel) for panel in panels]
-    values: dict[str, Any] = {name: sum(getattr(one, name) for one in each) / len(each) for name in PARTS}
-    clipped = tuple(name for name in PARTS if any(name in one.clipped for one in each))
+    by_aspect = [variance_components(panel) for panel in panels]
+    values: dict[str, Any] = {name: sum(getattr(one, name) for one in by_aspect) / len(by_aspect) for name in PARTS}
+    clipped = tuple(name for name in PARTS if any(name in one.clipped for one in by_aspect))
     return Components(**values, clipped=clipped)
 
 
@@ -188,7 +188,7 @@ class _Pairs:
         def within(shared: str) -> Floats:
             """Sum of squared differences and count of pairs, over ordered pairs that share at least these."""
             over = tuple(axis for name, axis in axes.items() if name not in shared)
-            count, total, squares = (each.sum(axis=over) for each in (rated.astype(np.float64), values, values**2))
+            count, total, squares = (array.sum(axis=over) for array in (rated.astype(np.float64), values, values**2))
             return np.array([(2 * count * squares - 2 * total**2).sum(), (count * count - count).sum()])
 
         ia, is_, as_ = within("ia"), within("is"), within("as")
@@ -237,10 +237,12 @@ def forecast(
     reach = float(ndtri(power))
     # The test knows its items only, but which annotators came moves the difference too.
     chances = {
-        each: float(ndtr((each - threshold * error) / everyone) + ndtr((-each - threshold * error) / everyone))
+        difference: float(
+            ndtr((difference - threshold * error) / everyone) + ndtr((-difference - threshold * error) / everyone)
+        )
         if everyone
         else 1.0  # nothing varies: any difference is found
-        for each in differences
+        for difference in differences
     }
     texts = plan.items * plan.ratings_per_item * plan.systems
     hours = texts * seconds / 3600
@@ -293,50 +295,3 @@ def _variance(plan: StudyPlan, parts: Components) -> float:
     tastes = parts.system_annotator * others
     alone = 0.0 if plan.together else parts.item_annotator + parts.annotator * others
     return 2 * (parts.system_item / plan.items + (parts.residual + alone + tastes) / ratings)
-
-
-def simulate_panel(
-    plan: StudyPlan,
-    components: Components,
-    effects: Sequence[float],
-    seed: int,
-    *,
-    centre: float = 3.0,
-    rounded: bool = True,
-) -> Panel:
-    """Made-up ratings of a plan: what the statistics of this package are held to, and a dry run of a study's analysis.
-
-    Args:
-        plan: the size; each item is rated by `ratings_per_item` annotators, spread evenly.
-        components: how much each part varies.
-        effects: each system's advantage in points, `[systems]`.
-        seed: of everything.
-        centre: mean of a system without advantage.
-        rounded: to whole points from 1 to 5, as people answer; else as the model says.
-    """
-    rng = np.random.default_rng(seed)
-    systems, items, people = plan.systems, plan.items, plan.annotators
-
-    def noise(variance: float, *shape: int) -> Floats:
-        return math.sqrt(variance) * rng.standard_normal(shape)
-
-    values = (
-        centre
-        + np.asarray(effects, np.float64)[:, None, None]
-        + noise(components.item, 1, items, 1)
-        + noise(components.annotator, 1, 1, people)
-        + noise(components.system_item, systems, items, 1)
-        + noise(components.system_annotator, systems, 1, people)
-        + noise(components.item_annotator, 1, items, people)
-        + noise(components.residual, systems, items, people)
-    )
-    if rounded:
-        values = np.clip(np.round(values), 1.0, 5.0)
-    draws = 1 if plan.together else systems
-    order = rng.permuted(np.tile(np.arange(people), (draws, items, 1)), axis=2)[:, :, : plan.ratings_per_item]
-    chosen = np.zeros((draws, items, people), bool)
-    np.put_along_axis(chosen, order, True, axis=2)
-    names = tuple(f"system {index}" for index in range(systems))
-    ids = tuple(f"item {index:05d}" for index in range(items))
-    who = tuple(f"annotator {index:03d}" for index in range(people))
-    return Panel(names, ids, who, np.where(chosen, values, np.nan))

@@ -68,11 +68,17 @@ class Sheet:
 def sheets(report: Report) -> list[Sheet]:
     """The report as tables, in the order they are read."""
     analysis = report.analysis
-    found = [_ratings(analysis), _differences(analysis), _agreement(analysis), _kappas(analysis), _components(analysis)]
+    tables = [
+        _ratings(analysis),
+        _differences(analysis),
+        _agreement(analysis),
+        _kappas(analysis),
+        _components(analysis),
+    ]
     if report.effect.ratings:
-        found.append(_exclusions(report.effect))
-    found += [_meta(each) for each in report.metas]
-    return [sheet for sheet in found if sheet.rows]
+        tables.append(_exclusions(report.effect))
+    tables += [_meta(meta) for meta in report.metas]
+    return [sheet for sheet in tables if sheet.rows]
 
 
 def to_markdown(report: Report) -> str:
@@ -80,7 +86,7 @@ def to_markdown(report: Report) -> str:
     analysis = report.analysis
     parts = [f"# {markdown(analysis.study or 'Study')}: human ratings", markdown(_counts(analysis))]
     if report.cautions:
-        parts.append("\n".join(f"- ⚠ {markdown(_sentence(each))}" for each in report.cautions))
+        parts.append("\n".join(f"- ⚠ {markdown(_sentence(caution))}" for caution in report.cautions))
     for sheet in sheets(report):
         parts += [f"## {markdown(sheet.title)}", _markdown_table(sheet), markdown(sheet.note)]
     parts += ["## Exclusions", markdown(report.effect.sentence)] if not report.effect.ratings else []
@@ -106,12 +112,17 @@ def to_json(report: Report) -> str:
             "cautions": list(report.cautions),
             "analysis": _plain(report.analysis),
             "differences_found": [
-                {"aspect": each.aspect, "first": each.first, "second": each.second, "spans_zero": each.spans_zero}
-                for each in report.analysis.differences
-                if each.found
+                {
+                    "aspect": difference.aspect,
+                    "first": difference.first,
+                    "second": difference.second,
+                    "spans_zero": difference.spans_zero,
+                }
+                for difference in report.analysis.differences
+                if difference.significant
             ],
             "exclusions": {**_plain(report.effect), "says": report.effect.sentence},
-            "metrics": {each.aspect: _plain(each) for each in report.metas},
+            "metrics": {meta.aspect: _plain(meta) for meta in report.metas},
             "no_metrics": report.no_metas,
         }
     )
@@ -122,9 +133,9 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(entry) for entry in value]
     if isinstance(value, float):
         return round(value, DIGITS) + 0.0 if math.isfinite(value) else None
     return value
@@ -132,7 +143,7 @@ def _plain(value: Any) -> Any:
 
 def _ratings(analysis: Analysis) -> Sheet:
     """Means in points: a line a system, a column an aspect."""
-    own = {(each.system, each.aspect, each.reference): each for each in analysis.summaries}
+    own = {(summary.system, summary.aspect, summary.reference): summary for summary in analysis.summaries}
     ranked = sorted(analysis.systems, key=lambda system: -_overall(analysis, system))
     lines = [_line(system, [own[system, aspect, False] for aspect in analysis.aspects]) for system in ranked]
     people = [own.get(("reference", aspect, True)) for aspect in analysis.aspects]
@@ -148,7 +159,7 @@ def _ratings(analysis: Analysis) -> Sheet:
 
 
 def _overall(analysis: Analysis, system: str) -> float:
-    means = [each.mean.value for each in analysis.summaries if each.system == system and not each.reference]
+    means = [summary.mean.value for summary in analysis.summaries if summary.system == system and not summary.reference]
     known = [value for value in means if value is not None]
     return sum(known) / len(known) if known else 0.0
 
@@ -167,17 +178,17 @@ def _line(name: str, cells: Sequence[Summary | None]) -> tuple[str, ...]:
 def _differences(analysis: Analysis) -> Sheet:
     rows = tuple(
         (
-            each.aspect,
-            f"{each.second} − {each.first}",
-            _ranged(each.delta, signed=True),
-            _ranged(each.superiority),
-            f"{each.sign.better}/{each.sign.ties}/{each.sign.worse}",
-            _p(each.sign_adjusted),
-            _p(each.wilcoxon_adjusted),
-            _p(each.permutation_adjusted),
-            _verdict(each),
+            difference.aspect,
+            f"{difference.second} − {difference.first}",
+            _ranged(difference.delta, signed=True),
+            _ranged(difference.superiority),
+            f"{difference.sign.better}/{difference.sign.ties}/{difference.sign.worse}",
+            _p(difference.sign_adjusted),
+            _p(difference.wilcoxon_adjusted),
+            _p(difference.permutation_adjusted),
+            _verdict(difference),
         )
-        for each in analysis.differences
+        for difference in analysis.differences
     )
     heads = ("Aspect", "Pair", "Difference", "P(higher)", "+/=/−", "sign", "Wilcoxon", "permutation", "Verdict")
     note = (
@@ -188,16 +199,16 @@ def _differences(analysis: Analysis) -> Sheet:
     return Sheet("Differences", note, heads, rows, frozenset({0, 1, 8}))
 
 
-def _verdict(each: HumanDifference) -> str:
-    if not each.found:
-        least = "" if each.detectable is None else f"; it would have to be {each.detectable:.2f}"
+def _verdict(difference: HumanDifference) -> str:
+    if not difference.significant:
+        least = "" if difference.detectable is None else f"; it would have to be {difference.detectable:.2f}"
         return f"no difference found{least}"
-    better = each.second if (each.delta.value or 0) > 0 else each.first
-    return f"{better} is better{', but not surely with other annotators' if each.spans_zero else ''}"
+    better = difference.second if (difference.delta.value or 0) > 0 else difference.first
+    return f"{better} is better{', but not surely with other annotators' if difference.spans_zero else ''}"
 
 
 def _agreement(analysis: Analysis) -> Sheet:
-    rows = tuple(_agreement_row(each) for each in analysis.agreement)
+    rows = tuple(_agreement_row(agreement) for agreement in analysis.agreement)
     heads = ("Aspect", "alpha, ordinal", "alpha, interval", "kappa, pairs", "without one", "itself", "Fleiss")
     note = (
         "alpha: Krippendorff, 95 % interval over items. kappa: quadratically weighted, mean of the pairs of annotators (least to "
@@ -208,36 +219,36 @@ def _agreement(analysis: Analysis) -> Sheet:
     return Sheet("Agreement", note, heads, rows)
 
 
-def _agreement_row(each: Agreement) -> tuple[str, ...]:
-    kappas = each.kappas.defined
+def _agreement_row(agreement: Agreement) -> tuple[str, ...]:
+    kappas = agreement.kappas.defined
     pairs = f"{sum(kappas) / len(kappas):.2f} ({min(kappas):.2f} to {max(kappas):.2f})" if kappas else "n/a"
-    others = sorted(estimate.value for estimate in each.without.values() if estimate.value is not None)
+    others = sorted(estimate.value for estimate in agreement.without.values() if estimate.value is not None)
     spread = f"{others[0]:.3f} to {others[-1]:.3f}" if others else "n/a"
     return (
-        each.aspect,
-        _ranged(each.ordinal, 3),
-        _ranged(each.interval, 3),
+        agreement.aspect,
+        _ranged(agreement.ordinal, 3),
+        _ranged(agreement.interval, 3),
         pairs,
         spread,
-        _ranged(each.repeats.alpha, 3),
-        _ranged(each.fleiss, 3),
+        _ranged(agreement.repeats.alpha, 3),
+        _ranged(agreement.fleiss, 3),
     )
 
 
 def _kappas(analysis: Analysis) -> Sheet:
     """Each annotator's mean kappa with the others, an aspect a column, and alpha without them."""
-    people = list(dict.fromkeys(name for each in analysis.agreement for name in each.kappas.annotators))
+    people = list(dict.fromkeys(name for agreement in analysis.agreement for name in agreement.kappas.annotators))
     rows = []
     for person in people:
         cells = []
-        for each in analysis.agreement:
-            index = each.kappas.annotators.index(person)
-            own = [estimate.value for estimate in each.kappas.values[index] if estimate.value is not None]
-            left = each.without[person]
+        for agreement in analysis.agreement:
+            index = agreement.kappas.annotators.index(person)
+            own = [estimate.value for estimate in agreement.kappas.values[index] if estimate.value is not None]
+            left = agreement.without[person]
             cells.append(f"{sum(own) / len(own):.2f}" if own else "n/a")
             cells.append("n/a" if left.value is None else f"{left.value:.3f}")
         rows.append((person, *cells))
-    heads = tuple(head for each in analysis.agreement for head in (each.aspect, "alpha without"))
+    heads = tuple(head for agreement in analysis.agreement for head in (agreement.aspect, "alpha without"))
     note = "Mean weighted kappa of each annotator with the others, and ordinal alpha of the others without them."
     return Sheet("Annotators", note, ("Annotator", *heads), tuple(rows))
 
@@ -249,7 +260,7 @@ def _components(analysis: Analysis) -> Sheet:
             rows.append((aspect, *(f"{getattr(parts, name):.3f}" for name in PARTS)))
         else:
             rows.append((aspect, *["n/a"] * len(PARTS)))
-    reasons = dict.fromkeys(each for each in analysis.components.values() if isinstance(each, str))
+    reasons = dict.fromkeys(parts for parts in analysis.components.values() if isinstance(parts, str))
     note = " ".join(
         ["Variance components in squared points: what a power plan for the next study starts from.", *reasons]
     )
@@ -260,13 +271,13 @@ def _components(analysis: Analysis) -> Sheet:
 def _exclusions(effect: Effect) -> Sheet:
     rows = tuple(
         (
-            each.aspect,
-            each.system,
-            "–" if each.mean_with is None else f"{each.mean_with:.2f} (rank {each.rank_with})",
-            "–" if each.mean_without is None else f"{each.mean_without:.2f} (rank {each.rank_without})",
-            "moved" if each.moved else "",
+            shift.aspect,
+            shift.system,
+            "–" if shift.mean_with is None else f"{shift.mean_with:.2f} (rank {shift.rank_with})",
+            "–" if shift.mean_without is None else f"{shift.mean_without:.2f} (rank {shift.rank_without})",
+            "moved" if shift.moved else "",
         )
-        for each in effect.shifts
+        for shift in effect.shifts
     )
     heads = ("Aspect", "System", "with excluded ratings", "without", "")
     return Sheet("Exclusions", effect.sentence, heads, rows, frozenset({0, 1, 4}))
@@ -275,12 +286,12 @@ def _exclusions(effect: Effect) -> Sheet:
 def _meta(meta: MetaEvaluation) -> Sheet:
     rows = tuple(
         (
-            each.metric,
-            f"{_ranged(each.segment, 3)} {each.segment_letters}".strip(),
-            _ranged(each.pooled, 3),
-            f"{_ranged(each.system)} {each.system_letters}".strip(),
+            verdict.metric,
+            f"{_ranged(verdict.segment, 3)} {verdict.segment_letters}".strip(),
+            _ranged(verdict.pooled, 3),
+            f"{_ranged(verdict.system)} {verdict.system_letters}".strip(),
         )
-        for each in meta.verdicts
+        for verdict in meta.verdicts
     )
     missing = "; ".join(f"{name}: {reason}" for name, reason in meta.left_out.items())
     note = " ".join(
@@ -322,7 +333,7 @@ def _ranged(estimate: Estimate, digits: int = 2, *, signed: bool = False) -> str
         return "n/a"
     sign = "+" if signed else ""
     ends = [] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
-    texts = [f"{each:{sign}.{digits}f}" for each in (estimate.value, *ends)]
+    texts = [f"{number_:{sign}.{digits}f}" for number_ in (estimate.value, *ends)]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]" if ends else texts[0]
 
 

@@ -48,14 +48,14 @@ def swap(
         random: which are looked at.
     """
     own = _words(" ".join([*(by_id[example.id] for by_id in texts.values()), *example.references]))
-    said = {by_id[example.id] for by_id in texts.values()}
+    system_texts = {by_id[example.id] for by_id in texts.values()}
     names = sorted(texts)
     best: tuple[float, ControlText] | None = None
     for index in random.permutation(len(others))[:_CANDIDATES]:
         other = others[int(index)]
         name = names[int(random.integers(len(names)))]
         text = texts[name][other.id]
-        if other.id == example.id or text in said or not text.strip():
+        if other.id == example.id or text in system_texts or not text.strip():
             continue
         words = _words(text)
         shared = len(words & own) / max(1, len(words))
@@ -91,8 +91,8 @@ def reference(
     example: Example, texts: Mapping[str, Mapping[str, str]], random: np.random.Generator
 ) -> ControlText | None:
     """What a person said about this image, other than what a system said; None if there is nothing."""
-    said = {by_id[example.id].strip() for by_id in texts.values()}
-    choices = [text for text in example.references if text.strip() and text.strip() not in said]
+    system_texts = {by_id[example.id].strip() for by_id in texts.values()}
+    choices = [text for text in example.references if text.strip() and text.strip() not in system_texts]
     return ControlText("reference", choices[int(random.integers(len(choices)))], None) if choices else None
 
 

@@ -104,11 +104,13 @@ class Maker:
     def _campaign(
         self, session: Session, aspects: Mapping[str, protocols.AspectText], kinds: Sequence[str], secret: str
     ) -> None:
-        said = {code: [text.label, text.definition, text.anchors, text.examples] for code, text in aspects.items()}
+        aspect_texts = {
+            code: [text.label, text.definition, text.anchors, text.examples] for code, text in aspects.items()
+        }
         protocol = {
             "preset": self.design.preset,
             "analysis": dict(self.design.analysis),
-            "aspects": said,
+            "aspects": aspect_texts,
             "items": self.plan.items,
             "systems": self.plan.systems,
             "ratings_per_item": self.plan.k,
@@ -172,15 +174,15 @@ class Maker:
         return items
 
     def _media(self, session: Session, example: Example) -> int | None:
-        found = picture(example, self.design.images)
-        if found is None:
+        image = picture(example, self.design.images)
+        if image is None:
             return None
-        if found.sha256 not in self.media:
-            row = Media(sha256=found.sha256, mime=found.mime, content=found.content)
+        if image.sha256 not in self.media:
+            row = Media(sha256=image.sha256, mime=image.mime, content=image.content)
             session.add(row)
             session.flush()
-            self.media[found.sha256] = row.id
-        return self.media[found.sha256]
+            self.media[image.sha256] = row.id
+        return self.media[image.sha256]
 
     def _systems(self, session: Session) -> list[System]:
         systems = [
@@ -295,7 +297,7 @@ class Maker:
                 f"no practice: it takes {len(PRACTICE)} examples that are not rated, and {len(self.spare)} are left"
             )
             return
-        own = {"person": {each.id: each.references[0] for each in self.spare if each.references}}
+        own = {"person": {example.id: example.references[0] for example in self.spare if example.references}}
         people = len(own["person"]) == len(self.spare)
         place = 0
         for kind, example in zip(PRACTICE, self.spare, strict=False):
@@ -317,10 +319,10 @@ class Maker:
         if kind == "reference":
             return example.references[0] if example.references else None
         if kind == "swap":
-            found = controls.swap(example, texts, self.spare, self.random)
+            control = controls.swap(example, texts, self.spare, self.random)
         else:
-            found = controls.scramble(example, texts, self.random)
-        return found.text if found else None
+            control = controls.scramble(example, texts, self.random)
+        return control.text if control else None
 
 
 def plan_sha256(plan: Plan) -> str:

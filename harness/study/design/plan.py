@@ -253,7 +253,7 @@ def _rows_of_lanes(queues: Sequence[Sequence[int]], systems: int, random: np.ran
     squares = rows // systems
     used: dict[int, NDArray[np.int64]] = {}
     start = 0
-    found: list[list[int]] = []
+    rows_of_lanes: list[list[int]] = []
     for queue in queues:
         whole, rest = divmod(len(queue), systems)
         bag: list[int] = []
@@ -268,8 +268,8 @@ def _rows_of_lanes(queues: Sequence[Sequence[int]], systems: int, random: np.ran
         mine = [bag[column] for column in columns]
         for counts, row in zip(before, mine, strict=True):
             counts[row] += 1
-        found.append(mine)
-    return found
+        rows_of_lanes.append(mine)
+    return rows_of_lanes
 
 
 def _controls_of_lanes(

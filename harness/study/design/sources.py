@@ -85,15 +85,18 @@ def read_sources(results: Results, suite: str, names: Sequence[str] = ()) -> Sou
             + ", ".join(f"{folder.path.name} of {spec.data_digest[:8]}" for folder, spec in described)
         )
     examples = load_examples(Suite.model_validate(chosen[0].describe()["suite"]))
-    if data_digest(sorted(examples, key=lambda each: each.id)) not in digests and data_digest(examples) not in digests:
+    if (
+        data_digest(sorted(examples, key=lambda example: example.id)) not in digests
+        and data_digest(examples) not in digests
+    ):
         raise StudyError(
             f"the data of {suite!r} has changed since its runs were made; run the suite again (`seetell run {suite}`)"
         )
     runs = tuple(_source(folder, spec, len(described)) for folder, spec in described)
-    common = [each for each in examples if all(each.id in run.texts for run in runs)]
+    common = [example for example in examples if all(example.id in run.texts for run in runs)]
     if not common:
         raise StudyError(f"no example of {suite!r} has a text from every one of: {', '.join(r.name for r in runs)}")
-    return Sources(suite, described[0][1].task, runs, tuple(sorted(common, key=lambda each: each.id)))
+    return Sources(suite, described[0][1].task, runs, tuple(sorted(common, key=lambda example: example.id)))
 
 
 def picture(example: Example, images: Path | None = None) -> Picture | None:

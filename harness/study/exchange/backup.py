@@ -86,12 +86,12 @@ def _copy_sqlite(database: Database, target: Path) -> None:
 def _check(copy: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as opened:
-            said = opened.execute("PRAGMA integrity_check").fetchone()[0]
+            integrity = opened.execute("PRAGMA integrity_check").fetchone()[0]
             forms = opened.execute("SELECT count(*) FROM campaign").fetchone()[0]
     except sqlite3.Error as error:
         raise StudyError(f"{copy} is no whole copy of a study ({error})") from error
-    if said != "ok" or forms != 1:
-        raise StudyError(f"{copy} is no whole copy of a study (SQLite says: {said})")
+    if integrity != "ok" or forms != 1:
+        raise StudyError(f"{copy} is no whole copy of a study (SQLite says: {integrity})")
 
 
 def _dump_postgres(database: Database, target: Path) -> None:

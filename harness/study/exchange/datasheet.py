@@ -173,7 +173,7 @@ def _design(session: Session, campaign: Campaign, described: Mapping[str, Any]) 
     )
     kinds = {kind: number for kind, number in _control_kinds(session).items() if number}
     first, last, median = _times(session)
-    standing = [each for each in decisions.exclusions(session) if each.reverted_at is None]
+    standing = [exclusion for exclusion in decisions.exclusions(session) if exclusion.reverted_at is None]
     late = _count(session, Submission.event_id, Submission.status == "surplus")
     # A skip of a text that was rated after all is superseded.
     skips = _count(session, SkipFlag.event_id, SkipFlag.kind == "skip", SkipFlag.status == "current")
@@ -192,7 +192,10 @@ def _design(session: Session, campaign: Campaign, described: Mapping[str, Any]) 
         f"- Flagged by annotators, and counted: {flags} texts",
         f"- Exclusions that stand: {len(standing) or 'none'}",
     ]
-    lines += [f"    - {each.target.split(':')[0]}, rule {_md(each.rule)}: {_md(each.reason)}" for each in standing]
+    lines += [
+        f"    - {exclusion.target.split(':')[0]}, rule {_md(exclusion.rule)}: {_md(exclusion.reason)}"
+        for exclusion in standing
+    ]
     return lines
 
 
@@ -259,8 +262,3 @@ def _md(text: Any) -> str:
 def _cell(text: Any) -> str:
     """Our own sentences in a table: only bars would break it."""
     return " ".join(str(text).split()).replace("|", "\\|")
-
-
-def open_questions(text: str) -> list[str]:
-    """The lines of a datasheet that somebody still has to fill in."""
-    return [line.strip() for line in text.splitlines() if OPEN in line and not line.startswith("Sections")]

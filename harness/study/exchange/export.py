@@ -47,9 +47,9 @@ def export(
             raise StudyError(f"there is no format {format_!r}; expected some of {', '.join(FORMATS)}, or all")
     tables, described, words, table_hash = database.read(_collect)
     files: dict[str, bytes] = {}
-    for name, (columns, found) in tables.items():
+    for name, (columns, records) in tables.items():
         for format_ in formats:
-            files[f"{name}.{format_}"] = to_bytes(found, columns, format_)
+            files[f"{name}.{format_}"] = to_bytes(records, columns, format_)
     files[STUDY_FILE] = _json(described)
     files["codebook.md"] = words["codebook"].encode("utf-8")
     files["datasheet.md"] = words["datasheet"].encode("utf-8")
@@ -58,7 +58,7 @@ def export(
         {
             "study": described["name"],
             "seetell": seetell_version(),
-            "rows": {name: len(found) for name, (_, found) in tables.items()},
+            "rows": {name: len(records) for name, (_, records) in tables.items()},
             "export_sha256": digest,
             "ratings_sha256": table_hash,
             "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},

@@ -54,15 +54,15 @@ def read(path: Path, columns: Sequence[Column]) -> list[Row]:
     except OSError as error:
         raise StudyError(f"{path} cannot be read ({error.strerror})") from error
     try:
-        found = {"csv": _from_csv, "jsonl": _from_jsonl, "parquet": _from_parquet}[kind](content, columns)
+        records = {"csv": _from_csv, "jsonl": _from_jsonl, "parquet": _from_parquet}[kind](content, columns)
     except (ValueError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise StudyError(f"{path} is no {kind} file ({error})") from error
-    missing = [column.name for column in columns if column.needed and (not found or column.name not in found[0])]
+    missing = [column.name for column in columns if column.needed and (not records or column.name not in records[0])]
     if missing:
         raise StudyError(
             f"{path} has no column {missing[0]!r}; ratings need: {', '.join(c.name for c in columns if c.needed)}"
         )
-    return [_checked(row, columns, f"row {number} of {path}") for number, row in enumerate(found, start=1)]
+    return [_checked(row, columns, f"row {number} of {path}") for number, row in enumerate(records, start=1)]
 
 
 def _checked(row: Mapping[str, Any], columns: Sequence[Column], where: str) -> Row:
@@ -115,10 +115,10 @@ def _to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> byt
 
 def _from_csv(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]:
     reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-    found = list(reader)
+    records = list(reader)
     if list(reader.fieldnames or ()) == [column.name for column in columns]:
-        return [{name: as_written(cell) for name, cell in row.items()} for row in found]
-    return found
+        return [{name: as_written(cell) for name, cell in row.items()} for row in records]
+    return records
 
 
 def _to_jsonl(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> bytes:
@@ -131,10 +131,10 @@ def _to_jsonl(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> b
 
 def _from_jsonl(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]:
     # Not splitlines(): it also cuts at U+2028 and friends, which JSON allows inside a string.
-    found = [json.loads(line) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
-    if not all(isinstance(row, dict) for row in found):
+    records = [json.loads(line) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
+    if not all(isinstance(row, dict) for row in records):
         raise ValueError("a line is no object")
-    return found
+    return records
 
 
 def _to_parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> bytes:

@@ -18,7 +18,7 @@ from harness.errors import StudyError
 from harness.study.design.create import NAME, fresh
 from harness.study.design.protocol import load_document, version_of
 from harness.study.exchange import incoming, rows
-from harness.study.rating.forms import Note, payload_sha256
+from harness.study.rating.forms import Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import canonical, from_ms, plain_text
 from harness.study.tables.database import FILE, locate
@@ -73,15 +73,15 @@ class _Filler:
     def __init__(self, session: Session, described: Mapping[str, Any], now: datetime) -> None:
         self.session, self.described, self.now = session, described, now
 
-    def fill(self, found: Sequence[rows.Row], notes: Sequence[rows.Row]) -> None:
+    def fill(self, ratings: Sequence[rows.Row], notes: Sequence[rows.Row]) -> None:
         """Everything, in one transaction."""
         self._study()
-        items = self._items(found)
+        items = self._items(ratings)
         systems = self._systems()
-        outputs = self._outputs(found, items, systems)
-        people = self._people([*found, *notes])
-        slots = self._slots(found, notes, outputs, people)
-        self._forms(found, slots, people)
+        outputs = self._outputs(ratings, items, systems)
+        people = self._people([*ratings, *notes])
+        slots = self._slots(ratings, notes, outputs, people)
+        self._forms(ratings, slots, people)
         self._notes(notes, slots, people)
         audit.record(
             self.session,
@@ -89,21 +89,21 @@ class _Filler:
             "import",
             "import",
             self.described["name"],
-            {"rows": len(found), "sha256": rows.sha256(found)},
+            {"rows": len(ratings), "sha256": rows.sha256(ratings)},
         )
 
     def _study(self) -> None:
-        said = self.described
+        described = self.described
         self.session.add(
             Campaign(
-                slug=said["name"], title=plain_text(said["title"]), task=said["task"], suite=plain_text(said["suite"]),
-                status="closed", protocol=said["protocol"],
-                protocol_sha256=hashlib.sha256(canonical(said["protocol"]).encode()).hexdigest(), seed=said["seed"],
-                k=said["ratings_per_item"], lanes=said["annotators"], salt=secrets.token_hex(16), created_at=self.now,
+                slug=described["name"], title=plain_text(described["title"]), task=described["task"],
+                suite=plain_text(described["suite"]), status="closed", protocol=described["protocol"],
+                protocol_sha256=hashlib.sha256(canonical(described["protocol"]).encode()).hexdigest(), seed=described["seed"],
+                k=described["ratings_per_item"], lanes=described["annotators"], salt=secrets.token_hex(16), created_at=self.now,
             )
         )  # fmt: skip
         self.aspects: dict[str, int] = {}
-        for position, (code, text) in enumerate(said["aspects"].items()):
+        for position, (code, text) in enumerate(described["aspects"].items()):
             aspect = Aspect(code=code, position=position, label=text["label"], definition=text["definition"])
             self.session.add(aspect)
             self.session.flush()
@@ -114,14 +114,14 @@ class _Filler:
                 for value, meaning in enumerate(text["anchors"], start=1)
             )
         for kind in ("guidelines", "consent"):
-            words = load_document(kind, said["task"])
+            words = load_document(kind, described["task"])
             self.session.add(Document(kind=kind, version=version_of(words), text=words, created_at=self.now))
 
-    def _items(self, found: Sequence[rows.Row]) -> dict[str, int]:
+    def _items(self, ratings: Sequence[rows.Row]) -> dict[str, int]:
         prompts: dict[str, str] = {}
-        for row in found:
+        for row in ratings:
             prompts.setdefault(row["item"], row["prompt"] or "")
-        for row in found:  # after all of those: an item may be a swap's source and be rated itself
+        for row in ratings:  # after all of those: an item may be a swap's source and be rated itself
             if row["source"]:
                 prompts.setdefault(row["source"], "")
         made = {source: Item(source_id=source, prompt=prompt) for source, prompt in prompts.items()}
@@ -144,11 +144,11 @@ class _Filler:
         return {name: system.id for name, system in made.items()}
 
     def _outputs(
-        self, found: Sequence[rows.Row], items: Mapping[str, int], systems: Mapping[str, int]
+        self, ratings: Sequence[rows.Row], items: Mapping[str, int], systems: Mapping[str, int]
     ) -> dict[str, int]:
         first: dict[str, rows.Row] = {}
         for row in sorted(
-            found, key=lambda row: row["kind"] == "repeat"
+            ratings, key=lambda row: row["kind"] == "repeat"
         ):  # a repeat does not say what its text was at first
             first.setdefault(row["output"], row)
         made = {
@@ -170,13 +170,13 @@ class _Filler:
         self.session.flush()
         return {public: output.id for public, output in made.items()}
 
-    def _people(self, found: Sequence[rows.Row]) -> dict[str, int]:
+    def _people(self, records: Sequence[rows.Row]) -> dict[str, int]:
         made = {
             public: Annotator(
                 public_id=public, pseudonym=public, pseudonym_key=public, role="annotator", status="done", language="en",
                 lane=number, joined_at=self.now, last_at=self.now,
             )
-            for number, public in enumerate(dict.fromkeys(row["annotator"] for row in found))
+            for number, public in enumerate(dict.fromkeys(row["annotator"] for row in records))
         }  # fmt: skip
         self.session.add_all(made.values())
         self.session.flush()
@@ -184,7 +184,7 @@ class _Filler:
 
     def _slots(
         self,
-        found: Sequence[rows.Row],
+        ratings: Sequence[rows.Row],
         notes: Sequence[rows.Row],
         outputs: Mapping[str, int],
         people: Mapping[str, int],
@@ -192,12 +192,12 @@ class _Filler:
         """Blocks and slots; a block is its current raters', and everyone who sent a form for it had it once."""
         owners: dict[str, str] = {}
         holders: dict[str, dict[str, None]] = {}
-        for row in sorted(found, key=lambda row: row["status"] not in ("current", "superseded")):
+        for row in sorted(ratings, key=lambda row: row["status"] not in ("current", "superseded")):
             owners.setdefault(row["block"], row["annotator"])
             holders.setdefault(row["block"], {})[row["annotator"]] = None
         skipped = {row["slot"] for row in notes if row["kind"] == "skip" and row["status"] == "current"}
         counted: dict[str, set[str]] = {}
-        for row in found:
+        for row in ratings:
             if row["status"] == "current" or row["slot"] in skipped:
                 counted.setdefault(row["block"], set()).add(row["slot"])
         blocks = {
@@ -216,7 +216,7 @@ class _Filler:
             for who in those
         )
         first: dict[str, rows.Row] = {}
-        for row in found:
+        for row in ratings:
             first.setdefault(row["slot"], row)
         places: dict[str, set[int]] = {}
         made = {}
@@ -240,27 +240,29 @@ class _Filler:
         self.session.flush()
         return made
 
-    def _forms(self, found: Sequence[rows.Row], slots: Mapping[str, Slot], people: Mapping[str, int]) -> None:
+    def _forms(self, ratings: Sequence[rows.Row], slots: Mapping[str, Slot], people: Mapping[str, int]) -> None:
         forms: dict[str, list[rows.Row]] = {}
-        for row in found:
+        for row in ratings:
             forms.setdefault(row["event_id"], []).append(row)
         entries = []
         for event, given in forms.items():
             row = given[0]
-            values = {each["aspect"]: each["value"] for each in given}
+            values = {rating["aspect"]: rating["value"] for rating in given}
             if len(values) < len(given):
                 raise StudyError(f"form {event} gives two values to one aspect")
             ordered = {code: values[code] for code in self.aspects if code in values}
-            times = tuple(_when(row[name]) for name in ("shown_at", "first_at", "sent_at"))
-            counts = (row["active_ms"], row["hidden_ms"], row["changes"])
-            words = (row["input"] or "", row["client"] or "")
-            digest = payload_sha256(event, row["slot"], row["revision"], ordered, times, counts, words)
+            form = Form(
+                event_id=event, slot=row["slot"], revision=row["revision"], values=ordered,
+                **{name: _when(row[name]) for name in ("shown_at", "first_at", "sent_at")},
+                **{name: row[name] for name in ("active_ms", "hidden_ms", "changes")},
+                **{name: row[name] or "" for name in ("input", "client")},
+            )  # fmt: skip
+            digest = form.sha256()
             self.session.add(
                 Submission(
-                    event_id=event, slot_id=slots[row["slot"]].id, annotator_id=people[row["annotator"]],
-                    revision=row["revision"], client_revision=row["revision"], status=row["status"], shown_at=times[0],
-                    first_at=times[1], sent_at=times[2], active_ms=counts[0], hidden_ms=counts[1], changes=counts[2],
-                    input=words[0], client=words[1], received_at=_when(row["received_at"]) or self.now, payload_sha256=digest,
+                    **form.kept(), slot_id=slots[row["slot"]].id, annotator_id=people[row["annotator"]],
+                    revision=form.revision, client_revision=form.revision, status=row["status"],
+                    received_at=_when(row["received_at"]) or self.now, payload_sha256=digest,
                 )
             )  # fmt: skip
             entries.append(
@@ -272,7 +274,8 @@ class _Filler:
             )
         self.session.flush()
         self.session.add_all(
-            Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=row["value"]) for row in found
+            Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=row["value"])
+            for row in ratings
         )
         self.session.add_all(
             Exclusion(event_id=event, rule=given[0]["excluded"], reason="imported", decided_by="import", at=self.now)

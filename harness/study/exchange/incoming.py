@@ -74,11 +74,13 @@ def read(source: Path, name: str) -> Given:
         StudyError: there are none, or one that no study can hold; it names the row, the rule and what would do.
     """
     file = _ratings_file(source)
-    found = [_completed(row, f"row {number} of {file}") for number, row in enumerate(files.read(file, rows.RATINGS), 1)]
-    if not found:
+    ratings = [
+        _completed(row, f"row {number} of {file}") for number, row in enumerate(files.read(file, rows.RATINGS), 1)
+    ]
+    if not ratings:
         raise StudyError(f"{file} has no ratings")
-    _check(found, file)
-    return Given(found, _notes(file), _described(file, name, found))
+    _check(ratings, file)
+    return Given(ratings, _notes(file), _described(file, name, ratings))
 
 
 def _ratings_file(source: Path) -> Path:
@@ -93,8 +95,8 @@ def _ratings_file(source: Path) -> Path:
 def _notes(file: Path) -> list[rows.Row]:
     """The skips and flags of the same export, where they lie beside the ratings."""
     beside = file.with_name(f"notes{file.suffix}")
-    found = files.read(beside, rows.NOTES) if file.stem == "ratings" and beside.is_file() else []
-    for number, row in enumerate(found, start=1):
+    notes = files.read(beside, rows.NOTES) if file.stem == "ratings" and beside.is_file() else []
+    for number, row in enumerate(notes, start=1):
         lacking = [name for name in ("event_id", "slot", "annotator") if row[name] is None]
         if lacking:
             raise StudyError(f"row {number} of {beside}: {lacking[0]} is empty")
@@ -103,7 +105,7 @@ def _notes(file: Path) -> list[rows.Row]:
                 raise StudyError(
                     f"row {number} of {beside}: {name} is {row[name]!r}; expected one of {', '.join(allowed)}"
                 )
-    return found
+    return notes
 
 
 def _completed(row: rows.Row, where: str) -> rows.Row:
@@ -128,7 +130,7 @@ def _completed(row: rows.Row, where: str) -> rows.Row:
         "slot": slot,
         "block": text["block"] or _name("block", text["item"], text["annotator"]),
         "event_id": text["event_id"] or str(uuid.uuid5(_SAME, slot)),
-        **{each: text[each] or 0 for each in _COUNTS},
+        **{name: text[name] or 0 for name in _COUNTS},
     }
 
 
@@ -137,16 +139,16 @@ def _name(*parts: Any) -> str:
     return hashlib.sha256(canonical([str(part) for part in parts]).encode()).hexdigest()[:22]
 
 
-def _check(found: Sequence[rows.Row], file: Path) -> None:
+def _check(ratings: Sequence[rows.Row], file: Path) -> None:
     """Refuse rows that contradict each other: else the first would win, and nobody would know."""
-    _check_forms(found, file)
+    _check_forms(ratings, file)
     for name, columns in _TOGETHER.items():
         # A repeat shows a text that has its own place; only there is it said what it was at first.
-        given = found if name == "slot" else [row for row in found if row["kind"] != "repeat"]
+        given = ratings if name == "slot" else [row for row in ratings if row["kind"] != "repeat"]
         _agree(given, name, columns, file)
-    slots = {row["slot"] for row in found}
+    slots = {row["slot"] for row in ratings}
     counted: dict[tuple[str, ...], str] = {}
-    for row in found:
+    for row in ratings:
         if row["kind"] == "repeat" and row["repeat_of"] not in slots:
             raise StudyError(
                 f"{file}: form {row['event_id']} is a repeat, but its repeat_of is {row['repeat_of']!r}; expected the slot in "
@@ -162,12 +164,12 @@ def _check(found: Sequence[rows.Row], file: Path) -> None:
             counted[key] = row["event_id"]
 
 
-def _check_forms(found: Sequence[rows.Row], file: Path) -> None:
-    _agree(found, "event_id", _OF_A_FORM, file)
+def _check_forms(ratings: Sequence[rows.Row], file: Path) -> None:
+    _agree(ratings, "event_id", _OF_A_FORM, file)
     current: dict[str, str] = {}
     revisions: dict[tuple[Any, ...], str] = {}
     aspects: set[tuple[str, str]] = set()
-    for row in found:
+    for row in ratings:
         event = row["event_id"]
         if (event, row["aspect"]) in aspects:
             raise StudyError(f"{file}: form {event} gives two values to {row['aspect']}; expected one row an aspect")
@@ -182,10 +184,10 @@ def _check_forms(found: Sequence[rows.Row], file: Path) -> None:
             )
 
 
-def _agree(found: Sequence[rows.Row], name: str, columns: Sequence[str], file: Path) -> None:
+def _agree(ratings: Sequence[rows.Row], name: str, columns: Sequence[str], file: Path) -> None:
     """Refuse rows with one `name` and different content of `columns`."""
     first: dict[str, rows.Row] = {}
-    for row in found:
+    for row in ratings:
         before = first.setdefault(row[name], row)
         for column in columns:
             if before[column] != row[column]:
@@ -194,24 +196,24 @@ def _agree(found: Sequence[rows.Row], name: str, columns: Sequence[str], file: P
                 )
 
 
-def _described(file: Path, name: str, found: Sequence[rows.Row]) -> dict[str, Any]:
+def _described(file: Path, name: str, ratings: Sequence[rows.Row]) -> dict[str, Any]:
     known = _known(file.with_name(STUDY_FILE)) if file.stem == "ratings" else _Known()
-    codes = dict.fromkeys(row["aspect"] for row in found)
+    codes = dict.fromkeys(row["aspect"] for row in ratings)
     aspects = {code: text.model_dump() for code, text in known.aspects.items() if code in codes}
     blank = {"definition": "", "anchors": [], "examples": []}
     aspects |= {code: blank | {"label": code} for code in codes if code not in aspects}
-    systems = {row["system"] for row in found if row["system"] != REFERENCE}
+    systems = {row["system"] for row in ratings if row["system"] != REFERENCE}
     return {
         "name": name,
         "title": known.title,
         "task": known.task,
         "suite": known.suite,
-        "ratings_per_item": known.ratings_per_item or _most_ratings(found),
-        "annotators": known.annotators or len({row["annotator"] for row in found}),
+        "ratings_per_item": known.ratings_per_item or _most_ratings(ratings),
+        "annotators": known.annotators or len({row["annotator"] for row in ratings}),
         "seed": known.seed,
         "protocol": known.protocol,
         "aspects": aspects,
-        "systems": {each: known.systems.get(each, _System()).model_dump() for each in sorted(systems)},
+        "systems": {system: known.systems.get(system, _System()).model_dump() for system in sorted(systems)},
     }
 
 
@@ -228,9 +230,9 @@ def _known(path: Path) -> _Known:
         ) from error
 
 
-def _most_ratings(found: Sequence[rows.Row]) -> int:
+def _most_ratings(ratings: Sequence[rows.Row]) -> int:
     counts: dict[tuple[str, str], int] = {}
-    for row in found:
+    for row in ratings:
         if row["status"] == "current" and row["kind"] == "system":
             counts[row["output"], row["aspect"]] = counts.get((row["output"], row["aspect"]), 0) + 1
     return max(counts.values(), default=1)

@@ -80,7 +80,7 @@ def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
 def database_sha256(connection: Connection) -> str:
     """Hash of all rows of all tables, the same on every database."""
     digest = hashlib.sha256()
-    for table in sorted(Base.metadata.tables.values(), key=lambda each: each.name):
+    for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name):
         digest.update(f"{table.name}\n".encode())
         lines = sorted(canonical([_plain(cell) for cell in row]) for row in connection.execute(select(table)))
         for line in lines:  # sorted here: databases sort text by different rules

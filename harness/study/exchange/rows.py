@@ -120,29 +120,29 @@ def ratings(session: Session) -> list[Row]:
         .outerjoin(first, first.id == Slot.repeats_id)
     )  # fmt: skip
     rows = []
-    for found in session.execute(query):
-        form = found.Submission
-        rules = excluded.get(("form", form.event_id), []) + excluded.get(("annotator", found.annotator_id), [])
+    for rating in session.execute(query):
+        form = rating.Submission
+        rules = excluded.get(("form", form.event_id), []) + excluded.get(("annotator", rating.annotator_id), [])
         rows.append(
             {
                 "event_id": form.event_id,
-                "system": found.system or REFERENCE,
-                "item": found.source_id,
-                "annotator": found.annotator,
-                "aspect": found.code,
-                "value": found.value,
-                "kind": "repeat" if found.repeat_of else found.kind,
+                "system": rating.system or REFERENCE,
+                "item": rating.source_id,
+                "annotator": rating.annotator,
+                "aspect": rating.code,
+                "value": rating.value,
+                "kind": "repeat" if rating.repeat_of else rating.kind,
                 "status": form.status,
                 "excluded": "; ".join(sorted(set(rules))) or None,
                 "revision": form.revision,
-                "output": found.output,
-                "text": found.text or None,
-                "prompt": found.prompt or None,
-                "source": found.source,
-                "slot": found.slot,
-                "repeat_of": found.repeat_of,
-                "block": found.block,
-                "position": found.position,
+                "output": rating.output,
+                "text": rating.text or None,
+                "prompt": rating.prompt or None,
+                "source": rating.source,
+                "slot": rating.slot,
+                "repeat_of": rating.repeat_of,
+                "block": rating.block,
+                "position": rating.position,
                 "shown_at": _ms(form.shown_at),
                 "first_at": _ms(form.first_at),
                 "sent_at": _ms(form.sent_at),
@@ -171,18 +171,18 @@ def notes(session: Session) -> list[Row]:
     )  # fmt: skip
     rows = [
         {
-            "event_id": found.SkipFlag.event_id,
-            "kind": found.SkipFlag.kind,
-            "reason": found.SkipFlag.reason,
-            "note": found.SkipFlag.note or None,
-            "status": found.SkipFlag.status,
-            "annotator": found.annotator,
-            "slot": found.slot,
-            "output": found.output,
-            "item": found.source_id,
-            "received_at": _ms(found.SkipFlag.received_at),
+            "event_id": note.SkipFlag.event_id,
+            "kind": note.SkipFlag.kind,
+            "reason": note.SkipFlag.reason,
+            "note": note.SkipFlag.note or None,
+            "status": note.SkipFlag.status,
+            "annotator": note.annotator,
+            "slot": note.slot,
+            "output": note.output,
+            "item": note.source_id,
+            "received_at": _ms(note.SkipFlag.received_at),
         }
-        for found in session.execute(query)
+        for note in session.execute(query)
     ]
     return sorted(rows, key=lambda row: str(row["event_id"]))
 
@@ -201,11 +201,11 @@ def sha256(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column] = RATING
 
 
 def _exclusions(session: Session) -> dict[tuple[str, Any], list[str]]:
-    found: dict[tuple[str, Any], list[str]] = {}
+    rules: dict[tuple[str, Any], list[str]] = {}
     for row in session.scalars(select(Exclusion).where(Exclusion.reverted_at.is_(None))):
         key = ("form", row.event_id) if row.event_id else ("annotator", row.annotator_id)
-        found.setdefault(key, []).append(row.rule or "excluded")
-    return found
+        rules.setdefault(key, []).append(row.rule or "excluded")
+    return rules
 
 
 def _ms(when: Any) -> int | None:

@@ -17,7 +17,7 @@ from harness.study.tables.identity import Decision, Exclusion, Signal
 from harness.study.tables.schema import Annotator, Campaign, Submission
 
 if TYPE_CHECKING:
-    from harness.study.oversight.quality import Signal as Found
+    from harness.study.oversight.quality import Signal as Finding
 
 RULES = 1
 """Version of the rules in `harness.study.oversight.quality`, kept with every signal."""
@@ -62,7 +62,7 @@ class ExclusionRow:
     reverted_by: str
 
 
-def compute(session: Session) -> tuple[Found, ...]:
+def compute(session: Session) -> tuple[Finding, ...]:
     """All signals as they are now that are not in the queue, or became clearly worse since they were dismissed."""
     from harness.study.oversight.quality import signals
 
@@ -70,36 +70,36 @@ def compute(session: Session) -> tuple[Found, ...]:
     return _news(session, signals(table, collect.words(session))) if len(table) else ()
 
 
-def keep(session: Session, found: Sequence[Found], now: datetime) -> None:
+def keep(session: Session, signals: Sequence[Finding], now: datetime) -> None:
     """Queue what is still new."""
     people = {public: number for number, public in session.execute(select(Annotator.id, Annotator.public_id))}
     session.execute(select(Campaign.id).with_for_update())  # two reviewers queue nothing twice
     session.add_all(
         Signal(
-            annotator_id=people[each.annotator],
-            rule=each.rule,
+            annotator_id=people[signal.annotator],
+            rule=signal.rule,
             version=RULES,
-            value=each.value,
-            threshold=each.threshold,
-            evidence={"n": each.n, "says": each.says, "evidence": dict(each.evidence)},
+            value=signal.value,
+            threshold=signal.threshold,
+            evidence={"n": signal.n, "says": signal.says, "evidence": dict(signal.evidence)},
             computed_at=now,
         )
-        for each in _news(session, found)
+        for signal in _news(session, signals)
     )
     session.flush()
 
 
-def _news(session: Session, found: Sequence[Found]) -> tuple[Found, ...]:
+def _news(session: Session, signals: Sequence[Finding]) -> tuple[Finding, ...]:
     latest = _latest(session)
     new = []
-    for each in found:
-        known = latest.get((each.annotator, each.rule))
+    for signal in signals:
+        known = latest.get((signal.annotator, signal.rule))
         if known is not None:
-            signal, decided = known
-            beyond, before = abs(each.value - each.threshold), abs(signal.value - signal.threshold)
-            if signal.value == each.value or (decided and beyond <= _WORSE * before):
+            queued, decided = known
+            beyond, before = abs(signal.value - signal.threshold), abs(queued.value - queued.threshold)
+            if queued.value == signal.value or (decided and beyond <= _WORSE * before):
                 continue
-        new.append(each)
+        new.append(signal)
     return tuple(new)
 
 

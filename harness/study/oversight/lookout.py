@@ -191,21 +191,21 @@ def annotators(session: Session) -> tuple[AnnotatorRow, ...]:
     signals = _open_signals(session)
     return tuple(
         AnnotatorRow(
-            each.public_id,
-            each.pseudonym,
-            each.role,
-            each.status,
-            each.lane,
-            forms.get(each.id, 0),
-            notes.get((each.id, "skip"), 0),
-            notes.get((each.id, "flag"), 0),
-            statistics.median(times[each.id]) / 1000 if times.get(each.id) else math.nan,
-            each.joined_at,
-            each.last_at,
-            each.id in excluded,
-            signals.get(each.id, 0),
+            annotator.public_id,
+            annotator.pseudonym,
+            annotator.role,
+            annotator.status,
+            annotator.lane,
+            forms.get(annotator.id, 0),
+            notes.get((annotator.id, "skip"), 0),
+            notes.get((annotator.id, "flag"), 0),
+            statistics.median(times[annotator.id]) / 1000 if times.get(annotator.id) else math.nan,
+            annotator.joined_at,
+            annotator.last_at,
+            annotator.id in excluded,
+            signals.get(annotator.id, 0),
         )
-        for each in session.scalars(select(Annotator).order_by(Annotator.id))
+        for annotator in session.scalars(select(Annotator).order_by(Annotator.id))
     )
 
 

@@ -77,7 +77,7 @@ class _Forms:
 
 def signals(table: RatingTable, words: Mapping[str, int] | None = None) -> tuple[Signal, ...]:
     """What should be looked at: the measures beyond their thresholds."""
-    return tuple(each for each in measures(table, words) if each.raised)
+    return tuple(signal for signal in measures(table, words) if signal.raised)
 
 
 def measures(table: RatingTable, words: Mapping[str, int] | None = None) -> tuple[Signal, ...]:
@@ -90,17 +90,17 @@ def measures(table: RatingTable, words: Mapping[str, int] | None = None) -> tupl
     people = [_forms(table.where(annotator=annotator), annotator, table.aspects) for annotator in table.annotators]
     usual = _usual(table)
     variation = {forms.annotator: _variation(forms) for forms in people}
-    found: list[Signal] = []
+    signals: list[Signal] = []
     for forms in people:
         others = [value for name, value in variation.items() if name != forms.annotator and value is not None]
-        found += _speed(forms, words or {})
-        found += _longstring(forms)
-        found += _low_variation(forms, variation[forms.annotator], others)
-        found += _control(forms, "swap")
-        found += _control(forms, "scramble")
-        found += _repeat(forms)
-        found += _drift(forms, usual)
-    return tuple(found)
+        signals += _speed(forms, words or {})
+        signals += _longstring(forms)
+        signals += _low_variation(forms, variation[forms.annotator], others)
+        signals += _control(forms, "swap")
+        signals += _control(forms, "scramble")
+        signals += _repeat(forms)
+        signals += _drift(forms, usual)
+    return tuple(signals)
 
 
 def _forms(table: RatingTable, annotator: str, aspects: tuple[str, ...]) -> _Forms:

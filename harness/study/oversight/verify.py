@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from harness.study.rating.forms import Note, payload_sha256
+from harness.study.rating.forms import Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import pairs
 from harness.study.tables.identity import Origin
@@ -51,18 +51,18 @@ def verify(session: Session) -> Verified:
         for entry in entries
         if entry.action in ("submit", "skip", "flag")
     }
-    found = _hashes(session)
-    for event, (kept, computed, who) in found.items():
+    hashes = _hashes(session)
+    for event, (kept, computed, who) in hashes.items():
         if kept != computed:
             problems.append(f"form {event} was changed: its content does not have its hash")
         elif sealed.get(event) != (kept, who):
             problems.append(f"form {event} is not the one that the audit chain speaks of")
-    problems += [f"form {event} is in the audit chain and nowhere else" for event in sealed if event not in found]
+    problems += [f"form {event} is in the audit chain and nowhere else" for event in sealed if event not in hashes]
     problems += _counts(session)
-    told = problems[:_MOST_TOLD]
-    if len(problems) > len(told):
-        told.append(f"... and {len(problems) - len(told)} more")
-    return Verified(len(entries), len(found), tuple(told))
+    listed = problems[:_MOST_TOLD]
+    if len(problems) > len(listed):
+        listed.append(f"... and {len(problems) - len(listed)} more")
+    return Verified(len(entries), len(hashes), tuple(listed))
 
 
 def _hashes(session: Session) -> dict[str, tuple[str, str, str]]:
@@ -74,24 +74,20 @@ def _hashes(session: Session) -> dict[str, tuple[str, str, str]]:
     ):
         values.setdefault(event, {})[code] = value
     people = pairs(session.execute(select(Annotator.id, Annotator.public_id)))
-    found: dict[str, tuple[str, str, str]] = {}
+    hashes: dict[str, tuple[str, str, str]] = {}
     for form, slot in session.execute(select(Submission, Slot.public_id).join(Slot, Slot.id == Submission.slot_id)):
         given = values.get(form.event_id, {})
         ordered = {code: given[code] for code in aspects if code in given}
-        computed = payload_sha256(
-            form.event_id, slot, form.client_revision, ordered, (form.shown_at, form.first_at, form.sent_at),
-            (form.active_ms, form.hidden_ms, form.changes), (form.input, form.client),
-        )  # fmt: skip
-        found[form.event_id] = form.payload_sha256, computed, people[form.annotator_id]
+        hashes[form.event_id] = form.payload_sha256, Form.of(form, slot, ordered).sha256(), people[form.annotator_id]
     for note, slot in session.execute(select(SkipFlag, Slot.public_id).join(Slot, Slot.id == SkipFlag.slot_id)):
         read = Note(note.event_id, slot, note.reason, note.note)
-        hashes = {read.sha256(kind) for kind in ("skip", "flag")}  # a skip of what is rated is kept as a flag
-        found[note.event_id] = (
+        either = {read.sha256(kind) for kind in ("skip", "flag")}  # a skip of what is rated is kept as a flag
+        hashes[note.event_id] = (
             note.payload_sha256,
-            note.payload_sha256 if note.payload_sha256 in hashes else read.sha256(note.kind),
+            note.payload_sha256 if note.payload_sha256 in either else read.sha256(note.kind),
             people[note.annotator_id],
         )
-    return found
+    return hashes
 
 
 def _counts(session: Session) -> list[str]:
@@ -139,7 +135,7 @@ def _database(session: Session) -> list[str]:
     """What SQLite itself finds wrong with its file."""
     if session.get_bind().dialect.name != "sqlite":
         return []
-    said = [row[0] for row in session.execute(text("PRAGMA integrity_check(10)"))]
-    broken = [f"SQLite: {line}" for line in said if line != "ok"]
+    messages = [row[0] for row in session.execute(text("PRAGMA integrity_check(10)"))]
+    broken = [f"SQLite: {line}" for line in messages if line != "ok"]
     loose = session.execute(text("PRAGMA foreign_key_check")).all()
     return broken + [f"SQLite: a row of {row[0]} refers to nothing in {row[2]}" for row in loose[:10]]

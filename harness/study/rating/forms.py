@@ -1,16 +1,17 @@
-"""Forms as browsers send them: read without ever raising, since whatever somebody typed has to be kept."""
+"""Rating forms, skips and flags as browsers send them. Reading one never fails on odd details: what somebody typed is kept."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from harness.study.rating.views import SKIP_REASONS
 from harness.study.tables.base import canonical, from_ms, plain_text, to_ms
+from harness.study.tables.schema import Submission
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 MOST_MS = 2**31 - 1
@@ -59,22 +60,39 @@ class Form:
             slot,
             _count(form.get("revision"), 1_000_000),
             {aspect: values[aspect] for aspect in aspects},
-            _when(form.get("shown_at")),
-            _when(form.get("first_at")),
-            _when(form.get("sent_at")),
-            _count(form.get("active_ms"), MOST_MS),
-            _count(form.get("hidden_ms"), MOST_MS),
-            _count(form.get("changes"), MOST_MS),
-            _word(form.get("input")),
-            _word(form.get("client")),
+            **{name: _when(form.get(name)) for name in ("shown_at", "first_at", "sent_at")},
+            **{name: _count(form.get(name), MOST_MS) for name in ("active_ms", "hidden_ms", "changes")},
+            **{name: _word(form.get(name)) for name in ("input", "client")},
         )
 
+    @classmethod
+    def of(cls, row: Submission, slot: str, values: Mapping[str, int]) -> Form:
+        """The form that a row of the database keeps.
+
+        Args:
+            row: one submission.
+            slot: public id of its slot.
+            values: its ratings, by aspect in the order of the protocol: the hash depends on nothing else's order.
+        """
+        return cls(
+            slot=slot, revision=row.client_revision, values=values, **{name: getattr(row, name) for name in KEPT}
+        )
+
+    def kept(self) -> dict[str, Any]:
+        """The fields that are columns of `Submission` under the same name."""
+        return {name: getattr(self, name) for name in KEPT}
+
     def sha256(self) -> str:
-        """Hash of all that it says; the database keeps every field, so it can be computed again."""
-        return payload_sha256(
-            self.event_id, self.slot, self.revision, self.values, (self.shown_at, self.first_at, self.sent_at),
-            (self.active_ms, self.hidden_ms, self.changes), (self.input, self.client),
-        )  # fmt: skip
+        """Hash of every field; the database keeps all of them, so it can be computed again."""
+        times = [None if time is None else to_ms(time) for time in (self.shown_at, self.first_at, self.sent_at)]
+        counts, words = [self.active_ms, self.hidden_ms, self.changes], [self.input, self.client]
+        content = [self.event_id, self.slot, self.revision, dict(self.values), times, counts, words]
+        return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+FORM_FIELDS = tuple(field.name for field in fields(Form))
+"""What a browser sends for a rating. The rating screen's `draft.js` and the plain form send exactly these; a test compares."""
+KEPT = tuple(name for name in FORM_FIELDS if name not in ("slot", "revision", "values"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +122,6 @@ class Note:
         return hashlib.sha256(canonical([kind, self.event_id, self.slot, self.reason, self.note]).encode()).hexdigest()
 
 
-def payload_sha256(
-    event_id: str,
-    slot: str,
-    revision: int,
-    values: Mapping[str, int],
-    times: Sequence[datetime | None],
-    counts: Sequence[int],
-    words: Sequence[str],
-) -> str:
-    """Hash of a form's fields."""
-    at = [None if time is None else to_ms(time) for time in times]
-    content = [event_id, slot, revision, dict(values), at, list(counts), list(words)]
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
-
-
 def as_text(form: Any) -> str:
     """Anything at all as text, to be kept."""
     try:
@@ -130,8 +133,8 @@ def as_text(form: Any) -> str:
 
 def event_id_of(form: Any) -> str:
     """Its event id if it has one, for the answer."""
-    found = form.get("event_id") if isinstance(form, Mapping) else None
-    return plain_text(found)[:64] if isinstance(found, str) else ""
+    event_id = form.get("event_id") if isinstance(form, Mapping) else None
+    return plain_text(event_id)[:64] if isinstance(event_id, str) else ""
 
 
 def _head(form: Any) -> tuple[str, str]:

@@ -79,14 +79,14 @@ def by_key(session: Session, key: str) -> Seat:
     Raises:
         SeatUnknown: nobody.
     """
-    found = session.scalars(
+    annotator = session.scalars(
         select(Annotator)
         .join(SeatKey, SeatKey.annotator_id == Annotator.id)
         .where(SeatKey.key_sha256 == token_sha256(key), SeatKey.revoked_at.is_(None))
     ).first()
-    if found is None:
+    if annotator is None:
         raise SeatUnknown("this browser has no seat in the study (any more); open your invitation link again")
-    return view(session, found, None)
+    return view(session, annotator, None)
 
 
 def view(session: Session, annotator: Annotator, key: str | None) -> Seat:
@@ -148,7 +148,7 @@ def answer_practice(
     for aspect in item.expected:
         if type(values.get(aspect)) is not int or not 1 <= values[aspect] <= 5:
             raise StudyError(f"{aspect} is {values.get(aspect)!r}; expected 1, 2, 3, 4 or 5")
-    told = tuple(
+    answers = tuple(
         AspectFeedback(aspect, values[aspect], want["low"], want["high"], want["why"])
         for aspect, want in item.expected.items()
     )
@@ -157,13 +157,13 @@ def answer_practice(
             practice_id=item.id,
             annotator_id=annotator.id,
             given={aspect: values[aspect] for aspect in item.expected},
-            inside=sum(each.ok for each in told),
-            asked=len(told),
+            inside=sum(answer.ok for answer in answers),
+            asked=len(answers),
             at=now,
         )
     )
     session.flush()
-    return Feedback(told, all(each.ok for each in told), practised(session, annotator))
+    return Feedback(answers, all(answer.ok for answer in answers), practised(session, annotator))
 
 
 def practised(session: Session, annotator: Annotator) -> bool:

@@ -89,20 +89,12 @@ def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any
         skip.status = "superseded"
     session.add(
         Submission(
-            event_id=checked.event_id,
+            **checked.kept(),
             slot_id=slot.id,
             annotator_id=annotator.id,
             revision=revision,
             client_revision=checked.revision,
             status=status,
-            shown_at=checked.shown_at,
-            first_at=checked.first_at,
-            sent_at=checked.sent_at,
-            active_ms=checked.active_ms,
-            hidden_ms=checked.hidden_ms,
-            changes=checked.changes,
-            input=checked.input,
-            client=checked.client,
             received_at=now,
             payload_sha256=checked.sha256(),
         )
@@ -173,10 +165,10 @@ def _slot_of(session: Session, annotator: Annotator, public: str) -> tuple[Slot,
     Raises:
         NoForm: there is no such slot, or it was never theirs.
     """
-    found = session.execute(_SLOT, {"slot": public}).one_or_none()
-    if found is None:
+    row = session.execute(_SLOT, {"slot": public}).one_or_none()
+    if row is None:
         raise NoForm("unknown-slot")
-    slot, block = found.Slot, found.Block
+    slot, block = row.Slot, row.Block
     if block.annotator_id != annotator.id:
         given = select(Lease.id).where(Lease.block_id == block.id, Lease.annotator_id == annotator.id).limit(1)
         if session.scalar(given) is None:

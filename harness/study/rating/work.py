@@ -148,10 +148,10 @@ def _values(session: Session, events: Sequence[str]) -> Mapping[str, Mapping[str
         .where(Rating.event_id.in_(events))
         .order_by(Aspect.position)
     )
-    found: dict[str, dict[str, int]] = {event: {} for event in events}
+    values: dict[str, dict[str, int]] = {event: {} for event in events}
     for event, code, value in rows:
-        found[event][code] = value
-    return found
+        values[event][code] = value
+    return values
 
 
 def _shown(what: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:

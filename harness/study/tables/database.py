@@ -87,17 +87,17 @@ class Database:
 
     def check_schema(self, where: str) -> None:
         """Refuse layouts of other versions."""
-        found = self.schema()
-        if found is None:
+        schema = self.schema()
+        if schema is None:
             raise StudyError(f"{shown(self.url)} holds no study; `seetell study create` makes one")
-        if found < SCHEMA:
+        if schema < SCHEMA:
             raise StudyOutdated(
-                f"the study at {where} has layout {found}, this SeeTell needs {SCHEMA}; `seetell study migrate {where}` "
+                f"the study at {where} has layout {schema}, this SeeTell needs {SCHEMA}; `seetell study migrate {where}` "
                 "makes a backup and brings it up to date"
             )
-        if found > SCHEMA:
+        if schema > SCHEMA:
             raise StudyOutdated(
-                f"the study at {where} has layout {found}, this SeeTell knows {SCHEMA}; use the newer SeeTell that made it"
+                f"the study at {where} has layout {schema}, this SeeTell knows {SCHEMA}; use the newer SeeTell that made it"
             )
 
     def read(self, work: Callable[[Session], T]) -> T:

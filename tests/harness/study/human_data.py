@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.study.analysis.panel import Panel
-from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
+from harness.study.analysis.power import ASSUMED, Components, StudyPlan
 from harness.study.analysis.ratings import RatingTable
 
 
@@ -71,3 +73,50 @@ def joined(*tables: RatingTable) -> RatingTable:
     """Tables one after the other."""
     names = RatingTable.__dataclass_fields__
     return RatingTable(**{name: np.concatenate([getattr(each, name) for each in tables]) for name in names})
+
+
+def simulate_panel(
+    plan: StudyPlan,
+    components: Components,
+    effects: Sequence[float],
+    seed: int,
+    *,
+    centre: float = 3.0,
+    rounded: bool = True,
+) -> Panel:
+    """Made-up ratings of a plan: what the statistics of a study are tested on.
+
+    Args:
+        plan: the size; each item is rated by `ratings_per_item` annotators, spread evenly.
+        components: how much each part varies.
+        effects: each system's advantage in points, `[systems]`.
+        seed: of everything.
+        centre: mean of a system without advantage.
+        rounded: to whole points from 1 to 5, as people answer; else as the model says.
+    """
+    rng = np.random.default_rng(seed)
+    systems, items, people = plan.systems, plan.items, plan.annotators
+
+    def noise(variance: float, *shape: int) -> NDArray[np.float64]:
+        return math.sqrt(variance) * rng.standard_normal(shape)
+
+    values = (
+        centre
+        + np.asarray(effects, np.float64)[:, None, None]
+        + noise(components.item, 1, items, 1)
+        + noise(components.annotator, 1, 1, people)
+        + noise(components.system_item, systems, items, 1)
+        + noise(components.system_annotator, systems, 1, people)
+        + noise(components.item_annotator, 1, items, people)
+        + noise(components.residual, systems, items, people)
+    )
+    if rounded:
+        values = np.clip(np.round(values), 1.0, 5.0)
+    draws = 1 if plan.together else systems
+    order = rng.permuted(np.tile(np.arange(people), (draws, items, 1)), axis=2)[:, :, : plan.ratings_per_item]
+    chosen = np.zeros((draws, items, people), bool)
+    np.put_along_axis(chosen, order, True, axis=2)
+    names = tuple(f"system {index}" for index in range(systems))
+    ids = tuple(f"item {index:05d}" for index in range(items))
+    who = tuple(f"annotator {index:03d}" for index in range(people))
+    return Panel(names, ids, who, np.where(chosen, values, np.nan))

@@ -19,7 +19,8 @@ from harness.study.analysis.agreement import (
     repeats,
 )
 from harness.study.analysis.panel import Panel
-from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
+from harness.study.analysis.power import ASSUMED, StudyPlan
+from tests.harness.study.human_data import simulate_panel
 
 NAN = np.nan
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", example C: 4 observers, 12 units, missing values.

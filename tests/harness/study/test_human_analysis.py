@@ -82,7 +82,7 @@ def test_letters_say_what_the_permutation_test_says() -> None:
     found = analyse(simulated(effects=(0.0, 0.0, 1.2)), draws=FAST)
     for each in found.differences:
         one, other = (found.summary(name, each.aspect).letters for name in (each.first, each.second))
-        assert set(one).isdisjoint(other) == each.found
+        assert set(one).isdisjoint(other) == each.significant
     assert found.summary("system 2", "fluency").letters == "a"
     assert found.summary("system 0", "fluency").letters == found.summary("system 1", "fluency").letters == "b"
 

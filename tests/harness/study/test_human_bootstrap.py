@@ -9,7 +9,8 @@ from harness.metrics.intervals import draw_counts
 from harness.study.analysis import bootstrap
 from harness.study.analysis.bootstrap import two_way_means
 from harness.study.analysis.panel import Estimate, percentiles
-from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
+from harness.study.analysis.power import ASSUMED, StudyPlan
+from tests.harness.study.human_data import simulate_panel
 
 
 def plain(values: np.ndarray, draws: int, seed: int) -> np.ndarray:

@@ -13,9 +13,9 @@ from harness.store.runs import Results
 from harness.study.analysis.findings import metrics_against_people
 from harness.study.analysis.meta import MetricScores, item_taus, meta_evaluate, metric_scores
 from harness.study.analysis.panel import Panel
-from harness.study.analysis.power import ASSUMED, StudyPlan, simulate_panel
+from harness.study.analysis.power import ASSUMED, StudyPlan
 from tests.harness.scored_runs import install_metric, make_run
-from tests.harness.study.human_data import table
+from tests.harness.study.human_data import simulate_panel, table
 
 
 def as_metric(name: str, segments: np.ndarray, higher: bool = True) -> MetricScores:

@@ -17,9 +17,9 @@ from harness.study.analysis.power import (
     StudyPlan,
     compare_plans,
     forecast,
-    simulate_panel,
     variance_components,
 )
+from tests.harness.study.human_data import simulate_panel
 
 PARTS_KNOWN = Components(0.5, 0.3, 0.25, 0.15, 0.2, 0.6)
 

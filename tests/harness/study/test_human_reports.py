@@ -112,7 +112,7 @@ def test_no_difference_found_names_what_could_have_been(empty: Results) -> None:
     report = study_report(same, empty, draws=500)
     page = to_markdown(report)
     for each in report.analysis.differences:
-        assert not each.found
+        assert not each.significant
         assert f"no difference found; it would have to be {each.detectable:.2f}" in page
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 from sqlalchemy import event
 from studies import SYSTEMS, Clock, a_study, form, rate_all, sit, some_sources
 
@@ -17,23 +18,24 @@ from harness.study.service import StudyService
 from harness.study.tables.database import Database
 
 ROOT = Path(harness.study.__file__).parent
-HIDDEN = ("identity", "journal")
-"""Modules whose tables the annotator's side must not know."""
 SECRET_TABLES = ("system", "origin", "qc_signal", "qc_decision", "exclusion", "snapshot", "export_log", "backup_log")
 
 
 def imported(module: str) -> set[str]:
-    """Modules of `harness.study` that one imports, inside functions too."""
-    found = set()
-    for node in ast.walk(ast.parse((ROOT / f"{module}.py").read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "harness.study":
-                found |= {alias.name for alias in node.names}
-            elif node.module.startswith("harness.study."):
-                found.add(node.module.split(".")[2])
+    """Modules of `harness.study`, by their path below it, that one imports: inside functions too, and for types alone too."""
+    path = ROOT / f"{module}.py"
+    source = path if path.exists() else ROOT / module / "__init__.py"
+    named = set()
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{source}: relative imports hide where they lead"
+            named |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[2] for alias in node.names if alias.name.startswith("harness.study.")}
-    return {name for name in found if (ROOT / f"{name}.py").exists()}
+            named |= {alias.name for alias in node.names}
+    paths = {
+        name.removeprefix("harness.study.").replace(".", "/") for name in named if name.startswith("harness.study.")
+    }
+    return {name for name in paths if (ROOT / f"{name}.py").exists() or (ROOT / name / "__init__.py").exists()}
 
 
 def reached(start: str) -> set[str]:
@@ -47,21 +49,33 @@ def reached(start: str) -> set[str]:
     return seen
 
 
+RATING = sorted(f"rating/{path.stem}" for path in (ROOT / "rating").glob("*.py") if path.stem != "__init__")
+
+
 def test_the_walk_finds_imports() -> None:
-    assert "identity" in reached("admin")
-    assert "schema" in reached("service")
+    assert "tables/identity" in reached("admin")
+    assert {"tables/schema", "rating/submit"} <= reached("service")
+    assert {"rating/claims", "rating/forms", "rating/submit"} <= set(RATING)
 
 
-def test_the_service_cannot_reach_the_tables_that_know() -> None:
-    assert not reached("service") & {*HIDDEN, "admin", "collect", "rows", "create", "fill"}
+@pytest.mark.parametrize("module", ["rating/__init__", *RATING])
+def test_a_file_of_the_rating_room_imports_tables_alone(module: str) -> None:
+    rooms = {name.split("/")[0] for name in imported(module)}
+    assert rooms <= {"rating", "tables"}, f"{module} imports {rooms - {'rating', 'tables'}}"
+
+
+@pytest.mark.parametrize("module", ["service", *RATING])
+def test_the_annotator_side_cannot_reach_who_wrote_a_text(module: str) -> None:
+    assert {name for name in reached(module) if not name.startswith(("rating", "tables", "service"))} == set()
+    assert "tables/identity" not in reached(module)
 
 
 def test_no_query_of_the_service_names_them(tmp_path: Path) -> None:
     clock = Clock()
     made = a_study(tmp_path / "pilot", some_sources(20), clock=clock, items=8, annotators=2, practice=True)
     service = StudyService.open(tmp_path / "pilot", clock=clock)
-    said: list[str] = []
-    event.listen(service._database.engine, "before_cursor_execute", lambda *call: said.append(call[2].lower()))
+    queries: list[str] = []
+    event.listen(service._database.engine, "before_cursor_execute", lambda *call: queries.append(call[2].lower()))
     seat = service.join(made.invite, "ann")
     seat = service.consent(seat, service.protocol().consent_version)
     for text in service.practice(seat):
@@ -78,11 +92,11 @@ def test_no_query_of_the_service_names_them(tmp_path: Path) -> None:
     service.image(seat, work.slots[1].media or "")
     service.progress(seat), service.history(seat), service.seat(seat.key or "")
     tables = {
-        name.strip('"') for query in said for name in re.findall(r"(?:from|join|into|update)\s+(\"?\w+\"?)", query)
+        name.strip('"') for query in queries for name in re.findall(r"(?:from|join|into|update)\s+(\"?\w+\"?)", query)
     }
     assert {"slot", "output", "submission", "media", "audit"} <= tables
     assert not tables & set(SECRET_TABLES)
-    assert not any(re.search(r"\b(system|origin)\b", query) for query in said)
+    assert not any(re.search(r"\b(system|origin)\b", query) for query in queries)
 
 
 def test_nothing_that_comes_back_names_a_system_or_looks_like_a_control(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_own_aspects_and_words(results: Path, tmp_path: Path, capsys: pytest.Cap
 def test_packaged_aspects_are_whole(task: str) -> None:
     import harness.study
 
-    path = Path(harness.study.__file__).parent / "protocols" / f"{task}.toml"
+    path = Path(harness.study.__file__).parent / "design" / "protocols" / f"{task}.toml"
     for code, aspect in tomllib.loads(path.read_text("utf-8")).items():
         assert len(aspect["anchors"]) == len(set(aspect["anchors"])) == 5, code
         assert len(aspect["examples"]) == len(set(aspect["examples"])) == 5, code
