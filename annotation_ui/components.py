@@ -1,4 +1,4 @@
-"""The pieces of our own that run in the browser: the rating screen, the keeper of the seat, and the page's language."""
+"""Streamlit components of the app: the rating screen, the one that stores the seat's cookie, and the page's language."""
 
 from __future__ import annotations
 

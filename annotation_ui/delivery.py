@@ -1,4 +1,4 @@
-"""What travels between the rating screen and the service, whichever way it takes."""
+"""What the rating screen and the service exchange, over HTTP or through the component."""
 
 from __future__ import annotations
 

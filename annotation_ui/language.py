@@ -1,4 +1,4 @@
-"""What the screens say: one catalogue a language, all with the same keys."""
+"""Messages of the screens: one catalogue a language, all with the same keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script that Streamlit runs for every browser: who sits here, which screens there are, which one is shown."""
+"""The script that Streamlit runs for every browser session: it finds the seat, lists the screens and shows one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.study.rating.views import Seat
 def main() -> None:
     """Run one screen."""
     seat = browser_session.current_seat()
-    st.session_state["language_code"] = browser_session.language_of(seat)
+    st.session_state[browser_session.LANGUAGE] = browser_session.language_of(seat)
     st.set_page_config(page_title=translate("app.title"), layout="wide", initial_sidebar_state="collapsed")
     with_seat, rating = seat is not None, seat is not None and seat.status not in ("invited", "training")
     is_admin = admin.signed_in()
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _languages(seat: Seat | None) -> None:
-    codes, now = language.languages(), st.session_state["language_code"]
+    codes, now = language.languages(), st.session_state[browser_session.LANGUAGE]
 
     def choose() -> None:
         code = st.session_state["language_choice"]

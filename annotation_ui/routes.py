@@ -44,7 +44,7 @@ async def outbox(request: Request) -> Response:
     return JSONResponse(await run_in_threadpool(keep), headers=_PRIVATE)
 
 
-async def following(request: Request) -> Response:
+async def next_texts(request: Request) -> Response:
     """The texts to rate now and next."""
     await _body(request)
     seat = await _seat(request)
@@ -66,7 +66,7 @@ async def image(request: Request) -> Response:
     return Response(content, media_type=mime, headers=headers)
 
 
-async def sit(request: Request) -> Response:
+async def keep_seat(request: Request) -> Response:
     """Have the browser remember its seat in a cookie that no script can read."""
     body = await _body(request)
     key = body.get("key") if isinstance(body, dict) else None
@@ -79,7 +79,7 @@ async def sit(request: Request) -> Response:
     return answer
 
 
-async def leave(request: Request) -> Response:
+async def give_up_seat(request: Request) -> Response:
     """Give the seat of this browser up."""
     await _body(request)
     key = request.cookies.get(opened().cookie)
@@ -103,10 +103,10 @@ async def refuse(request: Request, error: Refused) -> Response:
 
 ROUTES = (
     Route("/api/outbox", outbox, methods=["POST"]),
-    Route("/api/next", following, methods=["POST"]),
+    Route("/api/next", next_texts, methods=["POST"]),
     Route("/api/image/{media:str}", image, methods=["GET"]),
-    Route("/api/seat", sit, methods=["POST"]),
-    Route("/api/leave", leave, methods=["POST"]),
+    Route("/api/seat", keep_seat, methods=["POST"]),
+    Route("/api/leave", give_up_seat, methods=["POST"]),
     Route("/api/health", health, methods=["GET"]),
 )
 

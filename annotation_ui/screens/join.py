@@ -39,7 +39,7 @@ def _join(token: str, name: str) -> None:
     except TooManyTries as error:
         st.error(translate("join.too_many", error.seconds))
     else:
-        opened().service.set_language(seat, st.session_state["language_code"])
+        opened().service.set_language(seat, st.session_state[browser_session.LANGUAGE])
         browser_session.remember_seat(str(seat.key))
         st.rerun()
 

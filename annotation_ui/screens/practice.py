@@ -1,4 +1,4 @@
-"""Practice: texts with known answers, and how one's own compare."""
+"""Practice: texts with known answers, compared with the annotator's own."""
 
 from __future__ import annotations
 

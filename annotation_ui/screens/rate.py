@@ -1,4 +1,4 @@
-"""Rating. The component does the work; this script brings its first texts and takes forms that HTTP could not deliver."""
+"""Rating. The component does the work; this script gives it the first texts and takes forms that HTTP could not deliver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from annotation_ui import components, delivery, language
+from annotation_ui import browser_session, components, delivery, language
 from annotation_ui.browser_session import translate
 from annotation_ui.opened import opened
 from annotation_ui.screens import pages, scales
@@ -36,7 +36,7 @@ def show() -> None:
     st.html(
         "<style>.stMainBlockContainer { padding-top: 4rem; }</style>"
     )  # an image, a text and four rows want the room
-    components.rate(screen_data(seat, protocol, st.session_state["language_code"]), take, lambda: None)
+    components.rate(screen_data(seat, protocol, st.session_state[browser_session.LANGUAGE]), take, lambda: None)
     pages_link("app.form_link", {"form": "1"})
 
 

@@ -1,4 +1,4 @@
-"""What the annotator has said so far, and changing it."""
+"""The annotator's earlier ratings, and changing them."""
 
 from __future__ import annotations
 

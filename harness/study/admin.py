@@ -1,4 +1,4 @@
-"""The side of those who run a study. It knows the systems; who comes in by a browser needs the admin secret."""
+"""The organisers' side of a study. It knows the systems; a browser needs the admin secret to open it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class StudyAdmin:
         return cls(database, clock)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.database.close()
 
     # looking

@@ -1,4 +1,4 @@
-"""The annotator's side of a study: everything a rating screen may ask. It knows texts and images, never who wrote a text."""
+"""The annotator's side of a study: every call that a rating screen makes. It knows texts and images, never who wrote a text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from harness.study.tables.schema import (
 T = TypeVar("T")
 
 
-# Put together once: that takes longer than running them.
+# Built once: building a query takes longer than running it.
 _CAMPAIGN = select(Campaign)
 
 
@@ -73,7 +73,7 @@ class StudyService:
         return cls(Database.open(where), clock)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
     # getting in

@@ -288,7 +288,7 @@ def test_decisions_about_people_need_a_reason_and_can_be_taken_back(visit: Visit
     (exclusion,) = admin.exclusions()
     assert (exclusion.reason, exclusion.by, exclusion.reverted_at) == ("asked to", "Boss", None)
     assert len(admin.ratings()) == 0
-    press(app, "Take back")
+    press(app, "Revert")
     assert admin.exclusions()[0].reverted_by == "Boss"
     admin.close()
 

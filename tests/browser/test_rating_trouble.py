@@ -56,12 +56,12 @@ def test_no_text_stands_beside_the_image_of_another(served: Served, browser: Bro
     context.route("**/api/image/*", lambda route: held.setdefault(route.request.url, []).append(route))
     page.close()
     page = sit(context, served, "Isa")
-    page.get_by_text("The image is on its way.").wait_for()
+    page.get_by_text("The image is loading.").wait_for()
     first, width = picture(page)
     assert width == 0
     for route in held.pop(served.url + first):
         route.continue_()
-    page.get_by_text("The image is on its way.").wait_for(state="hidden")
+    page.get_by_text("The image is loading.").wait_for(state="hidden")
     assert picture(page) == (first, 8)
     for count in range(1, 4):  # three texts an image; the next image is held back
         type_form(page, [1, 2, 3, 4])

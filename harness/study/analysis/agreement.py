@@ -1,4 +1,4 @@
-"""Do the annotators mean the same by a 4? Agreement beyond chance, from panels of ratings.
+"""Inter-annotator agreement beyond chance, from panels of ratings.
 
 The headline is Krippendorff's alpha for ordinal data: it takes any number of annotators, missing ratings and the order of
 the scale into account. What is not defined comes back without a value and with the reason.

@@ -1,4 +1,4 @@
-"""Everything a study's ratings say: means with honest intervals, agreement, and which systems can be told apart.
+"""Analysis of a study's ratings: means with intervals, agreement, and which systems differ.
 
 Two kinds of uncertainty are kept apart and both shown. Intervals are from the two-way bootstrap: other items *and* other
 annotators. Tests are paired over items and take the annotators as given, as the published protocol does; a difference that a

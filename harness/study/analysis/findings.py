@@ -1,4 +1,4 @@
-"""From a study to its report, and to the columns that the leaderboard shows once the study is frozen."""
+"""The report of a study, and the columns that the leaderboard shows once it is frozen."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _capital(index: int) -> str:
 def metrics_against_people(
     table: RatingTable, runs: Mapping[str, str], results: Results, *, seed: int = 0
 ) -> tuple[tuple[MetaEvaluation, ...], str]:
-    """Every metric of the systems' runs against every aspect; or why that cannot be had."""
+    """Every metric of the systems' runs against every aspect; or why they are not available."""
     from harness.store.find import find_run
 
     by_aspect = panels(table)
@@ -114,7 +114,7 @@ def metrics_against_people(
         try:
             loaded[system] = ScoredRun.load(find_run(results, runs[system]))
         except SeeTellError as error:
-            return (), f"the scores of {system!r} cannot be had: {error}"
+            return (), f"the scores of {system!r} are not available: {error}"
     first = next(iter(by_aspect.values()))
     scores, left_out = metric_scores(loaded, first.items)
     return tuple(meta_evaluate(aspect, panel, scores, left_out, seed=seed) for aspect, panel in by_aspect.items()), ""

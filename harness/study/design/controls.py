@@ -1,4 +1,4 @@
-"""Texts that show whether a scale is used as described: each spoils one aspect and leaves another alone.
+"""Control texts, which show whether a scale is used as described: each lowers one aspect and leaves another unchanged.
 
 A *swap* is a caption of another image: relevance has to fall, fluency must not. A *scramble* has the same words out of order:
 fluency has to fall. A *reference* is a person's text, the ceiling. (A *repeat* is no text of its own: see `claims`.)

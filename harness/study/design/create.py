@@ -1,4 +1,4 @@
-"""Making a study: choose items, plan, copy texts and images in, open it. It needs no run and no data set afterwards."""
+"""Creating a study: choose items, plan, copy texts and images into its database, which needs no run afterwards."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Created:
     """A token that lets the planned annotators in."""
     admin_secret: str
     notes: tuple[str, ...]
-    """What came out otherwise than asked for."""
+    """Where the study differs from what was asked for."""
 
 
 def create(

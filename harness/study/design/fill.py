@@ -41,7 +41,7 @@ PRACTICE = ("reference", "swap", "scramble", "reference", "swap", "scramble")
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What somebody wants to know, and how."""
+    """The choices of whoever creates a study."""
 
     name: str
     aspects: tuple[str, ...] = protocols.DEFAULT_ASPECTS

@@ -1,8 +1,8 @@
-"""Who is to see what, in which order: seeded, and balanced before anybody rates.
+"""Which annotator rates which texts in which order: seeded, and balanced before the first rating.
 
 A *block* is what one annotator is given at once: an image with every system's text, or (`spread`, for stories) as many items
-as there are systems, each with another system's text. Blocks lie in *lanes*, one for each annotator that is planned for; whoever
-finishes early goes on in another lane. Three promises, held by tests:
+as there are systems, each with another system's text. Blocks lie in *lanes*, one for each planned annotator; an annotator who
+finishes early continues in another lane. Three promises, checked by tests:
 
 * each text is rated by exactly `k` annotators, and nobody is given one unit twice;
 * over the plan and within each lane, a system's counts of positions differ by at most 1, and so do lanes' numbers of blocks;
@@ -183,7 +183,11 @@ def _check(systems: int, items: int, k: int, lanes: int, spread: bool, share: fl
 
 
 def _lanes_of_units(units: int, rotations: int, k: int, lanes: int, random: np.random.Generator) -> list[list[int]]:
-    """For each unit k lanes. Those with least to do come first; among them whoever joins groups that have not met."""
+    """K lanes for each unit: the least loaded first, among those one that connects annotators who share no image yet."""
+    # Greedy, one lane at a time. np.lexsort sorts by its last key first: load decides, so lanes' sizes differ by at most 1. Ties
+    # go to a lane of another component of the graph "have rated an image in common" (`apart`), the smallest component first, so
+    # that one chain of shared images connects all annotators; then to the lane that has seen the topic least, then to the pair
+    # that has met least. What is still tied is random.
     load = np.zeros(lanes, dtype=np.int64)
     met = np.zeros((lanes, lanes), dtype=np.int64)
     component = np.arange(lanes)
@@ -262,6 +266,8 @@ def _rows_of_lanes(queues: Sequence[Sequence[int]], systems: int, random: np.ran
             bag += [square * systems + row for row in range(systems)]
         bag += [(start + row) % systems for row in range(rest)]
         start = (start + rest) % systems
+        # Assign the rows in the bag to the lane's blocks so that a unit gets the rows that it has had least often: the cost of a
+        # row is how often the block's unit has had it. The small noise breaks ties at random, below any real difference.
         before = [used.setdefault(unit, np.zeros(rows, dtype=np.int64)) for unit in queue]
         cost = np.array([counts[bag] for counts in before], dtype=np.float64).reshape(len(queue), len(bag))
         _, columns = linear_sum_assignment(cost + 1e-3 * random.random(cost.shape))

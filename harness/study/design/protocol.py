@@ -1,4 +1,4 @@
-"""What annotators are asked: aspects with anchored scales, guidelines and consent; packaged, and replaceable by files."""
+"""Aspects with anchored scales, guidelines and consent text: packaged, and replaceable by the user's files."""
 
 from __future__ import annotations
 

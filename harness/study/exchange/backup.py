@@ -1,4 +1,4 @@
-"""Copies made while people rate. A copy is opened and checked before it gets its name."""
+"""Backups made while people rate. A copy is opened and checked before it gets its final name."""
 
 from __future__ import annotations
 
@@ -89,17 +89,17 @@ def _check(copy: Path) -> None:
             integrity = opened.execute("PRAGMA integrity_check").fetchone()[0]
             forms = opened.execute("SELECT count(*) FROM campaign").fetchone()[0]
     except sqlite3.Error as error:
-        raise StudyError(f"{copy} is no whole copy of a study ({error})") from error
+        raise StudyError(f"{copy} is not a complete copy of a study ({error})") from error
     if integrity != "ok" or forms != 1:
-        raise StudyError(f"{copy} is no whole copy of a study (SQLite says: {integrity})")
+        raise StudyError(f"{copy} is not a complete copy of a study (SQLite says: {integrity})")
 
 
 def _dump_postgres(database: Database, target: Path) -> None:
     program = shutil.which("pg_dump")
     if program is None:
         raise StudyError(
-            "pg_dump is not on the path, and it is what copies a PostgreSQL study; install PostgreSQL's client programs, or "
-            "write the ratings out with `seetell study export`"
+            "pg_dump is not on the path; it is needed to copy a PostgreSQL study. Install PostgreSQL's client programs, or "
+            "export the ratings with `seetell study export`"
         )
     url = database.url
     environment = os.environ | ({} if url.password is None else {"PGPASSWORD": url.password})

@@ -1,4 +1,4 @@
-"""What leaves a study: ratings and notes as files, a codebook that explains every column, a datasheet, and hashes of it all."""
+"""Exports: ratings and notes as files, a codebook of every column, a datasheet, and a manifest with the hash of each file."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def read(path: Path, columns: Sequence[Column]) -> list[Row]:
     """
     kind = path.suffix.lstrip(".").lower()
     if kind not in FORMATS:
-        raise StudyError(f"{path} does not tell its format by its ending; expected .csv, .jsonl or .parquet")
+        raise StudyError(f"{path} has no known file name extension; expected .csv, .jsonl or .parquet")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -56,7 +56,7 @@ def read(path: Path, columns: Sequence[Column]) -> list[Row]:
     try:
         records = {"csv": _from_csv, "jsonl": _from_jsonl, "parquet": _from_parquet}[kind](content, columns)
     except (ValueError, UnicodeDecodeError, csv.Error, OSError) as error:
-        raise StudyError(f"{path} is no {kind} file ({error})") from error
+        raise StudyError(f"{path} is not a valid {kind} file ({error})") from error
     missing = [column.name for column in columns if column.needed and (not records or column.name not in records[0])]
     if missing:
         raise StudyError(

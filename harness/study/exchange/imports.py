@@ -18,7 +18,7 @@ from harness.errors import StudyError
 from harness.study.design.create import NAME, fresh
 from harness.study.design.protocol import load_document, version_of
 from harness.study.exchange import incoming, rows
-from harness.study.rating.forms import Form, Note
+from harness.study.rating.forms import COUNTS, TIMES, WORDS, Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import canonical, from_ms, plain_text
 from harness.study.tables.database import FILE, locate
@@ -251,12 +251,9 @@ class _Filler:
             if len(values) < len(given):
                 raise StudyError(f"form {event} gives two values to one aspect")
             ordered = {code: values[code] for code in self.aspects if code in values}
-            form = Form(
-                event_id=event, slot=row["slot"], revision=row["revision"], values=ordered,
-                **{name: _when(row[name]) for name in ("shown_at", "first_at", "sent_at")},
-                **{name: row[name] for name in ("active_ms", "hidden_ms", "changes")},
-                **{name: row[name] or "" for name in ("input", "client")},
-            )  # fmt: skip
+            kept: dict[str, Any] = {name: _when(row[name]) for name in TIMES}
+            kept |= {name: row[name] for name in COUNTS} | {name: row[name] or "" for name in WORDS}
+            form = Form(slot=row["slot"], revision=row["revision"], values=ordered, event_id=event, **kept)
             digest = form.sha256()
             self.session.add(
                 Submission(

@@ -1,4 +1,4 @@
-"""Signals about annotators, and what people decided: signed, with a reason, and reversible. Nothing decides by itself."""
+"""Signals about annotators, and the organisers' decisions: signed, with a reason, reversible. No rule decides by itself."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def revert(session: Session, exclusion: int, by: str, now: datetime) -> None:
     """Take an exclusion back.
 
     Raises:
-        StudyError: no such exclusion, taken back already, or unsigned.
+        StudyError: no such exclusion, reverted already, or unsigned.
     """
     check_signed(by, "-")
     row = session.get(Exclusion, exclusion, with_for_update=True)
@@ -192,7 +192,7 @@ def revert(session: Session, exclusion: int, by: str, now: datetime) -> None:
         raise StudyError(f"there is no exclusion {exclusion}")
     if row.reverted_at is not None:
         raise StudyError(
-            f"exclusion {exclusion} was taken back already, on {row.reverted_at:%Y-%m-%d} by {row.reverted_by}"
+            f"exclusion {exclusion} was reverted already, on {row.reverted_at:%Y-%m-%d} by {row.reverted_by}"
         )
     row.reverted_at, row.reverted_by = now, by
     session.flush()

@@ -1,4 +1,4 @@
-"""A study at a glance, for those who run it: how far it is, who rates, where they disagree."""
+"""Overview for the organisers: progress, annotators, invitations, and the items on which ratings disagree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals about annotators: what a person should look at before trusting, or excluding, somebody's ratings.
+"""Quality signals about annotators: what an organiser should look at before trusting, or excluding, their ratings.
 
 Each rule gives a value, a threshold and the evidence. None of them rejects anybody: fast people may be good, and long runs of
 one answer are commoner, and honest, at the ends of the scale.

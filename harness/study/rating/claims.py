@@ -1,7 +1,7 @@
-"""Giving out work: one statement takes a block, so that two people can never be given the same one.
+"""Giving out work. One SQL statement takes a block, so two annotators never get the same one.
 
-A block is leased. Whoever has rated nothing of it when the lease is over may lose it to somebody else; of whoever has begun, it
-stays for 72 hours more, and then the rest is opened afresh. Nothing watches the clock: the next claim does.
+A block is leased. An annotator who has rated nothing of it when the lease ends may lose it to another; one who has begun keeps it
+for 72 hours more, after which a new block is opened for the rest. No timer does this: the next claim does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST_SKIPS = 4
 _MOST_BLOCKS = 4
 """That one person holds at a time: the one being rated and what is fetched ahead."""
 
-# What runs for every form is put together once: that takes longer than running it.
+# Queries that run for every form are built once: building one takes longer than running it.
 _TO_RATE = (
     select(Slot)
     .join(Block, Block.id == Slot.block_id)
@@ -205,7 +205,9 @@ def reopen_overdue(session: Session, annotator: Annotator, now: datetime) -> Non
 
 
 def _claim_one(session: Session, annotator: Annotator, now: datetime, until: datetime) -> Block | None:
-    """Take the block that fits best: the next one of the own lane, or else whatever nobody else is expected to do."""
+    """Lease the best block: the next one of the annotator's own lane, else one that nobody else is expected to rate."""
+    # A lane is the share of the plan of one annotator, balanced over positions and orders. Taking blocks in lane order keeps that
+    # balance whatever the speed of the others; only when the own lane is empty does an annotator help in another one.
     last = session.scalar(
         select(Block.topic).where(Block.annotator_id == annotator.id).order_by(Block.claimed_at.desc()).limit(1)
     )
@@ -229,7 +231,10 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
 
 
 def _take(session: Session, wanted: Select[int], annotator: Annotator, now: datetime, until: datetime) -> int | None:
-    """Lease the first of these blocks that nobody is about to take, in one statement."""
+    """Lease the first of these blocks that no other transaction holds, in one statement."""
+    # Choosing and leasing have to be one statement: between a SELECT and an UPDATE a second annotator could choose the same
+    # block. SQLite runs one writer at a time; on PostgreSQL, SKIP LOCKED passes over rows that another claim has locked, so two
+    # claims at once take two blocks and neither waits. RETURNING tells which block it was, or nothing if none was free.
     first = wanted.limit(1).with_for_update(skip_locked=True).scalar_subquery()
     return session.execute(
         update(Block)
@@ -241,14 +246,17 @@ def _take(session: Session, wanted: Select[int], annotator: Annotator, now: date
 
 
 def _new_to(session: Session, annotator: Annotator) -> tuple[ColumnElement[bool], ...]:
-    """Of a block: that its annotator-to-be never had the unit, nor rated something of it after losing it."""
+    """Condition on a block: the annotator never had its unit, and rated nothing of it after losing it.
+
+    Otherwise one person could give two of the k ratings of a text.
+    """
     mine = aliased(Block)
     had = exists().where(mine.unit == Block.unit, mine.annotator_id == annotator.id)
     return ~had, Block.unit.not_in(_units_rated_late(session, annotator))
 
 
 def _reserved(annotator: Annotator, now: datetime) -> ColumnElement[bool]:
-    """Of a block: that it is planned for somebody else, who is here and has not had it; what was opened afresh is for all."""
+    """Condition on a block: planned for another annotator, who is active and has not had it; blocks opened again are for all."""
     owner, had = aliased(Annotator), aliased(Block)
     planned_for = exists().where(
         owner.lane == Block.lane,

@@ -18,11 +18,11 @@ MOST_MS = 2**31 - 1
 """What a column of whole numbers holds on every database."""
 _LATEST_MS = 253_402_300_799_000  # the last second of the year 9999
 LONGEST_KEPT = 65_536
-"""Characters of something that is no form."""
+"""Characters kept of a message that is not a form."""
 
 
 class NoForm(ValueError):
-    """What came cannot be taken as a form; the text says why, in one word."""
+    """A message that is not a valid form; the text is the reason, in one word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,11 @@ class Form:
             raise NoForm("values")
         if not all(type(value) is int and 1 <= value <= 5 for value in values.values()):
             raise NoForm("values")
-        return cls(
-            event_id,
-            slot,
-            _count(form.get("revision"), 1_000_000),
-            {aspect: values[aspect] for aspect in aspects},
-            **{name: _when(form.get(name)) for name in ("shown_at", "first_at", "sent_at")},
-            **{name: _count(form.get(name), MOST_MS) for name in ("active_ms", "hidden_ms", "changes")},
-            **{name: _word(form.get(name)) for name in ("input", "client")},
-        )
+        kept: dict[str, Any] = {name: _when(form.get(name)) for name in TIMES}
+        kept |= {name: _count(form.get(name), MOST_MS) for name in COUNTS}
+        kept |= {name: _word(form.get(name)) for name in WORDS}
+        revision = _count(form.get("revision"), 1_000_000)
+        return cls(event_id, slot, revision, {aspect: values[aspect] for aspect in aspects}, **kept)
 
     @classmethod
     def of(cls, row: Submission, slot: str, values: Mapping[str, int]) -> Form:
@@ -84,15 +80,17 @@ class Form:
 
     def sha256(self) -> str:
         """Hash of every field; the database keeps all of them, so it can be computed again."""
-        times = [None if time is None else to_ms(time) for time in (self.shown_at, self.first_at, self.sent_at)]
-        counts, words = [self.active_ms, self.hidden_ms, self.changes], [self.input, self.client]
+        times = [None if time is None else to_ms(time) for time in (getattr(self, name) for name in TIMES)]
+        counts, words = ([getattr(self, name) for name in names] for names in (COUNTS, WORDS))
         content = [self.event_id, self.slot, self.revision, dict(self.values), times, counts, words]
         return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 FORM_FIELDS = tuple(field.name for field in fields(Form))
 """What a browser sends for a rating. The rating screen's `draft.js` and the plain form send exactly these; a test compares."""
-KEPT = tuple(name for name in FORM_FIELDS if name not in ("slot", "revision", "values"))
+TIMES, COUNTS, WORDS = ("shown_at", "first_at", "sent_at"), ("active_ms", "hidden_ms", "changes"), ("input", "client")
+KEPT = ("event_id", *TIMES, *COUNTS, *WORDS)
+"""Fields that the database keeps under the same name."""
 
 
 @dataclass(frozen=True, slots=True)

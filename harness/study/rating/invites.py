@@ -1,4 +1,4 @@
-"""Invitations: links that let people in. The token is told once; the database keeps its hash."""
+"""Invitations: links with which people join. The token is shown once; the database keeps its hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Getting in: invitations, seats, consent and practice."""
+"""Joining a study: seats, consent and practice."""
 
 from __future__ import annotations
 
@@ -200,9 +200,9 @@ def begin(session: Session, annotator: Annotator, now: datetime) -> None:
 
 def _check_invite(campaign: Campaign, invite: Invite, now: datetime) -> None:
     if invite.revoked_at is not None:
-        raise InviteRefused("revoked", "this invitation was taken back; ask for a new link")
+        raise InviteRefused("revoked", "this invitation was revoked; ask for a new link")
     if invite.expires_at <= now:
-        raise InviteRefused("expired", f"this invitation ran out on {invite.expires_at:%Y-%m-%d}; ask for a new link")
+        raise InviteRefused("expired", f"this invitation expired on {invite.expires_at:%Y-%m-%d}; ask for a new link")
     if invite.uses >= invite.max_uses:
         raise InviteRefused("used-up", "this invitation has been used as often as it may be; ask for a new link")
     if campaign.status != "open" and invite.role == "annotator":

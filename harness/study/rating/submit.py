@@ -1,7 +1,8 @@
-"""Keeping what annotators send: exactly once, in order, and never nothing.
+"""Storing what annotators send: exactly once, in order, and without losing anything.
 
-A form may come twice (the browser sends until it hears back), late (its block has gone to somebody else), or from two tabs.
-The same event id with the same content changes nothing; with other content it is kept apart and the audit chain says so.
+A form may arrive twice (the browser repeats it until it is acknowledged), late (its block has gone to another annotator), or from
+two tabs. The same event id with the same content changes nothing; with other content it is stored as refused, and the audit chain
+records it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from harness.study.tables.schema import (
 _MOST_REFUSED = 2000
 """Of one annotator that are kept: no browser of ours comes near."""
 
-# Put together once: that takes longer than running them.
+# Built once: building a query takes longer than running it.
 _ASPECTS = select(Aspect.code, Aspect.id).order_by(Aspect.position)
 _SLOT = (
     select(Slot, Block)
@@ -177,7 +178,7 @@ def _slot_of(session: Session, annotator: Annotator, public: str) -> tuple[Slot,
 
 
 def _surplus(campaign: Campaign, annotator: Annotator, block: Block) -> str:
-    """Why what comes for this block does not count, or nothing."""
+    """Why a form for this block does not count; empty if it counts."""
     if annotator.status == "withdrawn":
         return "withdrawn"
     if campaign.status == "frozen":

@@ -1,4 +1,4 @@
-"""What crosses between a study and its callers: frozen values, never rows of the database. Times are UTC."""
+"""Values that a study returns to its callers: frozen, never rows of the database. Times are UTC."""
 
 from __future__ import annotations
 

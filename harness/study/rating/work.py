@@ -1,4 +1,4 @@
-"""What an annotator sees of the study: slots, how far it is, what was said."""
+"""What an annotator sees of the study: slots, progress, earlier answers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _PRIOR = 5
 
 def views(session: Session, annotator: Annotator, slots: Sequence[Slot]) -> tuple[SlotView, ...]:
     """Slots still to rate as the screen shows them."""
-    far = how_far(session, annotator, len(slots))
+    counts = progress_counts(session, annotator, len(slots))
     shown = {row.id: row for row in session.execute(_SHOWN, {"slots": [slot.id for slot in slots]})}
     return tuple(
         SlotView(
             slot.public_id,
             shown[slot.id].block,
-            far.done + number,
-            far.done + far.left,
+            counts.done + number,
+            counts.done + counts.left,
             shown[slot.id].media,
             shown[slot.id].prompt,
             shown[slot.id].text,
@@ -62,11 +62,11 @@ def one(session: Session, annotator: Annotator, public: str) -> SlotView | None:
         .limit(1)
     ).first()
     pending = [slot.id for slot in claims.to_rate(session, annotator.id)]
-    far = how_far(session, annotator, len(pending))
-    number = far.done + 1 + pending.index(row.id) if row.id in pending else _number(session, annotator.id, row.id)
+    counts = progress_counts(session, annotator, len(pending))
+    number = counts.done + 1 + pending.index(row.id) if row.id in pending else _number(session, annotator.id, row.id)
     values = _values(session, [latest.event_id])[latest.event_id] if latest else None
     revision = latest.revision if latest else -1
-    of = far.done + far.left
+    of = counts.done + counts.left
     return SlotView(row.public_id, row.block, number, of, row.media, row.prompt, row.text, values, revision)
 
 
@@ -89,12 +89,12 @@ def history(session: Session, annotator: Annotator, limit: int) -> tuple[Rated, 
 def progress(session: Session, annotator: Annotator) -> Progress:
     """How far the annotator is, and how long the rest will take."""
     pending = claims.to_rate(session, annotator.id)
-    far = how_far(session, annotator, len(pending))
+    counts = progress_counts(session, annotator, len(pending))
     seconds = pace(session, annotator.id)
-    return Progress(far.done, far.rated, far.left, seconds, far.left * seconds)
+    return Progress(counts.done, counts.rated, counts.left, seconds, counts.left * seconds)
 
 
-class Far(NamedTuple):
+class Counts(NamedTuple):
     """How far an annotator is, in slots."""
 
     rated: int
@@ -108,10 +108,10 @@ class Far(NamedTuple):
         return self.rated + self.skipped
 
 
-def how_far(session: Session, annotator: Annotator, pending: int) -> Far:
+def progress_counts(session: Session, annotator: Annotator, pending: int) -> Counts:
     """What the annotator has done and has still to do, of which `pending` slots are held."""
-    row = session.execute(_HOW_FAR, {"annotator": annotator.id, "lane": annotator.lane}).one()
-    return Far(row.rated, row.skipped, pending - (-row.waiting // row.people))
+    row = session.execute(_PROGRESS, {"annotator": annotator.id, "lane": annotator.lane}).one()
+    return Counts(row.rated, row.skipped, pending - (-row.waiting // row.people))
 
 
 def pace(session: Session, annotator: int | None) -> float:
@@ -189,6 +189,6 @@ def _counts() -> Select[*tuple[Any, ...]]:
     return select(*(part.scalar_subquery().label(name) for name, part in parts.items()))
 
 
-# Put together once: that takes longer than running them.
+# Built once: building a query takes longer than running it.
 _SHOWN = _shown(select(Slot.id)).where(Slot.id.in_(bindparam("slots", expanding=True)))
-_HOW_FAR = _counts()
+_PROGRESS = _counts()

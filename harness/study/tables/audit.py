@@ -1,4 +1,9 @@
-"""The audit chain: who did what and when, each entry sealed with the hash of the one before."""
+"""The audit chain: who did what and when; each entry contains the hash of the one before.
+
+The hash of an entry covers its content and the previous hash. So an entry that is changed, inserted or removed breaks every link
+after it, unless all later hashes are computed again; whoever has noted a later hash (an export's manifest has the newest) sees
+that too.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where a study is kept, and how it is read and written: SQLite by default, PostgreSQL by URL.
+"""Where a study is stored, and how it is read and written: SQLite by default, PostgreSQL by URL.
 
-Writers of SQLite begin with BEGIN IMMEDIATE: a transaction that reads first and asks for the write lock later can lose
-somebody's change. WAL lets people read meanwhile; synchronous=FULL makes a commit survive a power cut, so "saved" is true.
+SQLite writers begin with BEGIN IMMEDIATE: a transaction that reads first and asks for the write lock later can overwrite another
+writer's change. WAL lets readers continue meanwhile; synchronous=FULL makes a commit survive a power cut, so "saved" is true.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ class Database:
             )
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Do something that changes nothing, on one consistent state."""
+        """Run `work` on one consistent state; it must change nothing."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             if not self.is_sqlite:
                 session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             return work(session)
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Do something that is kept whole or not at all. `work` is called again when another writer was in the way."""
+        """Run `work` in one transaction; it is called again when another writer got in between."""
         writer = self.engine.execution_options(seetell_writer=True)
         for attempt in range(_TRIES):
             try:
@@ -131,7 +131,7 @@ class Database:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
 

@@ -144,4 +144,4 @@ def test_metrics_come_from_the_runs_of_a_study(tmp_path: Path, monkeypatch: pyte
     nothing, why_not = metrics_against_people(table(rows), {**runs, "low": ""}, results)
     assert (nothing, "'low' has no run" in why_not) == ((), True)
     nothing, why_not = metrics_against_people(table(rows), {**runs, "low": "made/gone-00000000"}, results)
-    assert (nothing, "cannot be had" in why_not) == ((), True)
+    assert (nothing, "not available" in why_not) == ((), True)

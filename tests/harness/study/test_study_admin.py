@@ -90,7 +90,7 @@ def test_exclusions_hide_and_come_back(rated: tuple[StudyAdmin, StudyService, Pa
     admin.exclude(f"submission:{event}", "manual", "slipped", "me")
     assert len(admin.ratings()) == len(everything.where(value=2)) - len(ASPECTS)
     admin.revert(number, "me")
-    with pytest.raises(StudyError, match="taken back already"):
+    with pytest.raises(StudyError, match="reverted already"):
         admin.revert(number, "me")
     assert [row.reverted_by for row in admin.exclusions()] == ["me", ""]
 

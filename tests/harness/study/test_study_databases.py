@@ -208,7 +208,7 @@ def test_backups_are_studies(tmp_path: Path) -> None:
         restore(copy, tmp_path / "lost" / "study.sqlite")
     torn = tmp_path / "torn.sqlite"
     torn.write_bytes(copy.read_bytes()[:20_000])
-    with pytest.raises(StudyError, match="no whole copy"):
+    with pytest.raises(StudyError, match="not a complete copy"):
         restore(torn, tmp_path / "third" / "study.sqlite")
     assert [row.name for row in admin.database.read(lambda s: list(s.scalars(select(journal.BackupLog))))] == [
         copy.name
