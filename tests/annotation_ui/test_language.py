@@ -13,6 +13,7 @@ import annotation_ui
 from annotation_ui import language
 from annotation_ui.screens.admin import SCREENS
 from harness.study.analysis.power import PARTS
+from harness.study.rating.forms import FORM_FIELDS
 from harness.study.rating.views import SKIP_REASONS, Role
 from harness.study.tables.schema import Annotator, Block, Campaign
 
@@ -92,3 +93,13 @@ def test_every_message_that_is_asked_for_exists_and_none_is_idle() -> None:
 )
 def test_the_first_wish_that_can_be_met_is_met(wishes: tuple[str | None, ...], spoken: str) -> None:
     assert language.best(*wishes) == spoken
+
+
+def test_the_screens_send_exactly_the_fields_of_a_form() -> None:
+    """The rating form is defined once, in `harness.study.rating.forms`; the screen's script and the plain form spell it out."""
+    script = (FOLDER / "component" / "draft.js").read_text()
+    sent = script[script.index("finish(client) {") :]
+    in_script = re.findall(r"^      (\w+)(?=[:,])", sent[: sent.index("};")], re.MULTILINE)
+    page = (FOLDER / "screens" / "rate.py").read_text()
+    in_page = re.findall(r'^        "(\w+)":', page[page.index("form = {\n") : page.index("receipt = ")], re.MULTILINE)
+    assert tuple(in_script) == FORM_FIELDS == tuple(in_page)

@@ -124,7 +124,7 @@ def test_from_the_invitation_to_the_first_text(visit: Visit) -> None:
     app = visit.app()
     app.query_params["invite"] = visit.made.invite
     well(app.run())
-    assert "it need not be your own" in words(app)
+    assert "it need not be your real one" in words(app)
     app.text_input[0].set_value("Ann")
     press(app, "Join")
     app.session_state["kept"] = "kept"  # what the browser answers
@@ -141,7 +141,7 @@ def test_from_the_invitation_to_the_first_text(visit: Visit) -> None:
 
 @pytest.mark.parametrize(
     ("invite", "name", "told"),
-    [("unknown", "Ann", "not known here"), ("", " ", "Choose a name of 1 to 40"), ("", "Bob", "called that already")],
+    [("unknown", "Ann", "not known here"), ("", " ", "Choose a name of 1 to 40"), ("", "Bob", "name is taken")],
 )
 def test_a_refused_invitation_says_why(visit: Visit, invite: str, name: str, told: str) -> None:
     visit.service.join(visit.made.invite, "Bob")
@@ -204,7 +204,7 @@ def test_the_plain_form_saves_what_was_chosen_and_nothing_by_itself(visit: Visit
     app.query_params["form"] = "1"
     well(app.run())
     assert [radio.value for radio in scales(app)] == [None] * 4
-    assert "nothing was saved yet" in words(press(app, "Save and go on"))
+    assert "nothing has been saved yet" in words(press(app, "Save and go on"))
     assert visit.service.history(seat) == ()
     for radio, value in zip(scales(app), (1, 5, 2, 4), strict=True):
         radio.set_value(value)

@@ -228,7 +228,7 @@ def test_files_that_are_something_else(tmp_path: Path, ending: str) -> None:
     broken.write_bytes(b"\xff\xfe\x00{[")
     with pytest.raises(StudyError):
         read(broken, RATINGS)
-    with pytest.raises(StudyError, match="ending"):
+    with pytest.raises(StudyError, match="file name extension"):
         read(tmp_path / "x.xlsx", RATINGS)
 
 
