@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.metrics.intervals import CONFIDENCE
 
 Floats = NDArray[np.float64]
 
@@ -130,10 +131,6 @@ def _places(names: NDArray[np.str_], axis: Sequence[str]) -> NDArray[np.int64]:
     return np.array([place[str(name)] for name in unique], np.int64)[inverse]
 
 
-LEVEL = 0.95
-"""Coverage of every interval of a study."""
-
-
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """One statistic. Exactly one of `value` and `reason` says something."""
@@ -171,5 +168,5 @@ def percentiles(replicates: NDArray[np.float64]) -> tuple[float | None, float | 
     usable = replicates[np.isfinite(replicates)]
     if len(usable) < 2:
         return None, None
-    low, high = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(usable, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

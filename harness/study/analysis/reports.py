@@ -5,12 +5,13 @@ Names come from outside and are escaped for the format at hand. The same analysi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from harness.store.latex import HEAD, latex, number
+from harness.store.markdown import markdown_table
+from harness.store.numbers import finite
 from harness.store.text import markdown
 from harness.store.text import to_json as json_text
 from harness.study.analysis.analyze import Agreement, Analysis, HumanDifference, Summary
@@ -88,7 +89,11 @@ def to_markdown(report: Report) -> str:
     if report.cautions:
         parts.append("\n".join(f"- ⚠ {markdown(_sentence(caution))}" for caution in report.cautions))
     for sheet in sheets(report):
-        parts += [f"## {markdown(sheet.title)}", _markdown_table(sheet), markdown(sheet.note)]
+        parts += [
+            f"## {markdown(sheet.title)}",
+            markdown_table(sheet.heads, sheet.rows, sheet.left),
+            markdown(sheet.note),
+        ]
     parts += ["## Exclusions", markdown(report.effect.sentence)] if not report.effect.ratings else []
     if report.no_metas:
         parts += ["## Metrics against people", markdown(_sentence(report.no_metas))]
@@ -137,7 +142,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, float):
-        return round(value, DIGITS) + 0.0 if math.isfinite(value) else None
+        return None if finite(value) is None else round(value, DIGITS) + 0.0
     return value
 
 
@@ -343,12 +348,6 @@ def _p(p: float) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
-
-
-def _markdown_table(sheet: Sheet) -> str:
-    rule = [":--" if index in sheet.left else "--:" for index in range(len(sheet.heads))]
-    lines = [tuple(map(markdown, sheet.heads)), tuple(rule), *(tuple(map(markdown, row)) for row in sheet.rows)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _latex_table(sheet: Sheet) -> str:

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from harness.errors import StudyError, did_you_mean
 from harness.study.tables.base import plain_text
+from harness.suites.sections import complaints
 
 VALUES = (1, 2, 3, 4, 5)
 
@@ -126,8 +127,6 @@ def _parse(text: str, where: str) -> dict[str, AspectText]:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
         raise StudyError(
-            f"{where}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}; expected label, definition and "
-            "five anchors an aspect"
+            f"{where}: {complaints(error)}; expected label, definition and five anchors an aspect"
         ) from error

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from harness.store.markdown import markdown_table
 from harness.study.analysis import collect
 from harness.study.oversight import decisions
 from harness.study.tables.base import pairs
@@ -57,12 +58,12 @@ def codebook(described: Mapping[str, Any], tables: Mapping[str, Any]) -> str:
             "",
             f"## {name} ({len(rows):,} rows)",
             "",
-            "| column | type | meaning | empty means |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| `{column.name}` | {column.type} | {_cell(column.meaning)} | {_cell(column.missing) or 'never empty'} |"
-            for column in columns
+            markdown_table(
+                ("column", "type", "meaning", "empty means"),
+                [(f"`{c.name}`", c.type, _cell(c.meaning), _cell(c.missing) or "never empty") for c in columns],
+                range(4),
+                escape=False,
+            ),
         ]
     lines += ["", "## Aspects"]
     for code, aspect in described["aspects"].items():
@@ -113,15 +114,13 @@ def _systems(session: Session, described: Mapping[str, Any]) -> list[str]:
         f"- Task: {task}; suite `{described['suite']}`",
         f"- Language of the texts: {OPEN}",
         "",
-        "| system | decoder | run |",
-        "|---|---|---|",
     ]
     runs = collect.runs(session)
-    for name, system in described["systems"].items():
-        lines.append(
-            f"| {_cell(name)} | {_cell(system['decoder']) or 'not known'} | {_cell(runs.get(name, '')) or 'none'} |"
-        )
-    return lines
+    rows = [
+        (_md(name), _md(system["decoder"]) or "not recorded", _md(runs.get(name, "")) or "none")
+        for name, system in described["systems"].items()
+    ]
+    return [*lines, markdown_table(("system", "decoder", "run"), rows, range(3), escape=False)]
 
 
 def _sample(session: Session, campaign: Campaign) -> list[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
 from harness.errors import StudyError
 from harness.study.analysis.collect import REFERENCE
@@ -20,6 +19,7 @@ from harness.study.exchange.export import STUDY_FILE
 from harness.study.rating.forms import MOST_MS
 from harness.study.rating.views import SKIP_REASONS, Task
 from harness.study.tables.base import canonical, plain_text
+from harness.suites.sections import checked
 
 _STATUSES = ("current", "superseded", "surplus", "withdrawn")
 _NOTES = {"kind": ("skip", "flag"), "reason": SKIP_REASONS, "status": ("current", "superseded", "surplus")}
@@ -221,13 +221,10 @@ def _known(path: Path) -> _Known:
     """What an export says beside its ratings, if it is one."""
     if not path.is_file():
         return _Known()
-    try:
-        return TypeAdapter(_Known).validate_python(json.loads(path.read_bytes()))
-    except (ValueError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise StudyError(
-            f"{path} is not as `seetell study export` writes it ({first}); mend it, or import the ratings' file from elsewhere"
-        ) from error
+    remedy = (
+        "it is not as `seetell study export` writes it; repair it, or import the file of ratings from another folder"
+    )
+    return checked(_Known, path.read_bytes(), str(path), error=StudyError, remedy=remedy)
 
 
 def _most_ratings(ratings: Sequence[rows.Row]) -> int:

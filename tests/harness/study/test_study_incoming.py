@@ -97,7 +97,7 @@ def test_notes_are_checked_too(tmp_path: Path, note: dict[str, Any], words: str)
 @pytest.mark.parametrize("content", ["[]", "{", '{"task": "poem"}', '{"aspects": {"fluency": {}}}'])
 def test_a_description_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "study.json").write_text(content)
-    with pytest.raises(StudyError, match=r"study.json is not as"):
+    with pytest.raises(StudyError, match=r"study.json: .*it is not as"):
         read(written(tmp_path, [FORM]), "theirs")
 
 
