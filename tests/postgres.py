@@ -61,7 +61,7 @@ def running() -> Iterator[Server]:
     settings = f"-p {port} -k {root} -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB"
     try:
         _run([*as_user, folder / "initdb", "-D", data, "-U", "study", "-A", "trust", "-E", "UTF8", "--locale=C"])
-        _run([*as_user, folder / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", root / "log", "-o", settings, "start"])
+        _run([*as_user, folder / "pg_ctl", "-D", data, "-w", "-t", "300", "-l", root / "log", "-o", settings, "start"])
         yield Server(port, "study")
     finally:
         if (data / "postmaster.pid").exists():

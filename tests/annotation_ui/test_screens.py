@@ -51,7 +51,7 @@ class Visit:
         opened._opened = opened.Opened(self.made.where, self.service, folder, "seat_cookie")
 
     def app(self, seat: Seat | None = None, screen: str = "", **state: Any) -> AppTest:
-        app = AppTest.from_string(SCRIPT, default_timeout=30)
+        app = AppTest.from_string(SCRIPT, default_timeout=300)
         app.context["locale"] = "en"
         if seat is not None:
             app.session_state["seat_key"], app.session_state["kept"] = seat.key, "kept"

@@ -17,7 +17,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe")  # fmt: skip
-SECONDS = 60.0
+SECONDS = 300.0
 
 # Chromium reads commands from descriptor 3 and answers on 4; this puts the pipe's ends there and becomes Chromium.
 _LAUNCH = (
@@ -119,7 +119,7 @@ def page(path: str, profile: Path) -> Iterator[Page]:
         os.close(our_commands)  # Chromium leaves when its pipe does
         os.close(our_answers)
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

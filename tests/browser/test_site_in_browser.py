@@ -64,7 +64,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def watch(browser: Browser, site: Path, scheme: Any = "light", width: int = 1280) -> Watched:
     page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(180_000)
     watched = Watched(page, site)
     page.on("console", lambda message: watched.odd.append(message.text))
     page.on("pageerror", lambda error: watched.odd.append(str(error)))
@@ -91,9 +91,9 @@ def pages(site: Path) -> list[str]:
 
 def until(page: Page, expression: str) -> None:
     """Wait until an expression is true, asked through the debugger: `wait_for_function` needs eval, which the policy forbids."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while not page.evaluate(expression):
-        assert time.monotonic() < deadline, expression
+        assert time.monotonic() < deadline, f"not within 180 seconds: {expression}"
         page.wait_for_timeout(20)
 
 

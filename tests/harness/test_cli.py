@@ -52,7 +52,7 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
         text=True,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1", "COLUMNS": "100", **environment},
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
@@ -65,7 +65,7 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
 def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     allowed = ("pydantic",) if arguments[0] == "list" else ()
     code = LOOK.format(arguments=arguments, heavy=[name for name in HEAVY if name not in allowed])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
     assert done.stdout.strip()
 
@@ -73,7 +73,7 @@ def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
 def test_help_of_every_verb_is_there_and_imports_nothing_heavy() -> None:
     code, environment = LOOK_AT_HELP.format(heavy=HEAVY), {**os.environ, "COLUMNS": "120"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300, check=True
     )
     found = json.loads(done.stderr.splitlines()[-1])
     assert {"run", "annotate", "study create", "bench published"} <= set(found)
@@ -161,7 +161,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(flags: list[str]) -> None:
     os.close(read)
     command = [sys.executable, "-m", "harness.cli", "list", *flags]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, timeout=60, check=False)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, timeout=300, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
 

@@ -35,6 +35,18 @@ pytestmark = [
 ]
 pytest.importorskip("ray", reason="Ray is not installed (extra: distributed)")
 
+START_SECONDS = 300
+RAY_SETTINGS = {
+    "ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # How long the parts of a node wait for each other.
+    "gcs_server_port_wait_time_s": str(START_SECONDS),
+    "gcs_server_request_timeout_seconds": str(START_SECONDS),
+    "raylet_start_wait_time_s": str(START_SECONDS),
+    "worker_register_timeout_seconds": str(START_SECONDS),
+    "agent_register_timeout_ms": str(1000 * START_SECONDS),
+}
+
 SUITE = """
 name = "spread"
 [data]
@@ -86,14 +98,20 @@ class Cluster:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
-        self.nodes = Nodes(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100_000_000},
-        )
+        self.nodes = Nodes()
+        self.add(num_cpus=0, include_dashboard=False)
         self.address: str = self.nodes.address
 
-    def add(self) -> Any:
-        return self.nodes.add_node(num_cpus=1, object_store_memory=100_000_000)
+    def add(self, **settings: Any) -> Any:
+        """Start a node; Ray itself would give it 30 seconds, which a busy machine may need for less."""
+        try:
+            settings = {"num_cpus": 1, "object_store_memory": 100_000_000} | settings
+            node = self.nodes.add_node(wait=False, **settings)
+            self.nodes.wait_for_nodes(timeout=START_SECONDS)
+        except (RuntimeError, TimeoutError, OSError) as error:
+            load = ", ".join(f"{figure:.1f}" for figure in os.getloadavg())
+            pytest.fail(f"Ray did not start a node within {START_SECONDS} seconds (load average {load}): {error}")
+        return node
 
     def kill(self, node: Any) -> None:
         self.nodes.remove_node(node, allow_graceful=False)
@@ -127,13 +145,16 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    made = Cluster()
-    made.add()
-    made.add()
-    yield made
-    made.close()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in RAY_SETTINGS.items():
+            patch.setenv(f"RAY_{name}", os.environ.get(f"RAY_{name}", value))
+        made = Cluster()
+        try:
+            made.add()
+            made.add()
+            yield made
+        finally:
+            made.close()
 
 
 def test_the_bytes_are_those_of_one_process_and_so_are_the_scores(tmp_path: Path, cluster: Cluster) -> None:

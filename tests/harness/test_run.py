@@ -198,7 +198,7 @@ def test_ctrl_c_on_the_command_line_ends_with_130_and_a_way_on(home: Path) -> No
     with pytest.raises(RunLocked, match="another process is writing"):
         run(home, "other")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Run the same command again" in errors
     assert "Traceback" not in errors

@@ -162,7 +162,7 @@ def test_a_hub_data_set_is_fetched_at_its_commit_and_found_again_offline(tmp_pat
             "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": os.pathsep.join(sys.path),
         }  # fmt: skip
         done = subprocess.run(
-            [sys.executable, "-c", HUB_SCRIPT], env=environment, capture_output=True, text=True, timeout=120, check=True
+            [sys.executable, "-c", HUB_SCRIPT], env=environment, capture_output=True, text=True, timeout=300, check=True
         )
     fetched, unknown, offline, other = done.stdout.splitlines()
     assert fetched == offline == data_digest(here)

@@ -66,7 +66,7 @@ def serve_folder(folder: Path) -> Iterator[Served]:
                     self.wfile.write(content[start : start + state.stall_after])
                     self.wfile.flush()
                     state.stalled.set()
-                    state.go_on.wait(60)
+                    state.go_on.wait(300)
                     return
                 self.wfile.write(content[start:])
 

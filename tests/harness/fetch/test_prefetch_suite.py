@@ -281,7 +281,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(home: Path, copy: Path, mi
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SEETELL_DATA": str(home)}
     process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     parts: list[Path] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not parts and time.monotonic() < deadline:
         mirror.stalled.wait(0.1)
         parts = [each for each in home.rglob("*.part") if each.stat().st_size]

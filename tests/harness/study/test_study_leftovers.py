@@ -203,13 +203,13 @@ def test_no_form_slips_in_behind_the_freeze(tmp_path: Path, postgres: Server) ->
             me = session.scalars(select(Annotator)).one()  # type: ignore[attr-defined]
             submit.submit(session, campaign, me, form(slot, 2), desk.clock.now + timedelta(seconds=1))  # type: ignore[arg-type]
             reached.set()
-            go_on.wait(20)
+            go_on.wait(300)
 
         desk.admin.database.write(work)
 
     writer = threading.Thread(target=slow)
     writer.start()
-    assert reached.wait(20)
+    assert reached.wait(300)
     freezer = threading.Thread(target=lambda: desk.admin.freeze("me"))
     freezer.start()
     freezer.join(0.3)
