@@ -1,7 +1,7 @@
 """Takes the pictures of the rating app that the README shows: `python docs/annotate_pictures.py`, after `make demo`.
 
-It makes a study of the embedded suite's runs in a temporary folder, has five made-up people rate most of it, serves it with
-`seetell annotate`, and visits it with the machine's Chromium (playwright). The ratings in the pictures are random.
+It creates a study of the embedded suite's runs in a temporary folder, lets five simulated annotators rate most of it, serves it
+with `seetell annotate`, and visits it with the machine's Chromium (playwright). The ratings in the pictures are random.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def rate_most(study: Path) -> None:
-    """Have everybody rate for a while, the more relevant a text the longer it is: nonsense, but not all alike."""
+    """Submit random ratings of every annotator; longer texts get higher values, so that the pictures show differences."""
     draw, service = random.Random(4), StudyService.open(study)
     seats = [sit(study, service, name) for name in PEOPLE]
     for seat in seats * 20:
@@ -70,7 +70,7 @@ def rate_most(study: Path) -> None:
 
 
 def made_up(slot: str, text: str, draw: random.Random) -> dict[str, object]:
-    """A form that nobody filled in."""
+    """A form with random values."""
     usual = 2.2 + min(len(text), 60) / 40
     values = {
         code: round(min(5, max(1, draw.gauss(usual, 0.7))))
@@ -85,7 +85,7 @@ def made_up(slot: str, text: str, draw: random.Random) -> dict[str, object]:
 
 
 def sit(study: Path, service: StudyService, name: str) -> Seat:
-    """Somebody joins and begins."""
+    """Join the study and start rating."""
     admin = StudyAdmin.open(study)
     seat = service.join(admin.invite(), name)
     admin.close()
@@ -94,7 +94,7 @@ def sit(study: Path, service: StudyService, name: str) -> Seat:
 
 
 def take(study: Path, url: str, out: Path) -> None:
-    """Visit the app and take the pictures."""
+    """Visit the application and take the pictures."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -118,7 +118,7 @@ def take(study: Path, url: str, out: Path) -> None:
 
 
 def visit(browser: Browser, study: Path, url: str, scheme: str, size: tuple[int, int], role: str = "annotator") -> Page:
-    """A page of somebody who has begun earlier."""
+    """A page of an annotator who has started before."""
     service, admin = StudyService.open(study), StudyAdmin.open(study)
     seat = service.join(admin.invite(role=role), f"{role} {scheme} {size[0]}")  # type: ignore[arg-type]
     service.consent(seat, service.protocol().consent_version)
@@ -136,7 +136,7 @@ def visit(browser: Browser, study: Path, url: str, scheme: str, size: tuple[int,
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

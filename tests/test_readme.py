@@ -76,3 +76,12 @@ def test_the_suite_of_the_readme_is_valid() -> None:
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len((ROOT / PAGE).read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_the_citation_has_the_version_and_the_papers_of_the_readme() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"\nversion: {version}\n" in citation
+    papers = re.findall(r"\(https://arxiv\.org/abs/([\d.]+)\)", (ROOT / PAGE).read_text(encoding="utf-8"))
+    assert len(papers) == 5
+    assert [paper for paper in papers if f"https://arxiv.org/abs/{paper}" not in citation] == []

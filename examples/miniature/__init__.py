@@ -1,4 +1,4 @@
-"""The published experiments in miniature: every step of the real ones, on small copies, without a network."""
+"""The published experiments in miniature: every step of the real experiments, on small copies, without a network."""
 
 IMAGE_TEXT = "miniature/clip"
-"""Stands in for OpenAI's CLIP, whose size open_clip's name for it fixes."""
+"""Replaces OpenAI's CLIP, because open_clip's name for that model fixes its size."""

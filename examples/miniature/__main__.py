@@ -1,11 +1,11 @@
 """The five published experiments from beginning to end, in miniature and without a network.
 
-    python -m examples.miniature                 # from a checkout; everything goes into ./miniature, a few minutes on two cores
+    python -m examples.miniature                 # from a checkout; writes to ./miniature, a few minutes on two cores
     python -m examples.miniature --only mscoco rocstories --folder /tmp/miniature
 
-It makes a mirror (`examples/miniature/mirror.py`), then types the commands that one types for the real experiments, printing
-each: data check, prefetch, train lm, index, run, score, leaderboard. All of them run with sockets blocked. At the end: seconds
-and memory of every command. To do it for real, leave `--mirror` and the small sizes out (docs/benchmark.md).
+The program creates a mirror (`examples/miniature/mirror.py`), then runs the commands of the real experiments and prints each:
+data check, prefetch, train lm, index, run, score, leaderboard. Sockets are blocked in all of them. At the end it prints time and
+memory of every command. For the real experiments, omit `--mirror` and the small sizes (docs/benchmark.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from examples.miniature import IMAGE_TEXT
 from harness.cli import console
 
 ROOT = Path(__file__).resolve().parents[2]
-NO_NETWORK = '''"""Loaded by every Python that starts here: whoever asks for a network gets an error."""
+NO_NETWORK = '''"""Loaded by every Python process of this program: opening a connection raises an error."""
 import socket
 def refuse(*arguments, **options):
     raise RuntimeError(f"NETWORK {arguments[1:]!r}")
@@ -39,17 +39,17 @@ LANGUAGE = {
     "flickr30k-to-mscoco": "flickr30k",
     "rocstories": "rocstories",
 }
-"""The packaged suites, in the order of docs/benchmark.md, each with the one whose texts its language model is trained on."""
+"""The packaged suites, in the order of docs/benchmark.md, each with the suite whose texts train its language model."""
 SMALL = ("--set", "data.expect=20", f"models.image_text=hf-hub:{IMAGE_TEXT}")
-"""What differs from the real thing until there is a suite of one's own."""
+"""Flags that replace the real sizes until the miniature suite is written."""
 
 _SUITE = """\
 extends = "{name}"
 name = "{name}-miniature"
-title = "{name} in miniature: random weights, so nothing can be read off"
+title = "{name} in miniature: random weights, scores have no meaning"
 
 [data]
-expect = 20                     # where the real one has thousands
+expect = 20                     # the real data set has thousands
 
 [models]
 language_model = "local:models/{language}"
@@ -81,21 +81,22 @@ n = 4
 
 
 class StepFailed(Exception):
-    """A command ended otherwise than it should."""
+    """A command ended with an unexpected exit code."""
 
 
 @dataclass(slots=True)
 class Walk:
-    """Types commands into a folder, and notes what they took."""
+    """Runs commands in a folder and records their time and memory."""
 
     folder: Path
-    taken: list[tuple[str, str, str, str]] = field(default_factory=list)
+    measured: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Verb, exit code, seconds and peak memory in MB of every command."""
 
     def type(self, *arguments: str, code: int = 0) -> None:
-        """Run one command of SeeTell, its output where ours goes.
+        """Run one command of SeeTell; its output goes to the standard output of this program.
 
         Raises:
-            StepFailed: another exit code than `code`.
+            StepFailed: the exit code is not `code`.
         """
         shown = shlex.join(arguments).replace(f"{self.folder}{os.sep}", "")
         console.out.print(f"\n$ seetell {shown}", style="bold", markup=False, highlight=False, soft_wrap=True)
@@ -107,13 +108,11 @@ class Walk:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - start
-        bytes_a_unit = 1 if sys.platform == "darwin" else 1024
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
         verb = " ".join(arguments[: 3 if arguments[0] in ("data", "train", "index") else 2])
-        self.taken.append(
-            (verb, str(process.returncode), f"{seconds:.1f}", f"{used.ru_maxrss * bytes_a_unit / 1e6:.0f}")
-        )
+        self.measured.append((verb, str(process.returncode), f"{seconds:.1f}", f"{used.ru_maxrss * unit / 1e6:.0f}"))
         if process.returncode != code:
-            raise StepFailed(f"seetell {shown} ended with {process.returncode}; expected {code}")
+            raise StepFailed(f"seetell {shown} ended with exit code {process.returncode}; expected {code}")
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -122,38 +121,37 @@ class Walk:
             "SEETELL_DATA": str(self.folder / "data"),
             "SEETELL_CACHE": str(self.folder / "cache"),
             "SEETELL_RESULTS": "results",
-            "HF_HOME": str(self.folder / "hub"),  # nothing that was downloaded before is seen
+            "HF_HOME": str(self.folder / "hub"),  # hides earlier downloads
         }
 
     def show(self) -> None:
-        """Seconds and memory of every command."""
-        console.show_table("What it took", ("seetell", "exit code", "s", "peak MB"), self.taken, right=(1, 2, 3))
+        """Print time and memory of every command."""
+        console.show_table("Time and memory", ("seetell", "exit code", "s", "peak MB"), self.measured, right=(1, 2, 3))
 
 
 def walk(steps: Walk, suites: list[str]) -> None:
-    """Do all of it.
+    """Run every step.
 
     Args:
-        steps: into whose folder, which must not be there yet.
-        suites: names out of `LANGUAGE`.
+        steps: its folder must not exist yet.
+        suites: keys of `LANGUAGE`.
 
     Raises:
-        StepFailed: a command ended otherwise than it should.
+        StepFailed: a command ended with an unexpected exit code.
     """
     folder = steps.folder
     (folder / "no-network").mkdir(parents=True)
     (folder / "no-network" / "sitecustomize.py").write_text(NO_NETWORK)
-    console.say(f"making a mirror in {folder / 'mirror'}")
-    # In a process of its own: Linux counts what this one has held in memory into the peak of those that it starts.
+    console.say(f"creating a mirror in {folder / 'mirror'}")
+    # In a separate process: Linux includes the peak memory of this process in that of the processes it starts.
     subprocess.run([sys.executable, "-m", "examples.miniature.mirror", str(folder)], cwd=ROOT, check=True)
     mirror = ("--mirror", "mirror")
-    there: set[str] = set()
+    present: set[str] = set()
     for name in suites:
         needed = {*name.split("-to-"), f"the language model of {LANGUAGE[name]}"}
-        steps.type(
-            "data", "check", name, *SMALL, code=0 if needed <= there else 1
-        )  # across domains all is there by then
-        there |= needed
+        # The suites across domains need nothing that the earlier suites have not fetched.
+        steps.type("data", "check", name, *SMALL, code=0 if needed <= present else 1)
+        present |= needed
         steps.type("prefetch", name, *mirror, *SMALL)
         if name == "rocstories":
             _bring_stories(folder)
@@ -161,7 +159,7 @@ def walk(steps: Walk, suites: list[str]) -> None:
             steps.type("index", "images", "pictures", "--out", index, "--model", f"hf-hub:{IMAGE_TEXT}")
             steps.type("index", "retrieved", name, "--top", "3", *SMALL)
         steps.type("data", "check", name, "--deep", *SMALL)
-    steps.type("prefetch", suites[0], *mirror, *SMALL, "models.language_model=hf:gpt2")  # what training starts from
+    steps.type("prefetch", suites[0], *mirror, *SMALL, "models.language_model=hf:gpt2")  # the base of the trainings
     for language in dict.fromkeys(LANGUAGE[name] for name in suites):
         small = ("--steps", "8", "--batch-size", "8", "--eval-every", "4", "--learning-rate", "1e-3")
         steps.type("train", "lm", language, "--out", f"models/{language}", *small, "--offline")
@@ -184,7 +182,7 @@ def _write_suite(folder: Path, name: str) -> None:
 
 
 def _bring_stories(folder: Path) -> None:
-    """Training and validation stories, which are given out by form: a person puts them where the test stories are."""
+    """Copy training and validation stories beside the test stories, as a person does who got them by the request form."""
     for split in ("train", "dev"):
         shutil.copy(folder / "mirror" / "rocstories" / f"rocstories_{split}.txt", folder / "data" / "rocstories")
 
@@ -194,11 +192,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m examples.miniature", description=(__doc__ or "").partition("\n\n")[0]
     )
-    parser.add_argument("--folder", type=Path, default=Path("miniature"), help="where to; must not be there yet")
-    parser.add_argument("--only", nargs="+", choices=list(LANGUAGE), default=list(LANGUAGE), metavar="SUITE")
+    parser.add_argument("--folder", type=Path, default=Path("miniature"), help="folder to write to; must not exist yet")
+    parser.add_argument("--only", nargs="+", choices=list(LANGUAGE), default=list(LANGUAGE), metavar="SUITE",
+                        help=f"suites to run, out of {', '.join(LANGUAGE)}; all by default")  # fmt: skip
     given = parser.parse_args()
     if given.folder.exists():
-        parser.error(f"{given.folder} is there already; delete it, or name another with --folder")
+        parser.error(f"{given.folder} exists already; delete it, or name another folder with --folder")
     steps = Walk(given.folder.resolve())
     try:
         walk(steps, [name for name in LANGUAGE if name in given.only])

@@ -1,9 +1,9 @@
-"""A mirror to prefetch from, made on the spot: the data and models of the published experiments, small, in their real formats.
+"""A generated mirror for `prefetch`: small data and models of the published experiments in their real formats.
 
-It is laid out as `seetell prefetch` leaves a data folder, lock and all (docs/benchmark.md), under the names that the packaged
-suites ask for. Everything follows from fixed seeds. Data: twenty images a split, in five colour modes, and twenty stories.
-Models: two-layer GPT-2s with a byte-level BPE tokenizer, a CLIP of open_clip's, a BERT; their weights are random, so their
-texts mean nothing.
+Its layout, lock file included, is that of a data folder of `seetell prefetch` (docs/benchmark.md), with the names that the
+packaged suites use. Everything is generated from fixed seeds. Data: twenty images a split, in five colour modes, and twenty
+stories. Models: two-layer GPT-2s with a byte-level BPE tokenizer, a CLIP of open_clip's, a BERT; their weights are random, so
+their texts have no meaning.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from tests.miniature import (
 
 CONTEXT = 128
 """Positions of the language models: enough for a story."""
-FOUND = 30
-"""Images that titles are looked up among."""
+PICTURES = 30
+"""Images from which titles retrieve."""
 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "gpt2": lambda folder: write_gpt2(folder, seed=1, context=CONTEXT, captions=False),
@@ -52,26 +52,26 @@ FILES = (
     "flickr30k/flickr30k-images",
     "rocstories/rocstories_test.txt",
 )
-"""What the suites read, by the paths that they name."""
+"""Files that the suites read, by their paths in the data folder."""
 
 
 def make_mirror(folder: Path) -> None:
-    """Make data, models and the lock that pins them."""
+    """Create data, models and the lock file that pins them."""
     _make_data(folder)
     lock = Lock()
     for path in FILES:
         lock = lock.with_file(path, _locked_file(folder / path))
     for number, (name, write) in enumerate(MODELS.items(), start=1):
         commit = f"{number:040x}"
-        place = write(folder / model_path(name, commit))
-        files = {each.name: content_of(each) for each in sorted(place.iterdir())}
+        model = write(folder / model_path(name, commit))
+        files = {file.name: content_of(file) for file in sorted(model.iterdir())}
         lock = lock.with_model(name, LockedModel(commit=commit, files=files))
     lock.write(folder)
 
 
 def make_images(folder: Path) -> None:
-    """The user's own pictures, for titles to find."""
-    for number in range(FOUND):
+    """Create the user's own pictures, from which titles retrieve."""
+    for number in range(PICTURES):
         write_image(folder / f"picture-{number:03d}.jpg", 900 + number)
 
 
@@ -90,7 +90,7 @@ def _make_data(folder: Path) -> None:
 
 def _locked_file(path: Path) -> LockedFile:
     content = content_of(path)
-    files = sum(each.is_file() for each in path.rglob("*")) if path.is_dir() else 0
+    files = sum(file.is_file() for file in path.rglob("*")) if path.is_dir() else 0
     return LockedFile(size=content.size, sha256=content.sha256, files=files)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from examples.miniature.__main__ import main
 from tests.harness.test_cli import seetell
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,16 @@ LANGUAGE = {
     "flickr30k-to-mscoco": "flickr30k",
     "rocstories": "rocstories",
 }
+
+
+def test_its_help_names_the_suites(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["miniature", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--only SUITE" in shown
+    assert "rocstories" in shown
 
 
 @pytest.mark.heavy
