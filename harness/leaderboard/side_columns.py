@@ -6,6 +6,7 @@ here to show, so the leaderboard is blind by construction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,9 +122,8 @@ def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str],
         cell = cells.get((_run_name(row), aspect))
         if cell is not None:
             found[name] = Cell(
-                cell.value,
-                cell.low,
-                cell.high,
+                name,
+                *(math.nan if number is None else number for number in (cell.value, cell.low, cell.high)),
                 cell.items,
                 signature=cell.signature,
                 unavailable=cell.unavailable,
@@ -165,7 +165,7 @@ def speed_cells(speed: Speed | None) -> dict[str, Cell]:
     """The cells of a run's row; none where it was not measured. The range is that of the repeats."""
     if speed is None:
         return {}
-    cells = {SPEED: Cell(speed.images_per_second, speed.low, speed.high, signature=speed.signature)}
+    cells = {SPEED: Cell(SPEED, speed.images_per_second, speed.low, speed.high, signature=speed.signature)}
     if speed.relative is not None:
-        cells[RELATIVE] = Cell(speed.relative, signature=speed.signature)
+        cells[RELATIVE] = Cell(RELATIVE, speed.relative, signature=speed.signature)
     return cells
