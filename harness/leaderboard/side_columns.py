@@ -123,7 +123,9 @@ def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str],
         if cell is not None:
             found[name] = Cell(
                 name,
-                *(math.nan if number is None else number for number in (cell.value, cell.low, cell.high)),
+                _number(cell.value),
+                _number(cell.low),
+                _number(cell.high),
                 cell.items,
                 signature=cell.signature,
                 unavailable=cell.unavailable,
@@ -131,6 +133,10 @@ def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str],
                 caution=cell.caution,
             )
     return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 SPEED, RELATIVE = "images-per-second", "times-zerocap"
