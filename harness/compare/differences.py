@@ -28,7 +28,7 @@ from harness.metrics.score import Score
 from harness.suites.provenance import Signature
 from harness.suites.spec import Suite
 
-NOT_HOW_BUT_HOW_MANY = frozenset({"n"})
+COUNT_FIELDS = frozenset({"n"})
 """Signature fields that may differ between two runs: examples are paired and counted here."""
 
 
@@ -114,7 +114,7 @@ def signature_changes(first: str, second: str) -> list[str]:
     except ValueError:
         return [] if first == second else [f"signature {first!r} against {second!r}"]
     before, after = dict(one.fields), dict(other.fields)
-    keys = [key for key in dict.fromkeys([*before, *after]) if key not in NOT_HOW_BUT_HOW_MANY]
+    keys = [key for key in dict.fromkeys([*before, *after]) if key not in COUNT_FIELDS]
     metric = [] if one.metric == other.metric else [f"metric {one.metric} against {other.metric}"]
     return metric + [
         f"{key} {before.get(key, 'absent')} against {after.get(key, 'absent')}"
@@ -138,12 +138,12 @@ def load_metric(suite: Suite, label: str) -> Metric:
     return due.blank()
 
 
-Half = tuple[Sequence[str], ScoredMetric]
+Side = tuple[Sequence[str], ScoredMetric]
 """One run's side: the example of each row, and the metric's scores and rows."""
 
 
 def _measure_metric(
-    label: str, suite: Suite, pair: tuple[Half, Half], again: str, level: float, permutations: int, seed: int
+    label: str, suite: Suite, pair: tuple[Side, Side], again: str, level: float, permutations: int, seed: int
 ) -> list[Difference]:
     (first_ids, before), (second_ids, after) = pair
     blanks = [_blank(label, score) for score in after.scores]
@@ -191,7 +191,7 @@ def _blank(label: str, score: Score) -> Difference:
 
 
 def _objection(
-    before: Score | None, after: Score, metric: Metric, pair: tuple[Half, Half], place: int, again: str
+    before: Score | None, after: Score, metric: Metric, pair: tuple[Side, Side], place: int, again: str
 ) -> str:
     """Why two values of an output must not be subtracted; empty if they may."""
     if before is None:

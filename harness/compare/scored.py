@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from harness.decode.imported.keep import IMPORTED
 from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError, did_you_mean
+from harness.metrics.evaluate import stored_scores
 from harness.metrics.score import Score
+from harness.store.answers import read_samples
 from harness.store.runs import Record, Results, RunFolder
 from harness.suites.examples import title_of
 from harness.suites.settings import as_flags
@@ -63,39 +65,81 @@ class ScoredRun:
 
     @classmethod
     def load(cls, folder: RunFolder, called: str = "") -> ScoredRun:
-        """Read a run from the store.
+        """Read a run from the store; `StoredRun.scored` says with which errors."""
+        return StoredRun.read(folder).scored(called)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run as it lies in the store, complete and scored or not. Each of its files is read once."""
+
+    folder: RunFolder
+    content: Mapping[str, Any]
+    """What run.json says."""
+    spec: RunSpec
+    suite: Suite
+    """As it was when the run was made."""
+    complete: bool
+    records: tuple[Record, ...]
+    digest: str
+    """SHA-256 of samples.parquet; empty for an incomplete run."""
+    stored: Mapping[str, Any] | None
+    """What scores.json says; None before the run is scored."""
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> StoredRun:
+        """Read everything but the rows of metrics.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        content = folder.describe()
+        spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
+        complete, digest = folder.complete, ""
+        if complete:
+            samples = folder.path / "samples.parquet"
+            packed = samples.read_bytes()
+            digest = hashlib.sha256(packed).hexdigest()
+            records = read_samples(samples, packed)
+        else:
+            records = folder.records()
+        return cls(folder, content, spec, suite, complete, tuple(records), digest, folder.scores())
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The stored scores, in the suite's order; not checked against the answers, which `scored` does."""
+        return tuple(stored_scores(self.stored or {"metrics": {}}))
+
+    def scored(self, called: str = "") -> ScoredRun:
+        """The run with its scores and the rows behind them.
 
         Args:
-            folder: the run.
             called: how the user calls its suite, with the flags that it was changed by; the suite's name by default.
 
         Raises:
             RunIncomplete: not every example has its answer.
-            StoreError: it is not scored, the scores are of other samples, or a file is damaged.
+            StoreError: it is not scored, the scores are of other samples, or rows are damaged.
         """
-        content = folder.describe()
-        spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
-        again = command("score", spec, suite, called)
-        if not folder.complete:
+        path, again = self.folder.path, command("score", self.spec, self.suite, called)
+        if not self.complete:
             raise RunIncomplete(
-                f"{folder.path} has {len(folder.records())} of {content['answers']} answers, and part of a run compares with "
-                f"nothing; finish it with `{command('run', spec, suite, called)}`"
+                f"{path} has {len(self.records)} of {self.content['answers']} answers, and part of a run compares with "
+                f"nothing; finish it with `{command('run', self.spec, self.suite, called)}`"
             )
-        scores = folder.scores()
-        if scores is None:
-            raise StoreError(f"{folder.path} is not scored yet; run `{again}`")
-        if scores["samples"] != hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest():
-            raise StoreError(f"the scores in {folder.path} are of other samples; run `{again} --fresh`")
-        answers = tuple(folder.records())
+        if self.stored is None:
+            raise StoreError(f"{path} is not scored yet; run `{again}`")
+        if self.stored["samples"] != self.digest:
+            raise StoreError(f"the scores in {path} are of other samples; run `{again} --fresh`")
         metrics = {
             label: ScoredMetric(
-                tuple(Score.from_json(each) for each in entry["scores"]),
-                _rows(folder, entry["rows"], again) if entry["rows"] else None,
+                tuple(Score.from_json(score) for score in entry["scores"]),
+                _rows(self.folder, entry["rows"], again) if entry["rows"] else None,
             )
-            for label, entry in scores["metrics"].items()
+            for label, entry in self.stored["metrics"].items()
         }
-        ids = tuple(record.example_id for record in answers)
-        return cls(spec, suite, content["environment"], ids, digest_answers(answers), metrics, answers)
+        ids = tuple(record.example_id for record in self.records)
+        digest = digest_answers(self.records)
+        return ScoredRun(self.spec, self.suite, self.content["environment"], ids, digest, metrics, self.records)
 
 
 def command(verb: str, spec: RunSpec, suite: Suite, called: str = "") -> str:

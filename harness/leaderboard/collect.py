@@ -12,7 +12,7 @@ from decoders.base import Need
 from harness.compare.corrections import Correction
 from harness.compare.groups import Letters, enough_permutations, suite_groups
 from harness.compare.paired import SIGNIFICANCE
-from harness.compare.scored import ScoredRun
+from harness.compare.scored import ScoredRun, StoredRun
 from harness.datasets.load import load_examples
 from harness.decode.imported.keep import IMPORTED
 from harness.decode.plan import CONSTANT
@@ -22,7 +22,6 @@ from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
 from harness.leaderboard.side_columns import SPEED_COLUMNS, headline_speed, human_studies, speed_cells, with_human
 from harness.metrics import registry as metrics_registry
-from harness.metrics.evaluate import stored_scores
 from harness.metrics.score import Score
 from harness.store.numbers import Column
 from harness.store.published import read_published
@@ -88,7 +87,9 @@ class RunMaterial:
     """What run.json says."""
     scores: tuple[Score, ...]
     records: tuple[Record, ...]
-    """What it said to each example."""
+    """Its answer to each example."""
+    scored: ScoredRun | None = None
+    """With the rows of its metrics; None where it is incomplete, not scored, or its scores belong to other texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,124 +198,107 @@ def material_of(
         shown: how many examples the board holds with pictures.
         letters: test every pair in every column, which takes a second or two for ten runs of a hundred examples.
     """
-    described: list[tuple[RunFolder, Mapping[str, Any]]] = [(folder, folder.describe()) for folder in folders]
+    runs = [StoredRun.read(folder) for folder in folders]
     left_out = ""
     if settings is not None:
-        described, left_out = _asked(described, settings)
-        folders = [folder for folder, _ in described]
-    suite = Suite.model_validate(
-        max((content for _, content in described), key=lambda content: content["created"])["suite"]
-    )
-    answers = {folder: folder.records() for folder, _ in described}
-    scores = {folder: stored_scores(folder.scores() or {"metrics": {}}) for folder, _ in described}
-    groups, grouping = _letters(folders) if letters else ({}, None)
-    rows = [
-        _row(folder, content, answers[folder], scores[folder], groups, headline_speed(speeds, content["identity"]))
-        for folder, content in described
-    ]
+        runs, left_out = _asked(runs, settings)
+    suite = max(runs, key=lambda run: run.content["created"]).suite
+    scored = [_scored(run) for run in runs]
+    groups, grouping = _letters(runs, scored) if letters else ({}, None)
+    rows = [_row(run, groups, headline_speed(speeds, run.content["identity"])) for run in runs]
     examples = _examples(suite)
-    environment = described[0][1]["environment"]
-    ids = {record.example_id for records in answers.values() for record in records}
-    columns = (*_columns(list(scores.values())), *_speed_columns(rows))
+    environment = runs[0].content["environment"]
+    ids = {record.example_id for run in runs for record in run.records}
+    scores = [run.scores for run in runs]
+    columns = (*_columns(scores), *_speed_columns(rows))
     board = Board(
         suite=suite.name,
         task=suite.task,
         columns=columns,
         rows=tuple(rows),
-        examples=_views(examples[:shown], [(row, answers[folder]) for row, folder in zip(rows, folders, strict=True)]),
+        examples=_views(examples[:shown], [(row, run.records) for row, run in zip(rows, runs, strict=True)]),
         description=suite.title + (f", with{as_flags(suite.settings)}" if settings else ""),
         headline=next((SUMS_UP.get(each.name, "") for each in columns if each.higher_is_better is not None), ""),
         models={MODELS[part]: name for part, name in suite.models.model_dump().items() if name},
         examples_total=len(examples) or len(ids),
-        created=max(content.get("finished", content["created"]) for _, content in described),
+        created=max(run.content.get("finished", run.content["created"]) for run in runs),
         version=seetell_version(),
         environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
-        intervals=_intervals(list(scores.values())),
+        intervals=_intervals(scores),
         grouping=grouping,
         left_out=left_out,
     )
-    runs = tuple(
-        RunMaterial(row, folder, content, tuple(scores[folder]), tuple(answers[folder]))
-        for row, (folder, content) in zip(rows, described, strict=True)
+    material = tuple(
+        RunMaterial(row, run.folder, run.content, run.scores, run.records, whole)
+        for row, run, whole in zip(rows, runs, scored, strict=True)
     )
-    return Material(board, runs, tuple(examples), tuple(speeds))
+    return Material(board, material, tuple(examples), tuple(speeds))
 
 
-def _asked(
-    described: Sequence[tuple[RunFolder, Mapping[str, Any]]], settings: Sequence[str]
-) -> tuple[list[tuple[RunFolder, Mapping[str, Any]]], str]:
+def _asked(runs: Sequence[StoredRun], settings: Sequence[str]) -> tuple[list[StoredRun], str]:
     """The runs that were made with the settings, or without any; and a sentence about the others."""
-    newest = max((content for _, content in described), key=lambda content: content["created"])
-    name = newest["suite"]["name"]
-    wanted = canonical(parse_settings(settings, newest["suite"], f"suite {name}")) if settings else ()
-    chosen: list[tuple[RunFolder, Mapping[str, Any]]] = []
-    others: list[tuple[RunFolder, Mapping[str, Any]]] = []
-    for folder, content in described:
-        made_with = content["suite"].get("settings", ())
-        label = content["spec"]["label"]
-        fits = settings_of(made_with, label) == settings_of(wanted, label)
-        (chosen if fits else others).append((folder, content))
-    flags = sorted({as_flags(settings_of(content["suite"].get("settings", ()), content["spec"]["label"]))
-                    for _, content in others})  # fmt: skip
-    commands = ", ".join(f"`seetell leaderboard {name}{each}`" for each in flags[:3])
+    newest = max(runs, key=lambda run: run.content["created"]).content["suite"]
+    name = newest["name"]
+    wanted = canonical(parse_settings(settings, newest, f"suite {name}")) if settings else ()
+    chosen: list[StoredRun] = []
+    others: set[str] = set()
+    for run in runs:
+        settings_of_run = run.suite.settings_of(run.spec.label)
+        if settings_of_run == settings_of(wanted, run.spec.label):
+            chosen.append(run)
+        else:
+            others.add(as_flags(settings_of_run))
+    flags = sorted(others)
+    commands = ", ".join(f"`seetell leaderboard {name}{flag}`" for flag in flags[:3])
     if not chosen:
         raise NoneAsked(f"suite {name!r} has no runs{as_flags(wanted) and f' with{as_flags(wanted)}'}; try {commands}")
-    said = f"{len(others)} runs were made with other settings and are not in this table: {commands}" if others else ""
-    return chosen, f"{said}{', ...' if len(flags) > 3 else ''}." if said else ""
+    if not others:
+        return chosen, ""
+    count = len(runs) - len(chosen)
+    more = ", ..." if len(flags) > 3 else ""
+    return chosen, f"{count} runs were made with other settings and are not in this table: {commands}{more}."
 
 
-def _letters(folders: Sequence[RunFolder]) -> tuple[Mapping[str, Letters], Grouping | None]:
+def _scored(run: StoredRun) -> ScoredRun | None:
+    """The run with its rows; None where it is incomplete, not scored, or its scores belong to other texts."""
+    with contextlib.suppress(SeeTellError):
+        return run.scored()
+    return None
+
+
+def _letters(
+    runs: Sequence[StoredRun], scored: Sequence[ScoredRun | None]
+) -> tuple[Mapping[str, Letters], Grouping | None]:
     """Significance groups, by output and folder name; runs that are not complete and scored are left out."""
-    runs: dict[str, ScoredRun] = {}
-    for folder in folders:
-        with contextlib.suppress(SeeTellError):
-            runs[folder.path.name] = ScoredRun.load(folder)
-    found = suite_groups(runs, correction=CORRECTION, seed=SEED)
-    if not any(letters for column in found.values() for letters in column.values()):
+    tested = {run.folder.path.name: whole for run, whole in zip(runs, scored, strict=True) if whole is not None}
+    groups = suite_groups(tested, correction=CORRECTION, seed=SEED)
+    if not any(letters for column in groups.values() for letters in column.values()):
         return {}, None
-    permutations = enough_permutations(len(runs))
-    return found, Grouping("paired permutation test", permutations, CORRECTION.capitalize(), SIGNIFICANCE, SEED)
+    permutations = enough_permutations(len(tested))
+    return groups, Grouping("paired permutation test", permutations, CORRECTION.capitalize(), SIGNIFICANCE, SEED)
 
 
-def _row(
-    folder: RunFolder,
-    content: Mapping[str, Any],
-    records: Sequence[Record],
-    scores: Sequence[Score],
-    letters: Mapping[str, Letters],
-    speed: Speed | None,
-) -> Row:
-    spec = RunSpec.model_validate(content["spec"])
-    failed = sum(record.failure is not None for record in records)
+def _row(run: StoredRun, letters: Mapping[str, Letters], speed: Speed | None) -> Row:
+    spec = run.spec
+    failed = sum(record.failure is not None for record in run.records)
     kind, config = _kind_and_config(spec)
     return Row(
         suite=spec.suite,
         decoder=spec.label,
         identity=spec.identity()[:8],
         cells={
-            score.output: Cell(
-                score.value,
-                score.low,
-                score.high,
-                score.n,
-                score.unscored,
-                score.signature,
-                score.unavailable,
-                letters.get(score.output, {}).get(folder.path.name, ""),
-                score.caution,
-                score.no_interval,
-            )
-            for score in scores
+            score.output: Cell.of(score, letters.get(score.output, {}).get(run.folder.path.name, ""))
+            for score in run.scores
         }
         | speed_cells(speed),
-        decoded=len(records) - failed,
+        decoded=len(run.records) - failed,
         failed=failed,
-        total=content["answers"],
-        complete=folder.complete,
+        total=run.content["answers"],
+        complete=run.complete,
         config=config,
         kind=kind,
         note=f"{spec.draws} draws" if spec.draws > 1 else "",
-        reproduce=command(spec, Suite.model_validate(content["suite"])),
+        reproduce=command(spec, run.suite),
     )
 
 

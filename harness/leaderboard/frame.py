@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from harness.metrics.score import Score
 from harness.store import published as data
 from harness.store.numbers import Column, finite
 from harness.suites.examples import Failure
@@ -24,29 +25,17 @@ sentence)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One number with how sure it is and how it was made."""
+class Cell(Score):
+    """A score as it stands in a table; its value is NaN where there is none."""
 
-    value: float | None
-    """A plain fraction; None (or NaN) where there is none."""
-    low: float | None = None
-    """Lower end of the interval, on the scale of `value`; None where no valid interval exists."""
-    high: float | None = None
-    n: int = 0
-    """Samples that were scored."""
-    unscored: int = 0
-    """Samples that could not be: failures, and texts on which the metric is not defined."""
-    signature: str = ""
-    """`str(harness.suites.provenance.Signature)`: everything that moves the value."""
-    unavailable: str = ""
-    """Why the metric could not be computed at all; empty where it could."""
     letters: str = ""
     """Significance groups, such as `ab`: runs of equal signature that share a letter cannot be told apart in this column.
     Empty where nothing was tested."""
-    caution: str = ""
-    """What to know before believing the number; such a cell is marked."""
-    no_interval: str = ""
-    """Why the metric refuses an interval; empty where it does not."""
+
+    @classmethod
+    def of(cls, score: Score, letters: str = "") -> Cell:
+        """A score with its letters."""
+        return cls(**{field.name: getattr(score, field.name) for field in fields(Score)}, letters=letters)
 
     @property
     def number(self) -> float | None:

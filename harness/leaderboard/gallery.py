@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from harness.leaderboard.collect import Material, RunMaterial
 from harness.leaderboard.frame import Answer, Row
 from harness.store.numbers import Column
 from harness.suites.examples import Example
-from harness.suites.spec import Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +107,20 @@ def _example_values(run: RunMaterial, output: str, signature: str) -> Mapping[st
 
     Nothing for a run whose number was made in another way, and for a metric that says nothing about one example.
     """
-    with contextlib.suppress(SeeTellError, OSError):
-        stored = (run.folder.scores() or {"metrics": {}})["metrics"]
-        for label, entry in stored.items():
-            outputs = [score["output"] for score in entry["scores"]]
-            if output not in outputs or not entry["rows"]:
-                continue
-            place = outputs.index(output)
-            metric = load_metric(Suite.model_validate(run.content["suite"]), label)
-            if metric.resampling != "bootstrap" or entry["scores"][place]["signature"] != signature:
-                return {}
-            clusters = Clusters.of([record.example_id for record in run.records], run.folder.rows(entry["rows"]))
-            values = metric.finalise(clusters.sums)[..., place]
-            return {
-                str(key): float(value) for key, value in zip(clusters.ids, values, strict=True) if math.isfinite(value)
-            }
+    if run.scored is None:
+        return {}
+    for label, scored in run.scored.metrics.items():
+        outputs = [score.output for score in scored.scores]
+        if output not in outputs or scored.rows is None:
+            continue
+        place = outputs.index(output)
+        try:
+            metric = load_metric(run.scored.suite, label)
+        except SeeTellError:  # a plug-in that is not installed any more
+            return {}
+        if metric.resampling != "bootstrap" or scored.scores[place].signature != signature:
+            return {}
+        clusters = Clusters.of(run.scored.example_ids, scored.rows)
+        values = metric.finalise(clusters.sums)[..., place]
+        return {str(key): float(value) for key, value in zip(clusters.ids, values, strict=True) if math.isfinite(value)}
     return {}

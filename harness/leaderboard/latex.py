@@ -6,6 +6,7 @@ Text from outside is escaped character by character, so a decoder's label can ne
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from harness.leaderboard.frame import Board, Cell, Row, Standing
@@ -63,7 +64,7 @@ def _table(board: Board, columns: Sequence[Column], *, first: bool) -> str:
 
 def _value(row: Row, column: Column, standing: Standing) -> str:
     cell = row.cells.get(column.name)
-    if cell is None or cell.value is None:
+    if cell is None or math.isnan(cell.value):
         return "n/a" if cell is not None and cell.unavailable else latex("–")
     text = number(column.show(cell.value))
     marks = (CAUTION if cell.caution else "", cell.letters, standing.group)

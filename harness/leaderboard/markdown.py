@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.leaderboard.frame import Board, PublishedTable, Row, Standing
@@ -153,7 +154,7 @@ def _name(row: Row) -> str:
 
 def _value(row: Row, column: Column, standing: Standing) -> str:
     cell = row.cells.get(column.name)
-    if cell is None or cell.value is None:
+    if cell is None or math.isnan(cell.value):
         return "n/a" if cell is not None and cell.unavailable else "–"
     text = column.show(cell.value)
     letters = f" {markdown(cell.letters)}" if cell.letters else ""

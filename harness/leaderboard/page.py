@@ -176,7 +176,7 @@ def _cell_view(
     scales: Mapping[str, tuple[float, float]],
     alike: Sequence[str],
 ) -> CellView:
-    if cell is None or cell.value is None or math.isnan(cell.value):
+    if cell is None or math.isnan(cell.value):
         reason = cell.unavailable if cell is not None else "not computed for this run"
         return CellView("n/a" if reason else "–", reason, "", 0, standing, "", None, "", bool(reason))
     facts = [f"{column.label} {column.show(cell.value)}"]

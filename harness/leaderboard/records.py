@@ -148,7 +148,7 @@ def _run_fields(board: Board, row: Row) -> list[str]:
 def _cell_fields(column: Column, cell: Cell | None, standing: Standing) -> list[str]:
     if cell is None:
         return [csv_text(column.name), *[""] * 10]
-    numbers = ["" if finite(value) is None else repr(float(value or 0)) for value in (cell.value, cell.low, cell.high)]
+    numbers = ["" if finite(value) is None else repr(float(value)) for value in (cell.value, cell.low, cell.high)]
     rank = ["", ""] if standing.rank is None else [str(standing.rank), str(standing.of)]
     texts = [csv_text(cell.letters), csv_text(cell.signature), csv_text(cell.unavailable)]
     return [csv_text(column.name), *numbers, str(cell.n), str(cell.unscored), *rank, *texts]

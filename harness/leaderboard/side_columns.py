@@ -6,6 +6,7 @@ here to show, so the leaderboard is blind by construction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,9 +122,10 @@ def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str],
         cell = cells.get((_run_name(row), aspect))
         if cell is not None:
             found[name] = Cell(
-                cell.value,
-                cell.low,
-                cell.high,
+                name,
+                _number(cell.value),
+                _number(cell.low),
+                _number(cell.high),
                 cell.items,
                 signature=cell.signature,
                 unavailable=cell.unavailable,
@@ -131,6 +133,10 @@ def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str],
                 caution=cell.caution,
             )
     return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 SPEED, RELATIVE = "images-per-second", "times-zerocap"
@@ -165,7 +171,7 @@ def speed_cells(speed: Speed | None) -> dict[str, Cell]:
     """The cells of a run's row; none where it was not measured. The range is that of the repeats."""
     if speed is None:
         return {}
-    cells = {SPEED: Cell(speed.images_per_second, speed.low, speed.high, signature=speed.signature)}
+    cells = {SPEED: Cell(SPEED, speed.images_per_second, speed.low, speed.high, signature=speed.signature)}
     if speed.relative is not None:
-        cells[RELATIVE] = Cell(speed.relative, signature=speed.signature)
+        cells[RELATIVE] = Cell(RELATIVE, speed.relative, signature=speed.signature)
     return cells

@@ -26,17 +26,18 @@ class Score:
     """Such as `bleu-4`."""
     value: float
     """NaN where nothing could be scored."""
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
     """Ends of the 95 % interval; NaN where there is none."""
-    n: int
+    n: int = 0
     """Samples scored."""
-    unscored: int
-    """Samples that could not be."""
-    signature: str
-    higher_is_better: bool | None
-    percent: bool
-    method: str
+    unscored: int = 0
+    """Samples that could not be: failures, and texts on which the metric is not defined."""
+    signature: str = ""
+    """`str(harness.suites.provenance.Signature)`: everything that moves the value."""
+    higher_is_better: bool | None = None
+    percent: bool = True
+    method: str = "none"
     """How the interval was made: `bca`, `percentile` or `none`."""
     unavailable: str = ""
     """Why there is no number at all; empty where there is one."""
@@ -147,15 +148,10 @@ def unavailable(metric: Metric, unscored: int, reason: str) -> list[Score]:
         Score(
             output.name,
             math.nan,
-            math.nan,
-            math.nan,
-            0,
-            unscored,
-            "",
-            output.higher_is_better,
-            output.percent,
-            "none",
-            reason,
+            unscored=unscored,
+            higher_is_better=output.higher_is_better,
+            percent=output.percent,
+            unavailable=reason,
         )
         for output in metric.outputs
     ]

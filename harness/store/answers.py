@@ -125,8 +125,12 @@ def write_samples(path: Path, records: Sequence[Record]) -> None:
     write_table(path, pa.table(arrays, schema=schema))
 
 
-def read_samples(path: Path) -> list[Record]:
+def read_samples(path: Path, content: bytes | None = None) -> list[Record]:
     """The inverse of `write_samples`.
+
+    Args:
+        path: the file.
+        content: its bytes, where they were read already.
 
     Raises:
         StoreError: the file is damaged.
@@ -135,7 +139,7 @@ def read_samples(path: Path) -> list[Record]:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows = pq.read_table(path if content is None else BytesIO(content)).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run the suite again") from error
     return [

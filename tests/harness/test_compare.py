@@ -185,7 +185,7 @@ def test_runs_that_are_not_ready_say_what_to_do(results: Results) -> None:
     (first.path / "scores.json").unlink()
     with pytest.raises(StoreError, match="not scored yet; run `seetell score made`"):
         ScoredRun.load(first)
-    (second.path / "samples.parquet").write_bytes(b"")
+    (second.path / "samples.parquet").write_bytes((first.path / "samples.parquet").read_bytes())
     with pytest.raises(StoreError, match="of other samples"):
         ScoredRun.load(second)
     (second.path / "samples.parquet").unlink()

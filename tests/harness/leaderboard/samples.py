@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 from PIL import Image
@@ -52,8 +53,8 @@ def png(colour: str = "red", size: int = 48) -> bytes:
 
 def cell(value: float | None, *, signature: str = "cider|tok:ptb|v:0.1.0", spread: float = 0.05, n: int = 64) -> Cell:
     if value is None:
-        return Cell(None, signature=signature)
-    return Cell(value, value - spread, value + spread, n, 64 - n, signature)
+        return Cell("", math.nan, signature=signature)
+    return Cell("", value, value - spread, value + spread, n, 64 - n, signature)
 
 
 def row(decoder: str, cider: float | None, rep: float = 0.1, *, tokenizer: str = "ptb", failed: int = 0) -> Row:
@@ -97,7 +98,9 @@ def board() -> Board:
     rows = (
         row("greedy", 0.1, 0.3),
         replace(row("magic", 0.9, failed=3), kind="image-aware", config={"k": 12, "alpha": 0.1}),
-        replace(clipre, kind="image-aware", cells={**clipre.cells, "rep-2": Cell(None, unavailable="no Java here")}),
+        replace(
+            clipre, kind="image-aware", cells={**clipre.cells, "rep-2": Cell("", math.nan, unavailable="no Java here")}
+        ),
         row("elsewhere", 0.95, tokenizer="python"),
         replace(row("constant", 0.1), kind="constant"),
         replace(nucleus, complete=False, decoded=20, total=64),
@@ -137,7 +140,9 @@ def hostile_board() -> Board:
             decoder=text,
             identity=f"{index:08x}",
             cells={
-                each.name: Cell(0.5, 0.4, 0.6, 3, 1, text, letters=text) if index % 2 else Cell(None, unavailable=text)
+                each.name: Cell("", 0.5, 0.4, 0.6, 3, 1, text, letters=text)
+                if index % 2
+                else Cell("", math.nan, unavailable=text)
                 for each in columns
             },
             decoded=3,

@@ -47,12 +47,12 @@ def test_points_need_both_numbers_and_fronts_stay_within_a_signature(tmp_path: P
 def test_names_lie_neither_on_each_other_nor_on_another_dot(tmp_path: Path) -> None:
     board = material(tmp_path, systems=8).board
     crowd = [
-        replace(row, cells={**row.cells, "cider": Cell(0.5 + place / 500, signature="c"),
-                            "images-per-second": Cell(100.0 + place, signature="s")})
+        replace(row, cells={**row.cells, "cider": Cell("", 0.5 + place / 500, signature="c"),
+                            "images-per-second": Cell("", 100.0 + place, signature="s")})
         for place, row in enumerate(board.rows[1:])
     ]  # fmt: skip
     alone = replace(
-        board.rows[0], cells={"cider": Cell(0.1, signature="c"), "images-per-second": Cell(2.0, signature="s")}
+        board.rows[0], cells={"cider": Cell("", 0.1, signature="c"), "images-per-second": Cell("", 2.0, signature="s")}
     )
     found = charts.points(replace(board, rows=(alone, *crowd), columns=(QUALITY, IMAGES)))
     assert len(found) == 8

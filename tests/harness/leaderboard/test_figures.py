@@ -93,9 +93,9 @@ def test_a_bar_spans_its_group_with_a_dot_at_each_member_only() -> None:
 
 def test_columns_without_direction_or_anything_to_show_have_no_drawing() -> None:
     assert [each.column.name for each in figures(lettered_board())] == ["cider", "rep-2"]
-    bare = tuple(replace(row, cells={"cider": Cell(0.5, signature="x")}) for row in board().rows)
+    bare = tuple(replace(row, cells={"cider": Cell("", 0.5, signature="x")}) for row in board().rows)
     assert figure(replace(board(), rows=bare), CIDER) is None
-    same = tuple(replace(row, cells={"cider": Cell(0.5, 0.5, 0.5, signature="x")}) for row in board().rows)
+    same = tuple(replace(row, cells={"cider": Cell("", 0.5, 0.5, 0.5, signature="x")}) for row in board().rows)
     flat = figure(replace(board(), rows=same), CIDER)
     assert flat is not None
     assert {mark.x for mark in flat.marks} == {NAMES}

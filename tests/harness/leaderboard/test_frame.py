@@ -92,17 +92,17 @@ def test_values_are_shown_as_the_field_does(percent: bool, value: float | None, 
 
 def test_half_an_interval_is_none() -> None:
     assert cell(0.5).interval == (0.45, 0.55)
-    assert Cell(0.5, 0.4, None).interval is None
-    assert Cell(0.5, math.nan, 0.6).interval is None
+    assert Cell("", 0.5, 0.4).interval is None
+    assert Cell("", 0.5, math.nan, 0.6).interval is None
 
 
 def test_runs_share_a_group_where_they_share_a_letter() -> None:
-    a, ab, b, far = (Cell(0.5, letters=text) for text in ("a", "ab", "b", "b(27)"))
+    a, ab, b, far = (Cell("", 0.5, letters=text) for text in ("a", "ab", "b", "b(27)"))
     assert share_a_letter(a, ab)
     assert share_a_letter(far, b)
     assert not share_a_letter(a, b)
-    assert not share_a_letter(Cell(0.5, letters="(27)"), Cell(0.5, letters="(28)"))
-    assert not share_a_letter(Cell(0.5), Cell(0.5)), "nothing was tested"
+    assert not share_a_letter(Cell("", 0.5, letters="(27)"), Cell("", 0.5, letters="(28)"))
+    assert not share_a_letter(Cell("", 0.5), Cell("", 0.5)), "nothing was tested"
 
 
 def test_letters_go_on_after_z() -> None:

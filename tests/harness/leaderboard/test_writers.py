@@ -46,7 +46,7 @@ def test_json_has_the_promised_shape() -> None:
 
 
 def test_json_has_null_for_what_is_no_number() -> None:
-    nan = replace(row("odd", 0.1), cells={"cider": Cell(math.nan, -math.inf, math.inf)})
+    nan = replace(row("odd", 0.1), cells={"cider": Cell("", math.nan, -math.inf, math.inf)})
     text = render([replace(board(), rows=(nan,))], "json")
     metric = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["rows"][0]["metrics"]
     assert (metric["cider"]["value"], metric["cider"]["low"], metric["cider"]["high"]) == (None, None, None)
