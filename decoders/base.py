@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from decoders.models.images import ImageLike
-from decoders.models.loaded import Models
+if TYPE_CHECKING:  # the contract by itself loads neither numpy nor torch
+    from decoders.models.images import ImageLike
+    from decoders.models.loaded import Models
 
 
 class Need(StrEnum):
@@ -48,7 +49,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What one decoder said to one prompt."""
+    """The text that a decoder wrote for one prompt."""
 
     text: str
     """The new text alone: no prompt, no special tokens, white space collapsed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
-from decoders.loop import room_for, top_ids
+from decoders.loop import batches, room_for, top_ids
 from decoders.models.language_model import LanguageModel
 from decoders.repetition import RepetitionConfig, held_back, limits_repetition
 
@@ -29,7 +28,7 @@ class BeamConfig(RepetitionConfig):
     length_penalty: float = Field(default=1.0, allow_inf_nan=False)
     """A finished text scores the sum of its log-probabilities divided by `length ** length_penalty`; 0 favours short ones."""
     early_stopping: bool = False
-    """Stop at `width` finished texts; otherwise go on while the best unfinished one scores better than the worst finished."""
+    """Stop at `width` finished texts; otherwise continue while the best unfinished one scores better than the worst finished."""
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class Beam(Decoder):
     """Beam search over the language model; it sees no image.
 
     At every step the `2 * width` best continuations of a prompt's unfinished texts are looked at. Those that end, if they are
-    among the first `width`, join the finished texts; the first `width` of the others go on. The best finished text wins.
+    among the first `width`, join the finished texts; the first `width` of the others are continued. The best finished text wins.
     """
 
     Config: ClassVar[type[DecoderConfig]] = BeamConfig
@@ -67,14 +66,12 @@ class Beam(Decoder):
         for place, prompt in enumerate(prompts):
             ids = lm.encode(prompt.text)
             work.append((ids, _Search(place, ids, room_for(lm, self.limits, prompt, len(ids)))))
-        said: dict[int, Generation] = {}
-        key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
-        for _, group in groupby(sorted(work, key=key), key=key):
-            part = list(group)
-            searches = [search for _, search in part]
-            self._run(lm, [ids for ids, _ in part], searches)
-            said.update((search.place, _generation(lm, search)) for search in searches)
-        return [said[place] for place in range(len(prompts))]
+        generations: dict[int, Generation] = {}
+        for batch in batches(lm, work):
+            searches = [search for _, search in batch]
+            self._run(lm, [ids for ids, _ in batch], searches)
+            generations.update((search.place, _generation(lm, search)) for search in searches)
+        return [generations[place] for place in range(len(prompts))]
 
     def _run(self, lm: LanguageModel, prompts: Sequence[Sequence[int]], searches: Sequence[_Search]) -> None:
         """Write until every search is over."""
@@ -85,16 +82,16 @@ class Beam(Decoder):
             if limits_repetition(self.config):  # of the log-probabilities, as `generate` has it
                 texts = [[*search.prompt_ids, *text] for search in live for text in search.running]
                 log_probs = held_back(self.config, log_probs, texts)
-            kept, tokens, going_on, row = [], [], [], 0
+            kept, tokens, unfinished, row = [], [], [], 0
             for search in live:
                 rows = range(row, row + len(search.running))
                 row = rows.stop
                 sources = self._step(search, log_probs[rows.start : rows.stop], lm.end_id)
                 if sources:
-                    going_on.append(search)
+                    unfinished.append(search)
                     kept += [rows[source] for source in sources]
                     tokens += [text[-1] for text in search.running]
-            live = going_on
+            live = unfinished
             if live:
                 device = context.logits.device
                 context.keep(torch.tensor(kept, device=device))
@@ -104,12 +101,12 @@ class Beam(Decoder):
         """One step of one search.
 
         Args:
-            search: it is moved on.
+            search: it is changed in place.
             log_probs: `[running, vocabulary]`, of the next token of each of its unfinished texts.
             end_id: the token that ends a text.
 
         Returns:
-            For each text that goes on, which of the texts before it continues; empty if the search is over.
+            For each unfinished text, which of the texts before it it continues; empty if the search is over.
         """
         width = self.config.width
         totals = log_probs + torch.tensor(search.scores, dtype=log_probs.dtype, device=log_probs.device)[:, None]
@@ -132,9 +129,9 @@ class Beam(Decoder):
                 sources.append(source)
         search.finished = sorted(search.finished, key=lambda item: -item[0])[:width]
         search.running, search.scores = running, sums
-        return sources if self._worth_going_on(search) else []
+        return sources if self._can_improve(search) else []
 
-    def _worth_going_on(self, search: _Search) -> bool:
+    def _can_improve(self, search: _Search) -> bool:
         if not search.running or len(search.finished) < self.config.width:
             return bool(search.running)
         best = search.scores[0] / len(search.running[0]) ** self.config.length_penalty

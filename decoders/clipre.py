@@ -1,4 +1,4 @@
-"""CLIPRe: say of an image the caption, written about some other image, that lies nearest to it (Su et al. 2022, section 4.1)."""
+"""CLIPRe: answer an image with the caption of some other image that lies nearest to it (Su et al. 2022, section 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one sentence that a captioner says who never looks: a floor under every captioning table."""
+"""One sentence for every image, as a captioner would write that never looks: a floor under every captioning table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ConstantConfig(DecoderConfig):
     """Settings of the constant row."""
 
     text: str = ""
-    """What to say; empty means: what contrastive search says to the prompt alone."""
+    """The sentence; empty takes what contrastive search writes for the prompt alone."""
     k: int = Field(default=ContrastiveConfig.model_fields["k"].default, ge=1)
     """`k` of that contrastive search."""
     alpha: float = Field(default=ContrastiveConfig.model_fields["alpha"].default, ge=0, le=1)
@@ -33,14 +33,14 @@ class Constant(Decoder):
 
     def __init__(self, config: DecoderConfig, models: Models, limits: Limits) -> None:
         super().__init__(config, models, limits)
-        self._said: dict[str, Generation] = {}
+        self._by_prompt: dict[str, Generation] = {}
 
     def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
         """See `Decoder.decode`; images are not looked at."""
         config = self.config
         if config.text:
             return [Generation(text=" ".join(config.text.split()), tokens=(), finish="retrieved") for _ in prompts]
-        new = {prompt.text: replace(prompt, image=None) for prompt in prompts if prompt.text not in self._said}
+        new = {prompt.text: replace(prompt, image=None) for prompt in prompts if prompt.text not in self._by_prompt}
         search = Contrastive(ContrastiveConfig(k=config.k, alpha=config.alpha), self.models, self.limits)
-        self._said |= zip(new, search.decode(list(new.values()), [0] * len(new)), strict=True)
-        return [self._said[prompt.text] for prompt in prompts]
+        self._by_prompt |= zip(new, search.decode(list(new.values()), [0] * len(new)), strict=True)
+        return [self._by_prompt[prompt.text] for prompt in prompts]

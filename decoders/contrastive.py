@@ -51,11 +51,13 @@ def contrastive_score(
         candidates: what competes.
         alpha: weight of the penalty.
         extra: what else counts, `[batch, k]`.
-        unknown: how much of what will be added later can set one candidate ahead of another.
+        unknown: by how much what the caller adds later can move one candidate ahead of another.
     """
     base = (1 - alpha) * candidates.probs + (0 if extra is None else extra)
     if alpha == 0:
         return base
+    # Looking ahead is the expensive part: one forward pass a candidate. Everything but the penalty is known without it, and the
+    # penalty moves a score by at most 2 alpha, so most candidates have lost before they are looked at.
     alive = can_win(base, 2 * alpha + unknown)
     hidden = F.normalize(step.look_ahead(candidates.ids, alive), dim=-1)
     cosines = hidden @ step.directions.transpose(1, 2)

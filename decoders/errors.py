@@ -10,7 +10,7 @@ SeeTellError                 every error that SeeTell raises on purpose; `harnes
 
 
 class SeeTellError(Exception):
-    """Base of all SeeTell errors: its text says what is wrong, what was expected, and what mends it.
+    """Base of all SeeTell errors: its text says what is wrong, what was expected, and the remedy.
 
     Raised for what a user can put right; the command line prints the text without a traceback.
     """

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,14 +21,12 @@ from torch import Tensor
 from decoders.base import Decoder, Generation, Limits, Prompt
 from decoders.errors import NeedMissing, PromptTooLong
 from decoders.models.context import Context
+from decoders.models.images import ImageLike
 from decoders.models.language_model import LanguageModel
 from decoders.models.loaded import Models
 from decoders.models.prefix_scorer import PrefixScorer
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from decoders.models.language_model import LanguageModel
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -176,7 +174,7 @@ class Step:
     def image_text_logits(self, texts: Sequence[Sequence[str]]) -> Tensor:
         """Scaled cosines of each row's image and texts: `logit_scale * cos`, `[batch, k]` float32.
 
-        For the texts of candidate tokens `candidate_logits` says the same sooner.
+        For the texts of candidate tokens `candidate_logits` is faster.
 
         Args:
             texts: `k` texts a row.
@@ -197,20 +195,20 @@ class Step:
         Args:
             ids: `[batch, k]` int64.
             last: keep this many tokens at the end, the candidate included.
-            rows: `[batch]` bool, the rows that are asked about; None for all.
+            rows: `[batch]` bool, the rows whose cosines are wanted; None for all.
 
         Raises:
             NeedMissing: no image-text model, or a prompt without an image.
             UnreadableImage: an image that cannot be opened.
         """
         images = self._sight.images(self.prompts)
-        asked = range(len(ids)) if rows is None else rows.nonzero()[:, 0].tolist()
-        if not asked:
+        wanted = range(len(ids)) if rows is None else rows.nonzero()[:, 0].tolist()
+        if not wanted:
             return self.logits.new_empty(0, ids.shape[1])
-        said = [self.generated[row][max(0, len(self.generated[row]) - last + 1) :] for row in asked]
+        contexts = [self.generated[row][max(0, len(self.generated[row]) - last + 1) :] for row in wanted]
         if rows is not None:
             ids, images = ids[rows], images[rows]
-        return self._logits(images, self._models.clip.continuation_features(self.lm, said, ids, self._sight.scorer))
+        return self._logits(images, self._models.clip.continuation_features(self.lm, contexts, ids, self._sight.scorer))
 
     def _logits(self, images: Tensor, features: Tensor) -> Tensor:
         cosines = torch.einsum("bd,bkd->bk", images, features)
@@ -285,13 +283,24 @@ def run_loop(decoder: StepDecoder, prompts: Sequence[Prompt], seeds: Sequence[in
         room = room_for(lm, decoder.limits, prompt, len(ids))
         work.append((ids, _Row(place, prompt, seed, room, [], prompt_ids=ids)))
     generations: dict[int, Generation] = {}
-    key = (lambda _: 0) if lm.pads_prompts else (lambda item: len(item[0]))
-    for _, group in groupby(sorted(work, key=key), key=key):
-        part = list(group)
-        context = lm.prefill([ids for ids, _ in part])
-        for row in _decode(decoder, [row for _, row in part], context, lm):
+    for batch in batches(lm, work):
+        context = lm.prefill([ids for ids, _ in batch])
+        for row in _decode(decoder, [row for _, row in batch], context, lm):
             generations[row.place] = _generation(row, lm)
     return [generations[place] for place in range(len(prompts))]
+
+
+def batches(lm: LanguageModel, work: Sequence[tuple[list[int], Item]]) -> list[list[tuple[list[int], Item]]]:
+    """Prompts in batches that the model can read: one where it can pad, else one a length.
+
+    Args:
+        lm: the model.
+        work: token ids of each prompt, with what belongs to it.
+    """
+    if lm.pads_prompts:
+        return [list(work)] if work else []
+    ordered = sorted(work, key=lambda item: len(item[0]))
+    return [list(group) for _, group in groupby(ordered, key=lambda item: len(item[0]))]
 
 
 def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: LanguageModel) -> list[_Row]:
@@ -301,21 +310,23 @@ def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: Langua
     while rows:
         step = Step(rows, context, lm, decoder.models, sight)
         chosen = decoder.select(step)
+        # A decoder that looked ahead has already run the chosen token through the model: its states are committed instead of
+        # computed again. One that did not pays one forward pass, below, for the rows that continue alone.
         choice = None if step._ahead is None else _index_of(chosen, *step._ahead)
         gained = (step.logits.gather(1, chosen[:, None]) - step.log_mass)[:, 0].tolist()
         for row, token, log_probability in zip(rows, chosen.tolist(), gained, strict=True):
             row.tokens.append(token)
             row.log_probability += log_probability
-        goes_on = [row.tokens[-1] != lm.end_id and len(row.tokens) < row.room for row in rows]
-        live = [i for i, going in enumerate(goes_on) if going]
-        done += [row for row, going in zip(rows, goes_on, strict=True) if not going]
+        finished = [row.tokens[-1] == lm.end_id or len(row.tokens) >= row.room for row in rows]
+        live = [i for i, is_done in enumerate(finished) if not is_done]
+        done += [row for row, is_done in zip(rows, finished, strict=True) if is_done]
         rows = [rows[i] for i in live]
         if not rows:
             break
         kept = torch.tensor(live, device=chosen.device)
         if choice is not None:
             context.commit(choice)
-        if not all(goes_on):
+        if any(finished):  # finished rows leave the batch, so the rest costs no more than it would alone
             context.keep(kept)
         if choice is None:
             context.advance(chosen[kept])
@@ -357,18 +368,20 @@ def _index_of(chosen: Tensor, candidates: Tensor, wanted: Tensor | None) -> Tens
     return hits.int().argmax(dim=1)
 
 
-def images_of(prompts: Sequence[Prompt]) -> list[Any]:
+def images_of(prompts: Sequence[Prompt]) -> list[ImageLike]:
     """The image of each prompt.
 
     Raises:
         NeedMissing: a prompt without one.
     """
+    images = []
     for prompt in prompts:
         if prompt.image is None:
             raise NeedMissing(
                 f"{prompt.id!r} has no image; this decoder needs one, so use it on a data set with images"
             )
-    return [prompt.image for prompt in prompts]
+        images.append(prompt.image)
+    return images
 
 
 def top_ids(logits: Tensor, k: int) -> Tensor:
@@ -377,7 +390,7 @@ def top_ids(logits: Tensor, k: int) -> Tensor:
     `torch.topk` alone breaks ties as it likes, differently from one batch size to another.
     """
     values, ids = torch.topk(logits, min(k + 1, logits.shape[-1]), dim=-1)
-    # One more than asked for, so that a tie between the last that is in and the first that is out shows.
+    # One more than `k`, so that a tie between the last that is in and the first that is out shows.
     tied = (values[:, k:] == values[:, k - 1 : k]).any(dim=-1)
     values, ids = values[:, :k], ids[:, :k]
     ids, order = ids.sort(dim=-1)
@@ -389,7 +402,7 @@ def top_ids(logits: Tensor, k: int) -> Tensor:
 
 
 class StepDecoder(Decoder):
-    """A decoder that is nothing but a rule for the next token. The loop in `decoders.loop` does the rest."""
+    """A decoder that is nothing but a rule for the next token; `run_loop` does the rest."""
 
     def decode(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Generation]:
         """Run the token loop with this decoder's `select`."""

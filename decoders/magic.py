@@ -39,7 +39,10 @@ class Magic(StepDecoder):
         candidates = step.candidates(config.k)
         if config.beta == 0:
             return best(candidates, contrastive_score(step, candidates, config.alpha))
-        if config.beta < 2 * config.alpha:  # the image moves less than the penalty: hear the language model first
+        # Both the penalty (up to 2 alpha) and the image (up to beta) can be skipped for candidates that have lost without
+        # them. What moves scores less is computed last, for the rows that it can still decide: at beta < 2 alpha that is the
+        # image, else the penalty. Either order gives the same token.
+        if config.beta < 2 * config.alpha:
             scores = contrastive_score(step, candidates, config.alpha, unknown=config.beta)
             unsettled = can_win(scores, config.beta).sum(dim=1) > 1
             scores[unsettled] += config.beta * self._fit(step, candidates, unsettled)

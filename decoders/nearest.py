@@ -11,16 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHORTLIST = 16
-
-
+"""Rows that are looked at again for each query, at least."""
 _BLOCK = 16 * 2**20
 """Bytes of features that are looked at together."""
-
-
 _RESCORED = 4096
 """Rows that are scored again together."""
-
-
 _ROUNDING = 1e-5
 """More than float32 rounding can move a cosine."""
 
@@ -28,7 +23,7 @@ _ROUNDING = 1e-5
 class FeatureRows:
     """Features searched exhaustively by inner product.
 
-    Features that are memory-mapped stay on disk: a search goes through them block by block and lets go of each. No second
+    Features that are memory-mapped stay on disk: a search reads them block by block and releases each. No second
     copy is made, so there may be more of them than memory.
 
     Attributes:
@@ -96,7 +91,7 @@ class FeatureRows:
         return rows[best], cosines[best]
 
     def let_go(self) -> None:
-        """Pages of the file that were looked at need not stay in this process; the system may keep them for the next."""
+        """Drop the file's pages from this process; the system may keep them for the next."""
         if self._mapping is not None and sys.platform != "win32":
             self._mapping.madvise(mmap.MADV_DONTNEED)
 
@@ -121,9 +116,9 @@ class FeatureRows:
         while len(rows) < len(self) and scores[-1] > scores[top - 1] - _ROUNDING:
             longer = self._shortlist(query[None], 8 * len(rows))
             scores, rows = longer[0][0], longer[1][0]
-        found = self.rescored(query, rows, top)
+        best = self.rescored(query, rows, top)
         self.let_go()
-        return found
+        return best
 
 
 def _mapping(features: NDArray[np.float32]) -> mmap.mmap | None:

@@ -1,4 +1,4 @@
-"""Sample several texts, say the one that fits the image best: what sampling and an image-text model give without steering."""
+"""Sample several texts and keep the one that fits the image best: what sampling and an image-text model give without steering."""
 
 from __future__ import annotations
 
@@ -54,17 +54,16 @@ class SampleRerank(Decoder):
             return []
         n = self.config.n
         images = self.models.clip.image_features(images_of(prompts))
-        drawn = self._sampler().decode(
-            [prompt for prompt in prompts for _ in range(n)], [each for seed in seeds for each in draw_seeds(seed, n)]
-        )
+        all_seeds = [draw_seed for seed in seeds for draw_seed in draw_seeds(seed, n)]
+        drawn = self._sampler().decode([prompt for prompt in prompts for _ in range(n)], all_seeds)
         texts = self.models.clip.text_features([generation.text for generation in drawn])
         cosines = torch.einsum("bd,bnd->bn", images, texts.view(len(prompts), n, -1))
-        said = []
+        generations = []
         for row, (best, highest) in enumerate(zip(cosines.argmax(dim=1).tolist(), cosines.amax(dim=1), strict=True)):
             winner = drawn[row * n + best]
             trace = {**winner.trace, "cosine": float(highest), "draw": float(best)}
-            said.append(Generation(winner.text, winner.tokens, winner.finish, trace))
-        return said
+            generations.append(Generation(winner.text, winner.tokens, winner.finish, trace))
+        return generations
 
     def _sampler(self) -> Decoder:
         config, models, limits = self.config, self.models, self.limits

@@ -108,10 +108,13 @@ class _MassSampler(_Sampler):
 
     @abstractmethod
     def overshoot(self, mass: Tensor) -> Tensor:
-        """By how much the mass before a token is too large for it to be kept; 0 is on the line."""
+        """By how much the mass before a token is too large for it to be kept; at exactly 0, `keep` decides."""
 
     def draw(self, log_probs: Tensor, noise: Tensor) -> Tensor:
         """See `_Sampler.draw`; exactly what `keep` would give, and where rounding might decide, `keep` does."""
+        # The draw is the kept token with the largest `log p + g`. Instead of finding all kept tokens, which takes a sort and a
+        # cumulative sum over the vocabulary, take the largest of all tokens and ask whether it is kept: it is, if the mass
+        # before it in the sampler's order is small enough, and that mass is one masked sum.
         probs = log_probs.exp()
         place, bound = self.order(log_probs, probs), _bound(probs, noise)
         drawn = torch.empty(len(bound), dtype=torch.int64, device=bound.device)
@@ -120,6 +123,8 @@ class _MassSampler(_Sampler):
             token = _first(log_probs, noise, bound)
             before = self.before(place, token[:, None])
             excess = self.overshoot(torch.where(before, probs, 0).sum(dim=-1))
+            # The masked sum adds in another order than the cumulative sum of `keep`, so the two differ by rounding. Where that
+            # could decide, which is rare, the row is drawn by the definition.
             close = excess.abs() <= _ROUNDING * probs.shape[-1]
             if bool(close.any()):
                 token[close] = _best(log_probs[close], noise[close], self.keep(log_probs[close]))
@@ -127,7 +132,8 @@ class _MassSampler(_Sampler):
             out = ~close & (excess > 0)
             if not bool(out.any()):
                 break
-            # One that is not kept takes along all that stand behind it.
+            # A token that is cut drops every token behind it in the order too: their bound becomes 0, and the next best of
+            # what is left is tried. Each round either ends a row or shortens its order, and most rows end in the first.
             rows, log_probs, noise = rows[out], log_probs[out], noise[out]
             probs, place, bound = probs[out], place[out], bound[out].masked_fill_(~before[out], 0)
         return drawn
@@ -244,7 +250,9 @@ def _first(log_probs: Tensor, noise: Tensor, bound: Tensor) -> Tensor:
     """
     likely = bound.argmax(dim=-1, keepdim=True)
     reached = log_probs.gather(1, likely).exp() / -noise.gather(1, likely).log()
-    # Those whose bound is not below what one of them reaches are a few. The margin is far above rounding.
+    # `exp(log p + g)` is `p / -log u`, and `-log u >= 1 - u`, so the bound is never too low. Only tokens whose bound reaches
+    # what the likeliest winner certainly has can win: a few, and logarithms are taken of these alone. The margin is far above
+    # rounding.
     return _best(log_probs, noise, bound >= reached * (1 - 1e-9))
 
 

@@ -112,13 +112,15 @@ class ZeroCap(Decoder):
         for place, prompt in enumerate(prompts):
             ids = self._context(prompt)
             work.append((len(ids), place, ids, room_for(lm, self.limits, prompt, len(ids))))
-        said: dict[int, Generation] = {}
+        generations: dict[int, Generation] = {}
         for _, group in groupby(sorted(work, key=lambda item: item[0]), key=lambda item: item[0]):
             part = list(group)
             places = [place for _, place, _, _ in part]
             beams = self._search([ids for _, _, ids, _ in part], images[places], part[0][3])
-            said.update((place, self._choose(beam, images[place])) for place, beam in zip(places, beams, strict=True))
-        return [said[place] for place in range(len(prompts))]
+            generations.update(
+                (place, self._choose(beam, images[place])) for place, beam in zip(places, beams, strict=True)
+            )
+        return [generations[place] for place in range(len(prompts))]
 
     @cached_property
     def _cosines(self) -> CandidateCosines:
@@ -158,7 +160,7 @@ class ZeroCap(Decoder):
         cosines.start()
         cache = ShiftedCache(lm, contexts)
         beams = [[Hypothesis(tuple(context))] for context in contexts]
-        # what is computed: the unfinished texts; all texts of an unfinished image where they are normalised together
+        # Rows that are computed: the unfinished texts; all texts of an unfinished image where they are normalised together.
         rows = [(image, place) for image in range(len(beams)) for place in range(len(beams[image]))]
         for index in range(room):
             owners = torch.tensor([image for image, _ in rows], device=images.device)
@@ -189,6 +191,9 @@ class ZeroCap(Decoder):
     ) -> Tensor:
         """Log of the fused distribution of each row's next token, not yet normalised, `[rows, vocabulary]` float32."""
         config = self.config
+        # The unshifted pass is needed for p0 anyway. Run with a shift of zero that requires gradients, it is also the forward
+        # pass of the first step; only the last pass, which nothing differentiates, runs without a graph. That makes
+        # `num_iterations + 1` passes a token instead of `num_iterations + 2`.
         shift = cache.no_shift()
         steps = config.num_iterations if shift else 0
         prefixes = [context_text(self.models.lm, text) for text in texts] if steps else []
@@ -213,6 +218,8 @@ class ZeroCap(Decoder):
     ) -> list[Tensor]:
         """One gradient step on the shift that gave `logits`; every row's is its own."""
         config = self.config
+        # Every row has a shift of its own and the loss is a sum over rows, so one backward pass gives each row the gradient that
+        # it would have alone. The cosines carry no gradient: the image-text model sees tokens, not the shift.
         with torch.enable_grad():
             log_p = torch.log_softmax(logits, dim=-1)
             likeliest = top_ids(log_p.detach(), min(config.candidates, log_p.shape[-1]))

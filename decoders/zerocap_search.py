@@ -17,7 +17,7 @@ from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
 
 FILLER = 0
-"""What the released code lets a finished text go on with; seen only where finished texts still count in a joint norm."""
+"""What the released code continues a finished text with; seen only where finished texts still count in a joint norm."""
 _NUMBER = re.compile("[0-9]+")
 _FORBIDDEN = frozenset({"!", "(", ")", ",", ":", "\n", "Ċ", "<0x0A>"})
 """The last three are the line break, in the spellings of the vocabularies in use."""
@@ -157,7 +157,7 @@ class CandidateCosines:
         self._scorer = clip.prefix_scorer()
         self._pieces: dict[int, str] = {}
         self._slots: dict[str, int] = {}
-        """Where each text stands in the tables; the one that was asked for last is last."""
+        """Where each text stands in the tables; the most recently used is last."""
         self._places = torch.empty(0, lm.vocab_size, dtype=torch.int32, device=clip.device)
         """`[slots, vocabulary]`: where among its text's features a candidate's are; -1 if it has none."""
         self._features = torch.empty(0, 0, 0, device=clip.device)
@@ -219,8 +219,8 @@ class CandidateCosines:
         rows = [[text_in[slot] + self._piece(token) for token in ids] for slot, ids in wanted.items()]
         rows = [[*row, *row[-1:] * (width - len(row))] for row in rows]  # equal texts are computed once
         features = self._clip.candidate_features(rows, self._scorer)
-        for (slot, ids), found in zip(wanted.items(), features, strict=True):
-            self._keep(slot, ids, found[: len(ids)])
+        for (slot, ids), of_row in zip(wanted.items(), features, strict=True):
+            self._keep(slot, ids, of_row[: len(ids)])
 
     def _keep(self, slot: int, ids: Sequence[int], features: Tensor) -> None:
         """Note the features of candidates, `[len(ids), d]`."""

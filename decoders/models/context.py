@@ -107,7 +107,7 @@ class Context(ABC):
 
     @torch.no_grad()
     def keep(self, rows: Tensor) -> None:
-        """Go on with the texts at the indices `rows`, `[kept]` int64, alone; any of them any number of times."""
+        """Keep the texts at the indices `rows`, `[kept]` int64, alone; any of them any number of times."""
         if self._ahead is not None:
             raise RuntimeError("commit to one of the candidates before dropping texts")
         self._keep_states(rows)
@@ -157,7 +157,7 @@ class TreeContext(Context):
         width = candidates.shape[1] if len(rows) == wanted.numel() else int(wanted.sum(dim=1).max())
         if width < candidates.shape[1]:
             places = (wanted.cumsum(dim=1) - 1)[rows, places]
-        keys, values = ([each[:, :, : self._longest] for each in states] for states in (self._keys, self._values))
+        keys, values = ([layer[:, :, : self._longest] for layer in states] for states in (self._keys, self._values))
         shut = torch.zeros(self.mask.shape, dtype=keys[0].dtype, device=rows.device)
         shut = shut.masked_fill_(~self.mask, -torch.inf)[:, None, None]
         tree = Tree(rows, places, (len(wanted), width), keys, values, shut)
@@ -180,8 +180,7 @@ class TreeContext(Context):
 
     def _keep_states(self, rows: Tensor) -> None:
         for states in (self._keys, self._values):
-            for layer, each in enumerate(states):
-                states[layer] = each[rows]
+            states[:] = [layer[rows] for layer in states]
 
 
 class RowContext(Context):
@@ -190,9 +189,8 @@ class RowContext(Context):
     def __init__(self, lm: LanguageModel, cache: Any, lengths: Tensor, hidden: Tensor, logits: Tensor) -> None:
         super().__init__(lm, lengths, hidden, logits)
         self._cache = cache
-        self._filled = (
-            self.mask
-        )  # cache slots that hold a token: padding between a prompt and what follows stays where it is
+        # Cache slots that hold a token: padding between a prompt and what follows stays where it is.
+        self._filled = self.mask
 
     def _compute(self, candidates: Tensor, wanted: Tensor) -> _Ahead:
         rows = wanted.nonzero()[:, 0]

@@ -56,7 +56,7 @@ def local_folder(folder: Path, patterns: Sequence[str], name: str, *, config: st
 
     Args:
         folder: the folder.
-        patterns: glob patterns of the files that have a say in what the model computes.
+        patterns: glob patterns of the files that decide what the model computes.
         name: what the user calls the model, for messages.
         config: the file that must be there.
 
@@ -81,7 +81,7 @@ def hub_folder(source: HubSource, name: str, *, config: str | None) -> Files:
         config: the file that must be there, if any.
 
     Raises:
-        ModelNotFound: not in the cache and not to be had, or it lacks the configuration or safetensors.
+        ModelNotFound: not in the cache and not available, or it lacks the configuration or safetensors.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -119,8 +119,8 @@ def _complete(folder: Path, name: str, config: str | None) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise ModelNotFound(f"{name}: there is no folder {folder}; give the folder that the model was saved to")
     if config is not None and not (folder / config).is_file():
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise ModelNotFound(f"{name}: the folder {folder} lacks {config} (it holds {found})")
+        names = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise ModelNotFound(f"{name}: the folder {folder} lacks {config} (it holds {names})")
     weights = tuple(sorted(folder.glob("*.safetensors")))
     if not weights:
         pickles = [path.name for suffix in ("*.bin", "*.pt", "*.pth") for path in folder.glob(suffix)]

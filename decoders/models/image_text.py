@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from decoders.models.images import ImageLike, open_image
-from decoders.models.prefix_scorer import PrefixScorer
+from decoders.models.prefix_scorer import PrefixScorer, project
 from decoders.models.text_ids import CandidateIds, WordIds
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ImageTextModel:
 
     Attributes:
         model: the open_clip model.
-        name: what it was asked for as.
+        name: the name that it was loaded by.
         digest: hash of its files, or the commit of a hub model.
         dtype: name of the weights' dtype, such as `float32`.
         logit_scale: the learned factor of the cosine (exp of the stored parameter; 100 for OpenAI's models).
@@ -62,11 +62,11 @@ class ImageTextModel:
         self._weights_dtype: torch.dtype = next(model.parameters()).dtype
         self._preprocess, self._tokenizer = preprocess, tokenizer
         self._tower = model.text if hasattr(model, "text") else model
-        self._images: OrderedDict[object, Tensor] = OrderedDict()
+        self._images = _Recent(_REMEMBERED)
         self._word_ids = WordIds(tokenizer)
         self._incremental: bool | None = None
         self._candidate_ids: tuple[LanguageModel, CandidateIds] | None = None
-        self._continuations: OrderedDict[object, Tensor] = OrderedDict()
+        self._continuations = _Recent(_CONTINUATIONS)
 
     @torch.no_grad()
     def image_features(self, images: Sequence[ImageLike]) -> Tensor:
@@ -78,21 +78,17 @@ class ImageTextModel:
         Raises:
             UnreadableImage: the first image that cannot be opened.
         """
-        keys = [_image_key(image) for image in images]
-        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in self._images}
-        found = {key: self._images[key] for key in keys if key in self._images}
-        todo = list(missing.items())
-        for start in range(0, len(todo), _IMAGE_BATCH):
-            part = todo[start : start + _IMAGE_BATCH]
-            pixels = torch.stack([self._preprocess(open_image(image)) for _, image in part])
-            features = self.model.encode_image(pixels.to(self.device, self._weights_dtype))
-            found.update(zip((key for key, _ in part), _unit(features), strict=True))
-        for key in keys:
-            self._images[key] = found[key]
-            self._images.move_to_end(key)
-        while len(self._images) > _REMEMBERED:
-            self._images.popitem(last=False)
-        return torch.stack([found[key] for key in keys]) if keys else torch.empty(0, 0, device=self.device)
+        features = self._images.of(
+            [_image_key(image) for image in images], lambda new: self._encode([images[i] for i in new])
+        )
+        return torch.stack(features) if features else torch.empty(0, 0, device=self.device)
+
+    def _encode(self, images: Sequence[ImageLike]) -> Iterator[Tensor]:
+        for start in range(0, len(images), _IMAGE_BATCH):
+            pixels = torch.stack(
+                [self._preprocess(open_image(image)) for image in images[start : start + _IMAGE_BATCH]]
+            )
+            yield from _unit(self.model.encode_image(pixels.to(self.device, self._weights_dtype)))
 
     def forget(self) -> None:
         """Encode images and candidate texts anew from here on, so that a measurement includes it."""
@@ -144,64 +140,54 @@ class ImageTextModel:
             scorer: from `prefix_scorer`; it remembers beginnings from one call to the next.
         """
         flat = [text for row in texts for text in row]
-        if scorer is None:
-            features = self.text_features(flat)
-        else:
-            ids = self._word_ids(flat)
-            ends = self._ends(ids)
-            if ends is None:
-                raise ValueError(f"the text tower of {self.name} is not causal, so it has no prefix scorer; pass None")
-            features = scorer.features(ids, ends, len(texts))
+        features = self.text_features(flat) if scorer is None else self._score(scorer, self._word_ids(flat), len(texts))
         return features.view(len(texts), -1, features.shape[-1])
 
     def continuation_features(
-        self, lm: LanguageModel, said: Sequence[Sequence[int]], candidates: Tensor, scorer: PrefixScorer | None
+        self, lm: LanguageModel, contexts: Sequence[Sequence[int]], candidates: Tensor, scorer: PrefixScorer | None
     ) -> Tensor:
         """Features of texts continued by each of some tokens, `[rows, k, d]` float32 of unit length.
 
-        What is said of the same tokens before, in this batch or lately, is not computed again.
+        What was computed for the same tokens before, in this batch or lately, is not computed again.
 
         Args:
             lm: whose tokens they are.
-            said: the tokens that each row's candidates follow.
+            contexts: the tokens that each row's candidates follow.
             candidates: `[rows, k]` int64.
             scorer: from `prefix_scorer`.
         """
         table = candidates.cpu().numpy()
-        keys = [(lm.digest, tuple(tokens), table[row].tobytes()) for row, tokens in enumerate(said)]
-        new = {key: row for row, key in enumerate(keys) if key not in self._continuations}
-        found = {key: self._continuations[key] for key in keys if key not in new}
-        if new:
-            rows = list(new.values())
-            features = self._continue(lm, [said[row] for row in rows], table[rows], scorer)
-            found.update((key, each.clone()) for key, each in zip(new, features, strict=True))
-        for key in found:
-            self._continuations[key] = found[key]
-            self._continuations.move_to_end(key)
-        while len(self._continuations) > _CONTINUATIONS:
-            self._continuations.popitem(last=False)
-        return torch.stack([found[key] for key in keys])
+        keys = [(lm.digest, tuple(tokens), table[row].tobytes()) for row, tokens in enumerate(contexts)]
+
+        def compute(new: Sequence[int]) -> list[Tensor]:
+            features = self._continue(lm, [contexts[row] for row in new], table[new], scorer)
+            return [of_row.clone() for of_row in features]  # a view would keep its whole batch alive
+
+        return torch.stack(self._continuations.of(keys, compute))
 
     def _continue(
         self,
         lm: LanguageModel,
-        said: Sequence[Sequence[int]],
+        contexts: Sequence[Sequence[int]],
         candidates: NDArray[np.int64],
         scorer: PrefixScorer | None,
     ) -> Tensor:
         if scorer is None or not self._word_ids.splits:
             texts = [
                 [lm.decode((*tokens, token), skip_special=False) for token in row]
-                for tokens, row in zip(said, candidates.tolist(), strict=True)
+                for tokens, row in zip(contexts, candidates.tolist(), strict=True)
             ]
             return self.candidate_features(texts, scorer)
         if self._candidate_ids is None or self._candidate_ids[0] is not lm:
             self._candidate_ids = lm, CandidateIds(lm, self._word_ids)
-        ids = torch.from_numpy(self._candidate_ids[1](said, candidates))
+        ids = torch.from_numpy(self._candidate_ids[1](contexts, candidates))
+        return self._score(scorer, ids, len(contexts)).view(*candidates.shape, -1)
+
+    def _score(self, scorer: PrefixScorer, ids: Tensor, rows: int) -> Tensor:
         ends = self._ends(ids)
         if ends is None:
             raise ValueError(f"the text tower of {self.name} is not causal, so it has no prefix scorer; pass None")
-        return scorer.features(ids, ends, len(said)).view(*candidates.shape, -1)
+        return scorer.features(ids, ends, rows)
 
     def _ends(self, ids: Tensor) -> Tensor | None:
         """Position of the token that each text is pooled at, `[n]`; None where later tokens matter."""
@@ -228,11 +214,36 @@ class ImageTextModel:
         ids, ends = ids[:, :length].to(self.device), ends.to(self.device)
         x = tower.token_embedding(ids).to(dtype) + tower.positional_embedding[:length].to(dtype)
         x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-        pooled = tower.ln_final(x[torch.arange(len(ids), device=self.device), ends])
-        projection = tower.text_projection
-        if projection is not None:
-            pooled = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
-        return _unit(pooled)
+        return project(tower, x[torch.arange(len(ids), device=self.device), ends])
+
+
+class _Recent(OrderedDict[object, Tensor]):
+    """Features by what they are of; the ones that were used last are kept."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def of(self, keys: Sequence[object], compute: Callable[[list[int]], Iterable[Tensor]]) -> list[Tensor]:
+        """The features of each key.
+
+        Args:
+            keys: what features are wanted of.
+            compute: gives the features of the keys at some places, in order; called for those that are not kept, equal keys once.
+        """
+        new: dict[object, int] = {}
+        for place, key in enumerate(keys):
+            if key not in self:
+                new.setdefault(key, place)
+        features = {key: self[key] for key in keys if key in self}
+        if new:
+            features.update(zip(new, compute(list(new.values())), strict=True))
+        for key in keys:
+            self[key] = features[key]
+            self.move_to_end(key)
+        while len(self) > self._size:
+            self.popitem(last=False)
+        return [features[key] for key in keys]
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """A causal language model of Hugging Face transformers with its tokenizer: what it is, its words, its forward pass.
 
-`prefill` starts a `Context` (see `decoders.models.context`), a batch of texts that grow. A model is asked first whether it
-computes candidates of a text that share one forward pass as it would compute each alone; one that does not gets each
-candidate as a row of a batch.
+`prefill` starts a `Context` (see `decoders.models.context`), a batch of texts that grow. A short test finds out
+whether the model computes candidates of a text that share one forward pass as it would compute each alone; where it does not,
+each candidate becomes a row of a batch.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class LanguageModel:
     Attributes:
         model: the transformers model.
         tokenizer: its fast tokenizer.
-        name: what it was asked for as.
+        name: the name that it was loaded by.
         digest: hash of its files, or the commit of a hub model.
         dtype: name of the weights' dtype, such as `float32`.
         end_id: the id that ends a text.
         vocab_size: number of columns of the logits.
         known_tokens: how many of them, from the first on, the tokenizer has tokens for.
-        context_length: positions the model was made for; None if it does not say.
+        context_length: positions the model was made for; None if its configuration does not say.
         pads_prompts: whether prompts of different lengths can share a batch exactly. False for models that place tokens by
             cache slot (sliding windows, relative biases without position ids).
     """
@@ -114,7 +114,7 @@ class LanguageModel:
     def encode(self, text: str) -> list[int]:
         """Ids of a prompt.
 
-        Special tokens that are spelled out become their ids; none is added, because a prompt says all there is to say. An
+        Special tokens that are spelled out become their ids; none is added, because a prompt is complete as it is. An
         empty prompt becomes the start token alone: `<-start_of_text->` if the vocabulary has it (MAGIC's caption models
         do), else the tokenizer's start token, else its end token.
         """
@@ -257,20 +257,20 @@ class LanguageModel:
         wanted = torch.tensor([[True, True, True], [False, True, True]], device=self.device)
         expected = prefill(self, prompts, RowContext)
         try:
-            found = prefill(self, prompts, TreeContext)
-            for context in (expected, found):
+            tree = prefill(self, prompts, TreeContext)
+            for context in (expected, tree):
                 context.look_ahead(candidates, wanted)
                 context.commit(torch.tensor([1, 2], device=self.device))
-            second, expected_second = (context.look_ahead(candidates) for context in (found, expected))
+            second, expected_second = (context.look_ahead(candidates) for context in (tree, expected))
         except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
-            return False  # its attention is not to be had from outside, each architecture in its own words
-        return _close(found.hidden, expected.hidden, self) and _close(second, expected_second, self)
+            return False  # its attention cannot be replaced from outside; each architecture fails in its own way
+        return _close(tree.hidden, expected.hidden, self) and _close(second, expected_second, self)
 
 
-def _close(found: Tensor, expected: Tensor, lm: LanguageModel) -> bool:
+def _close(computed: Tensor, expected: Tensor, lm: LanguageModel) -> bool:
     """Equal but for rounding in the model's dtype; what is computed wrongly is off by far more."""
     scale = torch.finfo(lm.model.dtype).eps ** 0.5
-    return bool((found - expected).abs().max() <= scale * expected.abs().max())
+    return bool((computed - expected).abs().max() <= scale * expected.abs().max())
 
 
 def _empty_cache(model: Any) -> Any:

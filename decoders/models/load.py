@@ -5,7 +5,7 @@ Image-text models: `open_clip:ViT-B-32-quickgelu@openai`, `hf-hub:org/name@revis
 Sentence encoders: as language models; any transformer that turns a text into one vector a token will do.
 
 Weights are read from safetensors only, never from a pickle, and no code that comes with a model is run. Everything is
-float32 with TF32 off unless another dtype is asked for. Relative folders are relative to the current directory.
+float32 with TF32 off unless another dtype is given. Relative folders are relative to the current directory.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 
 from decoders.errors import ModelMismatch, ModelNotFound
 from decoders.models import torchvision_schemas
+from decoders.models.devices import is_memory_error as is_memory_error
+from decoders.models.devices import pick_device as pick_device
 from decoders.models.files import Files, HubSource, hub_folder, hub_source, local_folder
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
@@ -29,39 +31,22 @@ from decoders.models.sentence_encoder import SentenceEncoder
 
 Role = Literal["language_model", "image_text"]
 """What a model is in a suite, as the keys of its `[models]` call it."""
-
-
-LoadedModel = TypeVar("LoadedModel", LanguageModel, ImageTextModel, SentenceEncoder)
-
+Model = TypeVar("Model", LanguageModel, ImageTextModel, SentenceEncoder)
 
 TOYBOX = Path(__file__).parent / "toybox"
-
-
 TOYBOX_LANGUAGE_MODELS = ("plain", "ornate", "stories")
-
-
 LANGUAGE_SCHEMES = ("hf", "local", "toybox")
-
-
 IMAGE_TEXT_SCHEMES = ("open_clip", "hf-hub", "local-dir", "toybox")
-
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 _LM_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*",
              "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "spiece.model")  # fmt: skip
-
-
 _CLIP_FILES = ("open_clip*.safetensors", "model.safetensors", "open_clip_config.json", *_LM_FILES[4:])
-
-
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
 """What transformers and open_clip raise for folders whose files do not fit together."""
 
-
-_loaded: dict[tuple[str, str, str, str], Any] = {}
-"""Models of this process by loader, content, dtype and device."""
+_loaded: dict[tuple[str, type, str, str], Any] = {}
+"""The models of this process, by content, kind, dtype and device."""
 
 
 def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
@@ -76,19 +61,7 @@ def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu
         ModelNotFound: the name leads nowhere, or to a folder that lacks files.
         ModelMismatch: the files are there but are no causal language model that SeeTell can use.
     """
-    files = _find_language_model(name)
-    return _once(_read_language_model, name, files, dtype, device)
-
-
-def _once(
-    read: Callable[[str, Files, torch.dtype, str, str], LoadedModel], name: str, files: Files, dtype: str, device: str
-) -> LoadedModel:
-    """The model as `read` makes it, read the first time it is asked for."""
-    key = (read.__name__, files.digest, dtype, device)
-    if key not in _loaded:
-        _loaded[key] = read(name, files, _prepare(dtype, device), dtype, device)
-    model: LoadedModel = _loaded[key]
-    return model
+    return _once(LanguageModel, _read_language_model, name, _find_language_model(name), dtype, device)
 
 
 def load_for_training(name: str, *, device: str = "cpu") -> tuple[Any, Any, str]:
@@ -123,11 +96,10 @@ def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -
 
     Raises:
         ModelNotFound: the name leads nowhere, or to a folder that lacks files.
-        ModelMismatch: the files do not fit together, or an architecture is asked for with weights that were trained with
+        ModelMismatch: the files do not fit together, or the name combines an architecture with weights that were trained with
             another activation (`ViT-B-32` with OpenAI's weights, which need `ViT-B-32-quickgelu`).
     """
-    files = _find_image_text(name)
-    return _once(_read_image_text, name, files, dtype, device)
+    return _once(ImageTextModel, _read_image_text, name, _find_image_text(name), dtype, device)
 
 
 def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "cpu") -> SentenceEncoder:
@@ -143,7 +115,16 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
         ModelMismatch: the files are no such encoder.
     """
     files = _find_language_model(name, "sentence encoder")
-    return _once(_read_sentence_encoder, name, files, dtype, device)
+    return _once(SentenceEncoder, _read_sentence_encoder, name, files, dtype, device)
+
+
+def _once(kind: type[Model], read: Callable[..., Model], name: str, files: Files, dtype: str, device: str) -> Model:
+    """The one memo of loaded models: the same object for the same kind, content, dtype and device."""
+    key = (files.digest, kind, dtype, device)
+    if key not in _loaded:
+        _loaded[key] = read(name, files, _prepare(dtype, device), dtype, device)
+    model: Model = _loaded[key]
+    return model
 
 
 def model_digest(name: str, role: Role | None = None) -> str:
@@ -153,7 +134,7 @@ def model_digest(name: str, role: Role | None = None) -> str:
 
     Args:
         name: see the module's docstring.
-        role: what it has to be; whatever the name says by default.
+        role: what it has to be; by default the scheme of the name decides.
 
     Raises:
         ModelNotFound: as the loaders.
@@ -330,7 +311,7 @@ def _from_pretrained(kind: Any, what: str, name: str, files: Files, weights: tor
 
 
 def _check_whole(name: str, lacking: list[str]) -> None:
-    """Refuse a model that transformers would go on with, random numbers in place of what is not there."""
+    """Refuse a model that transformers would accept with random numbers in place of missing tensors."""
     if lacking:
         raise ModelMismatch(
             f"the weights of {name} lack {len(lacking)} tensors or have them in other shapes, such as {lacking[0]}; "
@@ -382,28 +363,3 @@ def _check_clip_folder(files: Files, name: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def pick_device(wanted: str) -> str:
-    """`auto` becomes cuda where there is one, else cpu."""
-    if wanted != "auto":
-        return wanted
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def is_memory_error(error: BaseException) -> bool:
-    """CUDA has a class for it; the CPU allocator says it in words only."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def _empty_device_cache() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

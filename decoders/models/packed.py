@@ -37,6 +37,8 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self._packed = _pack(weight.detach().contiguous())
+        # The gradient in x is a product with the transposed weight, which needs a packed copy of its own. Only ZeroCap
+        # differentiates, so that second copy is made when the first gradient asks for it.
         self._backward: Tensor | None = None
         self.register_buffer("bias", None if bias is None else bias.detach().clone(), persistent=False)
 
@@ -90,7 +92,7 @@ class PackedAttention(nn.Module):
     def forward(
         self, x: Tensor, key: Tensor, value: Tensor, *, need_weights: bool = False, attn_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        """Attention of `x` to itself, `[batch, tokens, width]` or as the original was told; `key` and `value` are `x`."""
+        """Attention of `x` to itself, `[batch, tokens, width]` or tokens first, as the original; `key` and `value` are `x`."""
         if key is not x or value is not x or need_weights:
             raise ValueError("packed attention is attention of a sequence to itself, without its weights")
         states = x if self._batch_first else x.transpose(0, 1)
@@ -113,6 +115,8 @@ def pack_language_model(model: Any) -> Any:
     from transformers.activations import NewGELUActivation
     from transformers.pytorch_utils import Conv1D
 
+    # Decoding runs the model on one token a text: products of a few rows with large matrices, whose time is the time to read the
+    # matrices. oneDNN reads its own blocked layout in order, and packing once pays for itself within a few tokens.
     if can_pack(model):
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
@@ -122,7 +126,7 @@ def pack_language_model(model: Any) -> Any:
                     setattr(parent, name, PackedLinear(child.weight, child.bias))
                 elif type(child) is Conv1D:  # GPT-2's linear layer, which stores its weight transposed
                     setattr(parent, name, PackedLinear(child.weight.t(), child.bias))
-        _let_go_of_files(model)
+        _detach_from_files(model)
     return model
 
 
@@ -136,12 +140,12 @@ def pack_image_text(model: Any) -> Any:
                 block.attn = PackedAttention(block.attn)
             if type(block.mlp.c_fc) is nn.Linear and type(block.mlp.c_proj) is nn.Linear:
                 _pack_mlp(block.mlp)
-        _let_go_of_files(model)
+        _detach_from_files(model)
     return model
 
 
 @torch.no_grad()
-def _let_go_of_files(model: nn.Module) -> None:
+def _detach_from_files(model: nn.Module) -> None:
     """Copy what is left unpacked, so that no tensor keeps the whole of a memory-mapped weights file alive."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
@@ -180,8 +184,10 @@ def packed_modules(model: nn.Module) -> int:
 
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of a model's weights, packed or not."""
-    packed = sum(4 * each.in_features * each.out_features for each in model.modules() if isinstance(each, PackedLinear))
-    return packed + sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
+    packed = sum(
+        4 * module.in_features * module.out_features for module in model.modules() if isinstance(module, PackedLinear)
+    )
+    return packed + sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
 
 
 def can_pack(model: nn.Module) -> bool:

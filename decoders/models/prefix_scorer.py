@@ -22,8 +22,8 @@ from decoders.models.text_tree import Ids, TextTree, plan
 
 _TOKENS = 1536
 """Tokens that go through the tower together on a CPU: few enough that a layer's activations stay in its cache."""
-_TOKENS_ELSEWHERE = 1 << 16
-"""And on other devices."""
+_TOKENS_ON_GPU = 1 << 16
+"""The same on other devices, which small passes would leave idle."""
 
 
 class PrefixScorer:
@@ -69,15 +69,18 @@ class PrefixScorer:
         Returns:
             `[rows * k, d]` float32 of unit length.
         """
+        # Texts are packed by what they share. The k candidates of a row are one path (their common beginning) and k tails of a
+        # token or two; the path's beginning was mostly computed at the step before and is read from the store. So a step costs
+        # about k tail tokens a row instead of k whole texts of 77 tokens.
         tree = plan(ids.cpu().numpy(), ends.cpu().numpy(), rows, self._paths)
         heads = self._layers[0].heads
         shape = (len(tree.paths), heads, tree.paths.shape[1], self._tower.positional_embedding.shape[1] // heads)
         where: dict[str, Any] = {"dtype": self._dtype, "device": self._device}
         store = [(torch.zeros(shape, **where), torch.zeros(shape, **where)) for _ in self._layers]
-        budget = _TOKENS if self._device.type == "cpu" else _TOKENS_ELSEWHERE
-        found = torch.cat([self._run(tree, first, last, store) for first, last in _chunks(tree, budget)])
+        budget = _TOKENS if self._device.type == "cpu" else _TOKENS_ON_GPU
+        features = torch.cat([self._run(tree, first, last, store) for first, last in _chunks(tree, budget)])
         self._paths, self._store = tree.paths, store
-        return found[_tensor(tree.texts, self._device)]
+        return features[_tensor(tree.texts, self._device)]
 
     def _run(self, tree: TextTree, first: int, last: int, store: list[tuple[Tensor, Tensor]]) -> Tensor:
         """One pass over the nodes from `first` to before `last`, `[texts, d]`; it fills their part of `store`."""
@@ -85,16 +88,21 @@ class PrefixScorer:
         tower = self._tower
         x = tower.token_embedding(part.ids).to(self._dtype) + tower.positional_embedding[part.positions]
         for number, layer in enumerate(self._layers):
-            keys, values = (each[first:last] for each in store[number])
+            keys, values = (states[first:last] for states in store[number])
             if self._store and part.stored:
                 for new, old in zip((keys, values), self._store[number], strict=True):
                     new[:, :, : part.stored] = old[part.sources, :, : part.stored]
             x = layer(x, part, keys, values, last=number + 1 == len(self._layers))
-        pooled = tower.ln_final(x)
-        projection = tower.text_projection
-        if projection is not None:
-            pooled = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
-        return F.normalize(pooled.float(), dim=-1)
+        return project(tower, x)
+
+
+def project(tower: Any, x: Tensor) -> Tensor:
+    """Features, `[n, d]` float32 of unit length, of the activations that a text tower pools, `[n, width]`."""
+    pooled = tower.ln_final(x)
+    projection = tower.text_projection
+    if projection is not None:
+        pooled = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
+    return F.normalize(pooled.float(), dim=-1)
 
 
 class _Layer:
@@ -142,6 +150,9 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, askin
         values: the same.
         asking: who sees whom.
     """
+    # Two parts of one softmax. On the path, queries of a node share keys: one batched product, padded to the node with most
+    # queries. Behind the path a token sees at most TAIL tokens of its own text, which stand just before it in the packed row:
+    # one step back at a time costs a multiplication a token, and no padding.
     q = q * q.shape[-1] ** -0.5
     slots = keys.shape[2]
     on_path = asking.gather(asking.spread(q) @ keys.transpose(2, 3))  # [queries, heads, slots]
@@ -173,7 +184,9 @@ class _Queries:
     `[queries, 1, 1]` bool."""
 
     @classmethod
-    def of(cls, tokens: Ids, node: Ids, count: int, sees: Ids, back: Ids, slots: int, device: torch.device) -> _Queries:
+    def of(
+        cls, tokens: Ids, node: Ids, sees: Ids, back: Ids, *, count: int, slots: int, device: torch.device
+    ) -> _Queries:
         """Queries of the tokens `tokens`; `node`, `sees` and `back` are theirs, of `count` nodes with `slots` slots."""
         first = np.searchsorted(node, np.arange(count + 1))
         steps = [
@@ -198,7 +211,7 @@ class _Queries:
         return padded.transpose(1, 2)
 
     def gather(self, padded: Tensor) -> Tensor:
-        """The other way round."""
+        """The reverse of `spread`."""
         padded = padded.transpose(1, 2)
         if len(self.nodes) == self.shape[0] * self.shape[1]:
             return padded.flatten(0, 1)
@@ -234,8 +247,9 @@ class _Pass:
 
         def queries(tokens: Ids) -> _Queries:
             return _Queries.of(
-                tokens, node[tokens], last - first, sees[tokens], back[tokens], tree.paths.shape[1], device
-            )
+                tokens, node[tokens], sees[tokens], back[tokens],
+                count=last - first, slots=tree.paths.shape[1], device=device,
+            )  # fmt: skip
 
         return cls(
             ids=_tensor(tree.ids[here], device),

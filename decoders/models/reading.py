@@ -36,17 +36,17 @@ def log_likelihoods(lm: LanguageModel, before: Sequence[Ids], texts: Sequence[Id
         before: ids of what each text continues, at least one each.
         texts: ids of the texts; together with what stands before they must fit the model's context.
     """
-    found = np.zeros(len(texts))
+    likelihoods = np.zeros(len(texts))
     whole = [[*first, *text] for first, text in zip(before, texts, strict=True)]
-    for places in _batches(lm, [len(each) for each in whole], _LOGITS // lm.vocab_size):
+    for places in _batches(lm, [len(ids) for ids in whole], _LOGITS // lm.vocab_size):
         _, logits = lm.read([whole[place] for place in places])
         for row, place in enumerate(places):
             start, stop = len(before[place]), len(whole[place])
             if start < stop:
                 targets = torch.tensor(whole[place][start:stop], device=logits.device)
-                said = torch.log_softmax(logits[row, start - 1 : stop - 1], dim=-1)
-                found[place] = said.gather(1, targets[:, None]).double().sum().item()
-    return found
+                log_probs = torch.log_softmax(logits[row, start - 1 : stop - 1], dim=-1)
+                likelihoods[place] = log_probs.gather(1, targets[:, None]).double().sum().item()
+    return likelihoods
 
 
 @torch.no_grad()
@@ -57,12 +57,12 @@ def last_vectors(lm: LanguageModel, texts: Sequence[Ids]) -> NDArray[np.float32]
         lm: the model.
         texts: ids, at least one each, each within the model's context.
     """
-    found: dict[int, NDArray[np.float32]] = {}
+    vectors: dict[int, NDArray[np.float32]] = {}
     for places in _batches(lm, [len(text) for text in texts], _TOKENS):
         hidden = lm.prefill([texts[place] for place in places]).hidden
         for row, place in enumerate(places):
-            found[place] = hidden[row, len(texts[place]) - 1].cpu().numpy()
-    return np.stack([found[place] for place in range(len(texts))])
+            vectors[place] = hidden[row, len(texts[place]) - 1].cpu().numpy()
+    return np.stack([vectors[place] for place in range(len(texts))])
 
 
 def _batches(lm: LanguageModel, lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,14 +11,12 @@ from torch.nn import functional as F
 
 from decoders.errors import ModelMismatch
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
+Pooling = Literal["cls", "mean", "pooler"]
+"""How a sentence encoder makes one vector of a text's tokens: the first one's, the mean of all, or the model's own layer
+behind the first one's (as supervised SimCSE was trained; Gao et al. 2021, arXiv 2104.08821)."""
 
 _TOKENS = 8192
 """Tokens in one forward pass, padding included."""
-
-
 _NO_LIMIT = 10**6
 """Tokenizers that know no length limit give an astronomic one."""
 
@@ -29,7 +27,7 @@ class SentenceEncoder:
     Attributes:
         model: the transformers model.
         tokenizer: its fast tokenizer.
-        name: what it was asked for as.
+        name: the name that it was loaded by.
         digest: hash of its files, or the commit of a hub model.
         dtype: name of the weights' dtype, such as `float32`.
         pooler: whether the weights of the model's own pooling layer are there.
@@ -59,7 +57,7 @@ class SentenceEncoder:
             raise ModelMismatch(f'{self.name} came without the weights of a pooler; choose pooling = "cls" or "mean"')
         distinct = list(dict.fromkeys(texts))
         ids = [self._ids(text) for text in distinct]
-        order = sorted((place for place, each in enumerate(ids) if each), key=lambda place: len(ids[place]))
+        order = sorted((place for place in range(len(ids)) if ids[place]), key=lambda place: len(ids[place]))
         vectors: dict[str, Tensor] = {}
         start = 0
         while start < len(order):
@@ -75,16 +73,16 @@ class SentenceEncoder:
 
     def _ids(self, text: str) -> list[int]:
         known = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
-        found = self.tokenizer(
+        encoding = self.tokenizer(
             known, truncation=self.longest is not None, max_length=self.longest, split_special_tokens=True
         )
-        return [int(i) for i in found.input_ids]
+        return [int(i) for i in encoding.input_ids]
 
     def _pooled(self, ids: Sequence[Sequence[int]], pooling: Pooling) -> Tensor:
         pad = self.tokenizer.pad_token_id or 0
         longest = max(map(len, ids))
-        padded = torch.tensor([[*each, *[pad] * (longest - len(each))] for each in ids], device=self.device)
-        lengths = torch.tensor([len(each) for each in ids], device=self.device)
+        padded = torch.tensor([[*text, *[pad] * (longest - len(text))] for text in ids], device=self.device)
+        lengths = torch.tensor([len(text) for text in ids], device=self.device)
         mask = torch.arange(longest, device=self.device) < lengths[:, None]
         output = self.model(input_ids=padded, attention_mask=mask.long(), return_dict=True)
         if pooling == "pooler":
@@ -98,14 +96,9 @@ class SentenceEncoder:
 
 
 def _longest(model: Any, tokenizer: Any) -> int | None:
-    """The tighter of what the tokenizer says and what the model has positions for."""
+    """The smaller of the tokenizer's limit and the model's positions; None where neither has a limit."""
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and getattr(model.config, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
         positions -= 2  # their positions start behind the padding id
     known = [limit for limit in (positions, tokenizer.model_max_length) if limit is not None and limit < _NO_LIMIT]
     return min(known, default=None)
-
-
-Pooling = Literal["cls", "mean", "pooler"]
-"""How a sentence encoder makes one vector of a text's tokens: the first one's, the mean of all, or the model's own layer
-behind the first one's (as supervised SimCSE was trained; Gao et al. 2021, arXiv 2104.08821)."""

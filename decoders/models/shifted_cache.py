@@ -1,7 +1,9 @@
 """Keys and values of a batch of texts, to which a shift can be added and differentiated: what ZeroCap optimises.
 
-`Context` in `decoders.models.language_model` moves forward only. Here the keys and values of everything but the last token
-stay as they are, and the last token is run again and again on top of them, each time with another shift added.
+A `Context` (`decoders.models.context`) only grows. Here the keys and values of everything but the last token stay as they are,
+and the last token is run again and again on top of them, each time with another shift added. So a gradient step costs one token
+a text, forwards and backwards, however long the text is: the shift is added to the cached numbers themselves, so no gradient
+passes through what computed them.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class ShiftedCache:
         """
         cache = self._cache(self._shifted(zero) if zero else self._states)
         logits = self._run(cache)
+        # The pass has appended the last token's own keys and values. `advance` takes them over, without the shift: the next token
+        # starts from the language model's own context again (section 3.2 of the paper).
         self._grown = [state.detach() for state in _states(cache)]
         return logits
 
@@ -75,7 +79,7 @@ class ShiftedCache:
 
     @torch.no_grad()
     def advance(self, rows: Tensor, tokens: Tensor) -> None:
-        """Go on with some texts, any of them any number of times, each with one token appended. The shift is forgotten.
+        """Continue some texts, any of them any number of times, each with one token appended. The shift is forgotten.
 
         Args:
             rows: `[new batch]` int64, which text each of the new ones continues.

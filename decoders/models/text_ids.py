@@ -1,4 +1,4 @@
-"""Ids of texts that differ in their last token: what open_clip's tokenizer says, without asking it for every text again.
+"""Ids of texts that differ in their last token: those of open_clip's tokenizer, without running it on every text again.
 
 `WordIds` remembers the ids of words; `CandidateIds` those of a language model's pieces, so that the candidates of a step cost
 no Python each, but for the few that continue a word.
@@ -32,7 +32,7 @@ class WordIds:
 
     The pattern of CLIP's tokenizer never matches across white space, so a text's ids are those of its words in a row, and a
     word's ids can be kept. That holds for printable ASCII without `&`, which its cleaning (ftfy, HTML entities) leaves alone;
-    other texts, and other tokenizers, are asked about whole.
+    other texts, and those of other tokenizers, are tokenised whole.
 
     Attributes:
         splits: whether it is CLIP's own tokenizer as open_clip sets it up, so that words can be taken by themselves.
@@ -78,12 +78,12 @@ class WordIds:
             return whole
         ids: list[int] = []
         for word in text.split():
-            found = self._words.get(word)
-            if found is None:
+            ids_of_word = self._words.get(word)
+            if ids_of_word is None:
                 if len(self._words) >= _REMEMBERED:
                     self._words.clear()
-                found = self._words[word] = self._tokenizer.encode(word)
-            ids += found
+                ids_of_word = self._words[word] = self._tokenizer.encode(word)
+            ids += ids_of_word
         return ids
 
 
@@ -103,33 +103,33 @@ class CandidateIds:
         if self._byte_level:
             self._lengths[lm.end_id] = 0  # the text so far
 
-    def __call__(self, said: Sequence[Sequence[int]], candidates: Ids) -> Ids:
+    def __call__(self, contexts: Sequence[Sequence[int]], candidates: Ids) -> Ids:
         """Ids of all texts as the tokenizer cuts them, `[rows * k, width]`, zeros behind their ends.
 
         Args:
-            said: the tokens that each row's candidates follow.
+            contexts: the tokens that each row's candidates follow.
             candidates: `[rows, k]`.
         """
         words, lm = self._words, self._lm
-        texts = [lm.decode(tokens, skip_special=False) for tokens in said]
+        texts = [lm.decode(tokens, skip_special=False) for tokens in contexts]
         bases = [words.encode(text) for text in texts]
         if self._byte_level:
             self._learn(candidates)
         lengths = self._lengths[candidates]
         # An apostrophe between spaces loses them when the next word comes (`clean_up`), so the base itself would change.
         alone = np.array([is_plain(text) and not text.endswith(" '") for text in texts])
-        told = (lengths >= 0) & alone[:, None]
+        in_table = (lengths >= 0) & alone[:, None]
         starts = np.array([1 + len(base) for base in bases])
         table = np.zeros((*candidates.shape, int(starts.max()) + _PIECE + 1), np.int64)
         for row, base in enumerate(bases):
             table[row, :, : len(base) + 1] = [words.start, *base]
-        row, place = told.nonzero()
+        row, place = in_table.nonzero()
         behind = starts[row, None] + np.arange(_PIECE)
         table[row[:, None], place[:, None], behind] = self._table[candidates[row, place]]
         table[row, place, starts[row] + lengths[row, place]] = words.end
         sizes = 1 + starts[:, None] + lengths
-        for row, place in np.argwhere(~told).tolist():
-            text = lm.decode((*said[row], int(candidates[row, place])), skip_special=False)
+        for row, place in np.argwhere(~in_table).tolist():
+            text = lm.decode((*contexts[row], int(candidates[row, place])), skip_special=False)
             ids = [words.start, *words.encode(text), words.end]
             if len(ids) > table.shape[2]:
                 table = np.pad(table, ((0, 0), (0, 0), (0, len(ids) - table.shape[2])))

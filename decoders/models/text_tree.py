@@ -78,7 +78,7 @@ def plan(table: Ids, ends: Ids, rows: int, stored: Ids) -> TextTree:
 
 def _laid_out(paths: Ids, node: Ids, whole: Ids, ends: Ids, shared: Ids, texts: Ids, stored: Ids) -> TextTree:
     """The tokens of nodes and of their distinct texts, which come in order of their nodes."""
-    used = np.unique(node)  # a path whose every candidate went elsewhere is not needed
+    used = np.unique(node)  # a path that no candidate follows is not needed
     paths, node = paths[used], np.searchsorted(used, node)
     lengths = (paths != NOTHING).sum(axis=1)
     paths = paths[:, : max(1, int(lengths.max()))]
@@ -125,11 +125,11 @@ def shared_beginnings(bodies: Ids) -> Ids:
         values = np.where(live, bodies[:, :, place], NOTHING)
         middle = np.sort(values, axis=1)[:, k // 2]  # what more than half agree on stands there
         live &= values == middle[:, None]
-        going = (middle != NOTHING) & (2 * live.sum(axis=1) > k)
-        live &= going[:, None]
-        if not going.any():
+        longer = (middle != NOTHING) & (2 * live.sum(axis=1) > k)
+        live &= longer[:, None]
+        if not longer.any():
             break
-        paths[going, place] = middle[going]
+        paths[longer, place] = middle[longer]
     return paths
 
 

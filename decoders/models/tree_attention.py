@@ -125,13 +125,14 @@ def _attend(
         raise ValueError(f"attention over a tree of candidates knows no {', '.join(unknown) or 'tree'}")
     layer = len(tree.new_keys) - 1
     past_keys, past_values = tree.keys[layer], tree.values[layer]
-    own_keys, own_values = (
-        tree.spread(each[0])[:, :, None] for each in (key, value)
-    )  # [texts, heads, 1, candidates, head]
+    # [texts, heads, 1, candidates, head]
+    own_keys, own_values = (tree.spread(states[0])[:, :, None] for states in (key, value))
     texts, heads, _, candidates, width = own_keys.shape
     groups = query.shape[1] // heads  # query heads that share a head of keys and values
     q = tree.spread(query[0]).view(texts, heads, groups, candidates, width)
     scale = width**-0.5 if scaling is None else scaling
+    # A candidate sees its text's cache, which all candidates of the text share (one product a text), and of the new tokens itself
+    # alone (one dot product a candidate). One softmax runs over both.
     slots = past_keys.shape[2]
     seen = (q.flatten(2, 3) @ past_keys.transpose(2, 3)).view(texts, heads, groups, candidates, slots)
     scores = torch.cat([seen * scale + tree.shut[:, :, None], (q * own_keys).sum(-1, keepdim=True) * scale], dim=-1)

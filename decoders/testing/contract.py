@@ -47,13 +47,13 @@ def check_decoder(
         raise ValueError(f"the contract has no rule {rule!r}; it has {', '.join(_RULES)}")
     for name in [rule] if rule else _RULES:
         check = _RULES[name]
-        says = (check.__doc__ or "").partition("\n")[0].rstrip(".")
+        meaning = (check.__doc__ or "").partition("\n")[0].rstrip(".")
         if not isinstance(config, DecoderConfig):
-            config = _config(decoder, config or {}, name, says)
-        check(Trial(decoder, config, name, says))
+            config = _config(decoder, config or {}, name, meaning)
+        check(Trial(decoder, config, name, meaning))
 
 
-def _config(decoder: type[Decoder], values: Mapping[str, Any], rule: str, says: str) -> DecoderConfig:
+def _config(decoder: type[Decoder], values: Mapping[str, Any], rule: str, meaning: str) -> DecoderConfig:
     if not (isinstance(decoder.Config, type) and issubclass(decoder.Config, DecoderConfig)):
         raise ContractBroken(
             "declaration",
@@ -65,6 +65,6 @@ def _config(decoder: type[Decoder], values: Mapping[str, Any], rule: str, says: 
     except ValidationError as error:
         raise ContractBroken(
             rule,
-            f"{decoder.__name__} cannot be tried ({says}): its Config refuses {dict(values)}: {error}. Every setting needs a "
+            f"{decoder.__name__} cannot be tried ({meaning}): its Config refuses {dict(values)}: {error}. Every setting needs a "
             "default, or give check_decoder a config",
         ) from error

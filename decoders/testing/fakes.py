@@ -1,7 +1,7 @@
 """Real models with random weights, made in memory in a moment: a GPT-2, a CLIP, an index of captions, and prompts for them.
 
-They are untrained, so what they say means nothing. But it is theirs: their weights are wide, so that distributions have
-clear favourites, texts of different prompts and images differ, and a decoder that is a little wrong says something else.
+They are untrained, so their texts mean nothing. But their weights are wide, so that distributions have
+clear favourites, texts of different prompts and images differ, and a decoder that is a little wrong writes something else.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def fake_language_model(
         seed: of the weights.
         context: positions it has.
         end_at_once: the end token is certain after any prompt, and all hidden states are alike, so that nothing that looks
-            at them finds a reason to go on.
+            at them prefers another token.
         never_ends: the end token has probability 0.
 
     Raises:
-        ValueError: it shall end at once and never.
+        ValueError: both `end_at_once` and `never_ends`.
     """
     if end_at_once and never_ends:
         raise ValueError("a model that ends at once cannot be one that never ends; choose one of them")

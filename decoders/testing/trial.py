@@ -1,4 +1,4 @@
-"""One decoder being held to one rule: making it, letting it speak, and saying what it broke."""
+"""One decoder under one rule: making it, decoding with it, and reporting what it broke."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Trial:
     kind: type[Decoder]
     config: DecoderConfig
     rule: str
-    says: str
+    meaning: str
     """The rule in a sentence."""
 
     def broken(self, what: str, remedy: str, rule: str | None = None) -> ContractBroken:
@@ -50,11 +50,11 @@ class Trial:
 
         Args:
             what: the values that show it.
-            remedy: what mends it.
+            remedy: how to repair it.
             rule: another rule than the one under trial, if that is the one that broke.
         """
-        said = f"{self.kind.__name__} breaks {rule or self.rule!r}" + ("" if rule else f" ({self.says})")
-        return ContractBroken(rule or self.rule, f"{said}: {what}. {remedy}")
+        breach = f"{self.kind.__name__} breaks {rule or self.rule!r}" + ("" if rule else f" ({self.meaning})")
+        return ContractBroken(rule or self.rule, f"{breach}: {what}. {remedy}")
 
     def hold(self, kept: bool, what: str, remedy: str) -> None:
         """Raise unless `kept`."""
@@ -68,7 +68,7 @@ class Trial:
     def attempt(
         self, work: Work, models: Models | None = None, limits: Limits = LIMITS, *, by: Decoder | None = None
     ) -> list[Generation] | SeeTellError:
-        """What it says to a batch, or the SeeTell error that it stops with; any other error breaks the rule.
+        """Its generations for a batch, or the SeeTell error that it stops with; any other error breaks the rule.
 
         Args:
             work: prompts and seeds.
@@ -85,7 +85,7 @@ class Trial:
     ) -> list[Generation] | SeeTellError:
         """See `attempt`; the sequences are passed on as they are."""
         try:
-            said = by().decode(prompts, seeds)
+            answer = by().decode(prompts, seeds)
         except SeeTellError as error:
             return error
         except ContractBroken:
@@ -93,69 +93,69 @@ class Trial:
         except Exception as error:  # the plug-in boundary: foreign code may raise anything
             raise self.broken(
                 f"it raised {type(error).__name__}: {error}, on a batch of {len(seeds)}",
-                "The traceback above says where; what a user can put right is raised as a SeeTellError",
+                "The traceback above says where; what a user can repair is raised as a SeeTellError",
             ) from error
-        if not isinstance(said, list) or len(said) != len(seeds):
-            what = f"{len(said)} generations" if isinstance(said, list) else f"a {type(said).__name__}"
+        if not isinstance(answer, list) or len(answer) != len(seeds):
+            what = f"{len(answer)} generations" if isinstance(answer, list) else f"a {type(answer).__name__}"
             raise self.broken(
                 f"it gave {what} for {len(seeds)} prompts",
                 "Return a list, one generation a prompt, in order",
                 ONE_EACH if seeds else None,
             )
-        strange = [each for each in said if not isinstance(each, Generation)]
+        strange = [item for item in answer if not isinstance(item, Generation)]
         if strange:
             raise self.broken(f"it gave a {type(strange[0]).__name__}", "Return decoders.Generation", WELL_FORMED)
-        return said
+        return answer
 
-    def say(
+    def decode(
         self, work: Work, models: Models | None = None, limits: Limits = LIMITS, *, by: Decoder | None = None
     ) -> list[Generation]:
-        """What it says to a batch that nothing is wrong with; see `attempt`."""
+        """Its generations for a batch that nothing is wrong with; see `attempt`."""
         return self.well(self.attempt(work, models, limits, by=by))
 
-    def well(self, said: list[Generation] | SeeTellError) -> list[Generation]:
+    def well(self, answer: list[Generation] | SeeTellError) -> list[Generation]:
         """An answer that is no error."""
-        if isinstance(said, SeeTellError):
+        if isinstance(answer, SeeTellError):
             raise self.broken(
-                f"it raised {type(said).__name__}: {said}", "Nothing is wrong with this batch; decode it"
-            ) from said
-        return said
+                f"it raised {type(answer).__name__}: {answer}", "Nothing is wrong with this batch; decode it"
+            ) from answer
+        return answer
 
     def same(
-        self, said: Sequence[Generation], expected: Sequence[Generation], work: Work, when: str, remedy: str
+        self, answer: Sequence[Generation], expected: Sequence[Generation], work: Work, when: str, remedy: str
     ) -> None:
         """Raise unless texts, tokens and reasons for stopping are equal; traces may differ in their last digits."""
-        for found, wanted, (prompt, seed) in zip(said, expected, work, strict=True):
-            if _content(found) != _content(wanted):
+        for generation, wanted, (prompt, seed) in zip(answer, expected, work, strict=True):
+            if _content(generation) != _content(wanted):
                 raise self.broken(
-                    f"to the prompt {prompt.text!r} with seed {seed} it says {found.text!r} {found.tokens} ({found.finish}) "
-                    f"{when}, but {wanted.text!r} {wanted.tokens} ({wanted.finish}) otherwise",
+                    f"to the prompt {prompt.text!r} with seed {seed} it says {_shown(generation)} {when}, but "
+                    f"{_shown(wanted)} otherwise",
                     remedy,
                 )
 
-    def usual(self) -> list[Generation]:
-        """What it says to all `items` in one batch; asked for once, and then remembered for the other rules."""
+    def decode_items(self) -> list[Generation]:
+        """Its generations for all `items` in one batch; decoded once, then remembered for the other rules."""
         key = self.kind, repr(self.config)
         if key not in _usual:
-            _usual[key] = self.say(items())
+            _usual[key] = self.decode(items())
         return list(_usual[key])
 
     @property
     def writes(self) -> bool:
         """Whether it writes token by token, rather than repeat texts that are there already."""
-        return any(generation.finish != "retrieved" for generation in self.usual())
+        return any(generation.finish != "retrieved" for generation in self.decode_items())
 
     @property
     def reads_prompts(self) -> bool:
         """Whether the prompt's words make a difference; if not, it continues something of its own."""
         (first, seed), *_ = items()
         work = [(replace(first, text=prompt.text), seed) for prompt, _ in items()]
-        return len({_content(generation) for generation in self.say(work, steered(never_ends=True), Limits(3))}) > 1
+        return len({_content(generation) for generation in self.decode(work, steered(never_ends=True), Limits(3))}) > 1
 
 
 _usual: dict[tuple[type[Decoder], str], list[Generation]] = {}
 ONE_EACH, WELL_FORMED = "one-each", "well-formed"
-"""The rules that every answer of every trial is held to, as far as it takes to go on."""
+"""The rules that every answer of every trial is held to, as far as the other rules rely on them."""
 
 
 @cache
@@ -191,6 +191,10 @@ class Forbidden:
 def encoded(lm: LanguageModel, prompt: Prompt) -> int:
     """How many tokens a prompt has."""
     return len(lm.encode(prompt.text))
+
+
+def _shown(generation: Generation) -> str:
+    return f"{generation.text!r} {generation.tokens} ({generation.finish})"
 
 
 def _content(generation: Generation) -> tuple[str, tuple[int, ...], str]:

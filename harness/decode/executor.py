@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from decoders.base import Decoder, Generation, Limits, Need, Prompt
-from decoders.models.load import _empty_device_cache, is_memory_error
+from decoders.models.devices import empty_device_cache, is_memory_error
 from decoders.models.loaded import Models
 from harness.errors import DecoderFailed, OutOfMemory, PromptTooLong, SeeTellError, UnreadableImage
 from harness.store.runs import Key, Record
@@ -152,7 +152,7 @@ class Worker:
             ) from error
         smaller = len(tasks) // 2
         self.notice(f"out of memory with {len(tasks)} examples at once; continuing with {smaller}")
-        _empty_device_cache()
+        empty_device_cache()
         return smaller
 
 

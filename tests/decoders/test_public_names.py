@@ -26,7 +26,7 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 def test_importing_it_loads_nothing_heavy() -> None:
     code = (
-        "import sys, decoders; from decoders import Decoder, Limits, Prompt, SeeTellError, StepDecoder;"
+        "import sys, decoders; from decoders import Decoder, Limits, Prompt, SeeTellError;"
         "print([name for name in ('torch', 'transformers', 'open_clip', 'faiss', 'numpy') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

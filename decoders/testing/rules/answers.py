@@ -1,4 +1,4 @@
-"""What a decoder says of itself, and what its answers look like."""
+"""What a decoder declares, and what its answers look like."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def _declaration(trial: Trial) -> None:
 
 def _one_each(trial: Trial) -> None:
     """One generation a prompt, whatever sequences the prompts and seeds come in."""
-    trial.say(items()[:2])
-    expected = trial.usual()[:3]
+    trial.decode(items()[:2])
+    expected = trial.decode_items()[:3]
     prompts, seeds = zip(*items()[:3], strict=True)
-    said = trial.well(trial.ask(prompts, seeds, trial.make))
-    trial.same(said, expected, items()[:3], "when both are tuples", "Take any sequence")
+    answer = trial.well(trial.ask(prompts, seeds, trial.make))
+    trial.same(answer, expected, items()[:3], "when both are tuples", "Take any sequence")
 
 
 def _well_formed(trial: Trial) -> None:
     """Generations are what they claim: tokens of the vocabulary, their text, a reason for stopping that fits them."""
     for models in (steered(), steered(never_ends=True)):
-        said = trial.usual() if models is steered() else trial.say(items(), models)
+        answer = trial.decode_items() if models is steered() else trial.decode(items(), models)
         # A decoder may have an end token of its own, such as a full stop; it then ends every text that it stands in.
-        ends = {g.tokens[-1] for g in said if g.finish == "eos" and g.tokens}
-        for generation, (prompt, _) in zip(said, items(), strict=True):
+        ends = {g.tokens[-1] for g in answer if g.finish == "eos" and g.tokens}
+        for generation, (prompt, _) in zip(answer, items(), strict=True):
             _check_types(trial, generation)
             _check_text(trial, generation, prompt, models.lm)
             if generation.finish != "retrieved":
@@ -116,8 +116,8 @@ def _check_finish(trial: Trial, generation: Generation, prompt: Prompt, ends: se
 
 def _empty_batch(trial: Trial) -> None:
     """No prompts, no generations."""
-    said = trial.say([])
-    trial.hold(said == [], f"it gave {said!r} for an empty batch", "Return an empty list")
+    answer = trial.decode([])
+    trial.hold(answer == [], f"it gave {answer!r} for an empty batch", "Return an empty list")
 
 
 RULES: dict[str, Callable[[Trial], None]] = {

@@ -26,16 +26,16 @@ def _length_limits(trial: Trial) -> None:
     tries += [(endless, Limits(max_length=length)) for length in (longest + 1, longest + 4)]
     for models, limits in tries:
         work = items()[:3] if limits == Limits() else items()
-        said = trial.attempt(work, models, limits)
-        if isinstance(said, PromptTooLong) and not reads and limits.max_new_tokens is None:
+        answer = trial.attempt(work, models, limits)
+        if isinstance(answer, PromptTooLong) and not reads and limits.max_new_tokens is None:
             continue  # what it continues in place of the prompts is too long, which only it can know
-        if isinstance(said, SeeTellError):
-            raise trial.broken(f"under {limits} it raised {said}", "There is room; decode") from said
-        for generation, (prompt, _) in zip(said, work, strict=True):
+        if isinstance(answer, SeeTellError):
+            raise trial.broken(f"under {limits} it raised {answer}", "There is room; decode") from answer
+        for generation, (prompt, _) in zip(answer, work, strict=True):
             used = encoded(models.lm, prompt) if reads else 1
-            lengths = [each for each in (limits.max_length, models.lm.context_length) if each is not None]
+            lengths = [limit for limit in (limits.max_length, models.lm.context_length) if limit is not None]
             rooms = [limits.max_new_tokens, *(length - used for length in lengths)]
-            room = min(each for each in rooms if each is not None)
+            room = min(limit for limit in rooms if limit is not None)
             full = reads or room == limits.max_new_tokens
             trial.hold(
                 len(generation.tokens) <= room,
@@ -67,11 +67,11 @@ def _no_room(trial: Trial) -> None:
         tries = [(items()[1][0], steered(), Limits(max_length=1))]
     for prompt, models, limits in tries:
         for work in ([(prompt, 1)], [items()[0], (prompt, 1)]):
-            said = trial.attempt(work, models, limits)
+            answer = trial.attempt(work, models, limits)
             trial.hold(
-                isinstance(said, PromptTooLong) and (len(work) > 1 or prompt.id in str(said)),
+                isinstance(answer, PromptTooLong) and (len(work) > 1 or prompt.id in str(answer)),
                 f"a prompt of {encoded(lm, prompt)} tokens in a context of {models.lm.context_length} under {limits} gave "
-                + (f"{type(said).__name__}: {said}" if isinstance(said, SeeTellError) else f"{said[-1]}"),
+                + (f"{type(answer).__name__}: {answer}" if isinstance(answer, SeeTellError) else f"{answer[-1]}"),
                 "Ask `decoders.loop.room_for`, which raises PromptTooLong with the prompt's id",
             )
 
@@ -81,13 +81,13 @@ def _empty_prompt(trial: Trial) -> None:
     lm = steered().lm
     start = lm.decode(lm.encode(""), skip_special=False)
     empty = [(replace(prompt, text=""), seed) for prompt, seed in items()[:3]]
-    alone = [trial.say([item])[0] for item in empty]
-    mixed = trial.say([*empty, *items()[3:]])
+    alone = [trial.decode([item])[0] for item in empty]
+    mixed = trial.decode([*empty, *items()[3:]])
     trial.same(mixed[:3], alone, empty, "beside longer prompts", f"{PURITY}; look at padding first")
     if Need.LM in trial.kind.needs:
         spelled = [(replace(prompt, text=start), seed) for prompt, seed in empty]
         trial.same(
-            trial.say(spelled), alone, spelled, "to the start token", "Use `lm.encode`, which knows empty prompts"
+            trial.decode(spelled), alone, spelled, "to the start token", "Use `lm.encode`, which knows empty prompts"
         )
 
 
@@ -97,7 +97,7 @@ def _end_at_once(trial: Trial) -> None:
         return
     models = steered(end_at_once=True)
     for work in (items(), items()[2:3]):
-        for generation, (prompt, _) in zip(trial.say(work, models), work, strict=True):
+        for generation, (prompt, _) in zip(trial.decode(work, models), work, strict=True):
             trial.hold(
                 (generation.text, generation.tokens, generation.finish) == ("", (models.lm.end_id,), "eos"),
                 f"to {prompt.text!r} it says {generation.text!r} {generation.tokens} ({generation.finish})",

@@ -18,31 +18,31 @@ def _missing_needs(trial: Trial) -> None:
     """Without a model or an image that it declares, it raises `NeedMissing`."""
     for need, part in _PART_OF_MODELS.items():
         if need in trial.kind.needs:
-            said = trial.attempt(items()[:3], replace(steered(), **{part: None}))
-            _expect_need(trial, said, need, f"without a {part.replace('_', ' ')}", items()[:3])
+            answer = trial.attempt(items()[:3], replace(steered(), **{part: None}))
+            _expect_need(trial, answer, need, f"without a {part.replace('_', ' ')}", items()[:3])
     if Need.IMAGE in trial.kind.needs:
         blind = replace(items()[1][0], image=None)
         for work in ([(blind, 1)], [items()[0], (blind, 1), items()[2]]):
-            said = trial.attempt(work)
-            _expect_need(trial, said, Need.IMAGE, "to a prompt without an image", work)
+            answer = trial.attempt(work)
+            _expect_need(trial, answer, Need.IMAGE, "to a prompt without an image", work)
             trial.hold(
-                not isinstance(said, NeedMissing) or blind.id in str(said),
-                f"its message does not name the prompt {blind.id!r}: {said}",
+                not isinstance(answer, NeedMissing) or blind.id in str(answer),
+                f"its message does not name the prompt {blind.id!r}: {answer}",
                 "Use `decoders.loop.images_of`, which does",
             )
 
 
-def _expect_need(trial: Trial, said: list[Generation] | SeeTellError, need: Need, without: str, work: Work) -> None:
-    if isinstance(said, SeeTellError):
-        kept = isinstance(said, NeedMissing)
-        what = f"{without} it raised {type(said).__name__}: {said}"
+def _expect_need(trial: Trial, answer: list[Generation] | SeeTellError, need: Need, without: str, work: Work) -> None:
+    if isinstance(answer, SeeTellError):
+        kept = isinstance(answer, NeedMissing)
+        what = f"{without} it raised {type(answer).__name__}: {answer}"
     else:
         # A setting may make a need idle. That is no break, as long as the text is the same.
-        with_it = trial.say(
+        with_it = trial.decode(
             [(replace(prompt, image=prompt.image or items()[1][0].image), seed) for prompt, seed in work]
         )
-        kept = [generation.text for generation in said] == [generation.text for generation in with_it]
-        what = f"{without} it says something else, {said[0].text!r}"
+        kept = [generation.text for generation in answer] == [generation.text for generation in with_it]
+        what = f"{without} it says something else, {answer[0].text!r}"
     trial.hold(
         kept,
         what,
@@ -57,16 +57,18 @@ def _unreadable_image(trial: Trial) -> None:
     broken: list[bytes | Path] = [b"no image", cast("bytes", whole)[:60], Path("there-is-no-such-file.png")]
     for image in broken:
         work = [items()[0], (replace(items()[1][0], image=image), items()[1][1])]
-        said = trial.attempt(work)
+        answer = trial.attempt(work)
         shown = str(image)[:24] if isinstance(image, Path) else f"{len(image)} bytes"
         if Need.IMAGE in trial.kind.needs:
             trial.hold(
-                isinstance(said, UnreadableImage),
-                f"given {shown} it gave {said if isinstance(said, SeeTellError) else said[1]!r}",
+                isinstance(answer, UnreadableImage),
+                f"given {shown} it gave {answer if isinstance(answer, SeeTellError) else answer[1]!r}",
                 "Open images by `models.clip.image_features` or `decoders.open_image`, and let their errors pass",
             )
         else:
-            trial.same(trial.say(work), trial.usual()[:2], work, f"given {shown}", "Add Need.IMAGE to its `needs`")
+            trial.same(
+                trial.decode(work), trial.decode_items()[:2], work, f"given {shown}", "Add Need.IMAGE to its `needs`"
+            )
 
 
 def _undeclared_needs(trial: Trial) -> None:
@@ -76,13 +78,13 @@ def _undeclared_needs(trial: Trial) -> None:
     guarded: dict[str, Any] = {
         part: Forbidden(trial, need, touched) for need, part in _PART_OF_MODELS.items() if need not in needs
     }
-    expected = trial.usual()
+    expected = trial.decode_items()
     work = [(prompt if Need.IMAGE in needs else replace(prompt, image=None), seed) for prompt, seed in items()]
-    said = trial.say(work, replace(steered(), **guarded))
+    answer = trial.decode(work, replace(steered(), **guarded))
     trial.hold(not touched, f"it uses {', '.join(sorted(set(touched)))}", "Add what it uses to its `needs`")
-    trial.same(said, expected, work, "without what it does not declare", "Add what it uses to its `needs`")
+    trial.same(answer, expected, work, "without what it does not declare", "Add what it uses to its `needs`")
     absent = replace(steered(), **dict.fromkeys(guarded))
-    trial.same(trial.say(work, absent), expected, work, "with None in its place", "Add what it uses to its `needs`")
+    trial.same(trial.decode(work, absent), expected, work, "with None in its place", "Add what it uses to its `needs`")
 
 
 RULES: dict[str, Callable[[Trial], None]] = {

@@ -18,35 +18,35 @@ from decoders.testing.trial import PURITY, Trial, items
 def _same_twice(trial: Trial) -> None:
     """The same again, from the same instance, from a new one, and from new models."""
     decoder = trial.make()
-    expected = trial.say(items(), by=decoder)
+    expected = trial.decode(items(), by=decoder)
     remedy = f"{PURITY}; take random numbers from `step.noise`, and keep no state that changes what is said"
-    trial.same(trial.say(items(), by=decoder), expected, items(), "when asked again", remedy)
-    trial.same(trial.say(items()), expected, items(), "from a new instance", remedy)
-    trial.same(trial.say(items(), fake_models()), expected, items(), "with the models made anew", remedy)
+    trial.same(trial.decode(items(), by=decoder), expected, items(), "when asked again", remedy)
+    trial.same(trial.decode(items()), expected, items(), "from a new instance", remedy)
+    trial.same(trial.decode(items(), fake_models()), expected, items(), "with the models made anew", remedy)
 
 
 def _batch_size(trial: Trial) -> None:
     """Batches of 1, 2, 3 and 7 give what one batch gives."""
-    expected, decoder = trial.usual(), trial.make()
+    expected, decoder = trial.decode_items(), trial.make()
     for size in (1, 2, 3, 7):
-        said = [
+        answer = [
             generation
             for start in range(0, len(items()), size)
-            for generation in trial.say(items()[start : start + size], by=decoder)
+            for generation in trial.decode(items()[start : start + size], by=decoder)
         ]
         trial.same(
-            said, expected, items(), f"in batches of {size}", f"{PURITY}, and so never how many are decoded together"
+            answer, expected, items(), f"in batches of {size}", f"{PURITY}, and so never how many are decoded together"
         )
 
 
 def _order(trial: Trial) -> None:
     """Prompts may come in any order."""
-    expected = trial.usual()
+    expected = trial.decode_items()
     places = range(len(items()))
     for order in (list(places)[::-1], random.Random(1).sample(places, len(places))):
         work = [items()[place] for place in order]
         trial.same(
-            trial.say(work),
+            trial.decode(work),
             [expected[place] for place in order],
             work,
             f"in the order {order}",
@@ -56,11 +56,11 @@ def _order(trial: Trial) -> None:
 
 def _subset(trial: Trial) -> None:
     """Who else is in the batch makes no difference."""
-    expected = trial.usual()
+    expected = trial.decode_items()
     for places in ([0, 2, 4, 6], [1, 5], [7, 0, 1]):
         work = [items()[place] for place in places]
         trial.same(
-            trial.say(work),
+            trial.decode(work),
             [expected[place] for place in places],
             work,
             f"beside the prompts {[prompt.text for prompt, _ in work]} alone",
@@ -74,14 +74,14 @@ def _duplicates(trial: Trial) -> None:
     for place in (0, 3):
         prompt, seed = items()[place]
         work = [(prompt, seed), items()[5], (prompt, seed + 1), (prompt, seed), (prompt, seed + 1)]
-        expected = [trial.say([item])[0] for item in work]
-        trial.same(trial.say(work), expected, work, "when it comes several times", remedy)
+        expected = [trial.decode([item])[0] for item in work]
+        trial.same(trial.decode(work), expected, work, "when it comes several times", remedy)
 
 
 def _ids(trial: Trial) -> None:
     """The id of a prompt is a name for messages and decides nothing."""
     work = [(replace(prompt, id="x" * (number % 3)), seed) for number, (prompt, seed) in enumerate(items())]
-    trial.same(trial.say(work), trial.usual(), work, "under another id", f"{PURITY}; the id is none of these")
+    trial.same(trial.decode(work), trial.decode_items(), work, "under another id", f"{PURITY}; the id is none of these")
 
 
 def _seeds(trial: Trial) -> None:
@@ -91,9 +91,9 @@ def _seeds(trial: Trial) -> None:
         for place in (0, 2):
             prompt = items()[place][0]
             work = [(prompt, seed) for seed in seeds]
-            said = trial.say(work)
-            trial.same(trial.say(work), said, work, "when asked again", "Derive all noise from the seed")
-            kinds.append(len({(generation.text, generation.tokens) for generation in said}))
+            answer = trial.decode(work)
+            trial.same(trial.decode(work), answer, work, "when asked again", "Derive all noise from the seed")
+            kinds.append(len({(generation.text, generation.tokens) for generation in answer}))
         if trial.kind.seeded:
             trial.hold(
                 max(kinds) > 1,
@@ -116,7 +116,7 @@ def _global_randomness(trial: Trial) -> None:
         for seed in (1, 2):
             _seed_everything(seed)
             state = _random_states()
-            answers.append(trial.say(items()))
+            answers.append(trial.decode(items()))
             moved = [name for name, value in _random_states().items() if not _equal(value, state[name])]
             trial.hold(
                 not moved,
