@@ -1,4 +1,4 @@
-"""The root of the command line. Its verbs are in `cli_*.py` and import what they do inside, so that `--help` is instant."""
+"""The command line: every verb by its name. A verb's file is imported when the verb is used, and what it does inside it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from decoders.errors import SeeTellError
-from harness.cli import exits, suggested
-from harness.cli import verbs_machine as cli_machine
-from harness.cli import verbs_results as cli_results
-from harness.cli import verbs_run as cli_run
-from harness.cli.flag_types import default_in_help
-from harness.cli.study import annotate, study
-from harness.cli.verbs_bench import bench as bench_group
-from harness.cli.verbs_data import data as data_group
-from harness.cli.verbs_index import index as index_group
-from harness.cli.verbs_train import train as train_group
+from harness.cli import console
+from harness.cli.flags import COULD_NOT_JUDGE, DONE, INTERRUPTED, NOBODY_READS, USER_ERROR, default_in_help
+from harness.cli.study import study
 from harness.errors import Interrupted
 
 app = App(
@@ -36,65 +29,133 @@ app = App(
     version_flags=["--version"],
     default_parameter=Parameter(show_default=default_in_help),
 )
-for verb in (
-    cli_run.run,
-    cli_run.score,
-    cli_run.sweep,
-    cli_results.leaderboard,
-    cli_results.show,
-    cli_results.compare,
-    cli_results.gate,
-    annotate,
-    cli_machine.doctor,
-    cli_machine.prefetch,
-):
-    app.command(verb)
-app.command(cli_machine.list_, name="list")
-for group in (bench_group, data_group, index_group, study, train_group):
-    app.command(group)
+GROUPS = ("Decode and score", "Compare and publish", "People", "Models and data", "Speed")
+"""Titles of the help, in their order."""
+DECODE, COMPARE, PEOPLE, MODELS, SPEED = (Group(title, sort_key=place) for place, title in enumerate(GROUPS, start=1))
+VERBS = (
+    (DECODE, "run", "run:run", "Decode a suite with each of its decoders, then score the texts."),
+    (DECODE, "score", "run:score", "Score the complete runs of a suite, or files of outputs that other systems made."),
+    (DECODE, "sweep", "run:sweep", "Try the settings of a suite's [sweep] on its dev split."),
+    (COMPARE, "leaderboard", "results:leaderboard", "Rank the scored runs: a table here and a site to open."),
+    (COMPARE, "show", "show:show", "Show a run: what it was made from, its scores with intervals and signatures."),
+    (COMPARE, "compare", "results:compare", "Compare two scored runs example by example."),
+    (COMPARE, "gate", "results:gate", "Is every decoder of a suite still as good as the accepted baseline?"),
+    (PEOPLE, "annotate", "study.annotate:annotate", "Serve a study, so that people can rate."),
+    (MODELS, "list", "machine:list_", "Show the suites, decoders, metrics and data sets that are installed."),
+    (
+        MODELS,
+        "doctor",
+        "machine:doctor",
+        "Check this machine: one line per check, and the command that mends what is wrong.",
+    ),
+    (MODELS, "prefetch", "machine:prefetch", "Download once what a suite needs."),
+)
+"""Group, name, place in this package, and the beginning of the verb's help: all that the list of verbs needs."""
+for _group, _name, _place, _help in VERBS:
+    app.command(f"harness.cli.{_place}", name=_name, help=_help, group=_group)
+
+bench_verbs = App(name="bench", help="Measure speed, side by side.", group=SPEED)
+bench_verbs.command("harness.cli.bench:decoders", help="Measure how fast each decoder of a suite is.")
+bench_verbs.command("harness.cli.bench:cluster", help="Measure how well a run spreads over workers.")
+bench_verbs.command(
+    "harness.cli.bench:metrics", help="Measure the caption metrics against pycocoevalcap's on the same files."
+)
+bench_verbs.command("harness.cli.bench:index", help="Measure what building and asking an index costs at full size.")
+bench_verbs.command("harness.cli.bench:published", help="Hold the decoders against the published computations.")
+
+data_verbs = App(
+    name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.", group=MODELS
+)
+data_verbs.command(
+    "harness.cli.machine:check_data", name="check", help="Say what of a suite's data and models is there."
+)
+
+index_verbs = App(
+    name="index",
+    help="""Features of images or captions, kept on disk and searched: for stories, and for CLIPRe.
+
+    A build that was stopped, even by kill -9, is resumed by the same command; what was encoded is not encoded again.
+    """,
+    group=MODELS,
+)
+index_verbs.command("harness.cli.index:images", help="Index images, for stories to find by their titles.")
+index_verbs.command("harness.cli.index:captions", help="Index captions, for CLIPRe to choose from.")
+index_verbs.command("harness.cli.index:query", help="Show what lies nearest to a text or an image.")
+index_verbs.command(
+    "harness.cli.index:info", help="Show what an index is: rows, kind, model, source, what was left out."
+)
+index_verbs.command("harness.cli.index:retrieved", help="Show which images a suite of stories finds for its titles.")
+
+train_verbs = App(
+    name="train",
+    help="Train models: adapt a language model to captions or stories; the embedded Toybox world's own.",
+    group=MODELS,
+)
+train_verbs.command("harness.cli.train:lm", help="Adapt a language model to captions or stories.")
+train_verbs.command(
+    "harness.cli.train:compare", help="Put adapted models beside each other on a suite's validation split."
+)
+train_verbs.command("harness.cli.train:toybox", help="Train the Toybox models from nothing.")
+
+study.group = PEOPLE
+for _verbs in (bench_verbs, data_verbs, index_verbs, study, train_verbs):
+    app.command(_verbs)
 
 
-def _takes_results(words: Sequence[str]) -> bool:
+def verb_of(words: Sequence[str]) -> App:
+    """The verb, or group of verbs, that words begin with; its file is imported."""
     verb = app
     for word in words:
         if word.startswith("-") or word not in verb:
             break
         verb = verb[word]
-    command = verb.default_command
+    if verb.default_command is not None:
+        verb.help = None  # the line of the list gives way to the function's docstring, which says more
+    return verb
+
+
+def _takes_results(words: Sequence[str]) -> bool:
+    command = verb_of(words).default_command
     return command is not None and "results" in inspect.signature(command).parameters
 
 
-suggested.takes_results = _takes_results
+console.takes_results = _takes_results
 
 
 def main() -> None:
     """Entry point of `seetell`. What a user can put right is one sentence, not a traceback."""
     _take_any_character()
     try:
+        verb_of(sys.argv[1:])
         code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
-        _complain(_mistyped(error))
-        code = exits.COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else exits.USER_ERROR
+        console.complain(_mistyped(error))
+        code = _error_code()
     except Interrupted as stop:
-        _complain(stop)
-        code = exits.INTERRUPTED
+        console.complain(str(stop))
+        code = INTERRUPTED
     except KeyboardInterrupt:
-        code = exits.INTERRUPTED
+        code = INTERRUPTED
     except SeeTellError as error:
         if os.environ.get("SEETELL_TRACEBACK"):
             raise
-        _complain(error)
-        code = exits.USER_ERROR
+        console.complain(str(error))
+        code = USER_ERROR
     except BrokenPipeError:  # whoever read the output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = exits.NOBODY_READS
+        code = NOBODY_READS
     except OSError as error:
         if error.filename is None or os.environ.get("SEETELL_TRACEBACK"):
             raise
-        _complain(_unusable(error))
-        code = exits.COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else exits.USER_ERROR
-    sys.exit(code or exits.DONE)
+        console.complain(_unusable(error))
+        code = _error_code()
+    sys.exit(code or DONE)
+
+
+def _error_code() -> int:
+    """Of what went wrong before a verb could say anything."""
+    return COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else USER_ERROR
 
 
 def _take_any_character() -> None:
@@ -108,7 +169,7 @@ def _mistyped(error: CycloptsError) -> str:
     error.verbose = False
     text = str(error)
     if isinstance(error, UnusedCliTokensError):
-        text = f"{' '.join(map(repr, error.unused_tokens or []))} is more than there is a place for."
+        text = f"{' '.join(map(repr, error.unused_tokens or []))} is more than the verb takes."
     verb = " ".join(("seetell", *(error.command_chain or ())))
     return f"{text} `{verb} --help` shows what it takes"
 
@@ -120,9 +181,3 @@ def _unusable(error: OSError) -> str:
         f"{path} cannot be used ({error.strerror}); expected what can be read, or a place that can be written: --results, --out, "
         "SEETELL_CACHE and the like name such places"
     )
-
-
-def _complain(error: SeeTellError | str) -> None:
-    from harness.cli.console import complain
-
-    complain(str(error))

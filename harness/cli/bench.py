@@ -1,289 +1,361 @@
-"""`bench ...`: speed, side by side."""
+"""`bench ...`: speed, measured side by side."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from harness.cli import console
-from harness.cli.exits import DONE
-from harness.cli.flags import check_positive, chosen_labels, deliver
+from harness.cli.flags import (
+    DONE,
+    RESULTS,
+    SEVERAL,
+    AsJson,
+    Device,
+    Named,
+    OutFile,
+    ResultsFolder,
+    Settings,
+    Several,
+    TableFormat,
+    check_positive,
+    chosen_labels,
+    deliver,
+    positive_numbers,
+)
 from harness.errors import SuiteError, did_you_mean
-from harness.store.runs import Results
-from harness.store.text import to_json
-from harness.suites.spec import Suite
 
-if TYPE_CHECKING:  # they would load torch
-    from harness.bench.index import Making
+if TYPE_CHECKING:  # what it imports would make `--help` slow
     from harness.bench.timing import Timing
-    from harness.datasets.index.manifest import Kind
 
 
-def bench_decoders(
-    name: str,
-    only: Sequence[str],
-    examples: int,
-    batch_sizes: Sequence[str],
-    repeats: int,
-    memory: bool,
-    keep: bool,
-    device: str,
-    settings: Sequence[str],
-    results: Path,
-    as_json: bool,
+def decoders(
+    suite: str = "toybox-plain",
+    /,
+    *,
+    only: Several = (),
+    examples: int = 32,
+    batch_sizes: Several = (),
+    repeats: int = 3,
+    memory: bool = True,
+    keep: bool = True,
+    device: Device = "auto",
+    settings: Settings = (),
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell bench decoders`."""
+    """Measure how fast each decoder of a suite is, image encoding included, and keep it for the leaderboard.
+
+    Decoders take turns; the figures of one session compare with each other, and are never ranked with another machine's.
+    "ZeroCap = 1" is the paper's speed column. `seetell bench published` holds decoders against the published programs.
+
+    For example: `seetell bench decoders toybox-plain --only greedy,magic --examples 8 --no-memory`.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        only: Decoders to measure, by their label; all but the constant sentence by default.
+        examples: How many examples each decodes in a pass, or as many as the largest batch.
+        batch_sizes: Examples decoded together, as in 1,8,32; the suite's own by default. Tables show the largest.
+        repeats: Passes of each; the median counts. One more is run first, to warm up and to count operations.
+        memory: Also measure peak memory, in a process of its own for each decoder (some seconds each).
+        keep: Write the figures to speed/SUITE.json in the results folder, from where the leaderboard takes them.
+    """
     check_positive({"--examples": examples, "--repeats": repeats})
-    sizes = _numbers("--batch-sizes", batch_sizes)
+    sizes = positive_numbers("--batch-sizes", batch_sizes)
     from decoders.models.load import pick_device
     from harness.bench.meters import describe_machine
     from harness.bench.timing import measure
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import CONSTANT, plan
+    from harness.store.runs import Results
     from harness.store.speed import write_speed
+    from harness.suites.spec import Suite
 
-    suite = Suite.load(name, settings)
-    data = load_examples(suite)
-    digests = Digests(suite, data)
-    # A sentence that is found once and then repeated has no speed worth a row, unless somebody asks for it.
-    labels = [label for label in chosen_labels(suite, only) if only or label != CONSTANT]
-    plans = [plan(suite, label, data, digests=digests) for label in labels]
+    loaded = Suite.load(suite, settings)
+    data = load_examples(loaded)
+    digests = Digests(loaded, data)
+    # The speed of a constant sentence, found once and then repeated, is worth no row, unless somebody asks for it.
+    labels = [label for label in chosen_labels(loaded, only) if only or label != CONSTANT]
+    plans = [plan(loaded, label, data, digests=digests) for label in labels]
     where = pick_device(device)
-    chosen = list(dict.fromkeys(sizes or [min(suite.run.batch_size, len(data))]))
-    with console.progress_bar(f"{suite.name}: measuring") as progress:
+    sizes = list(dict.fromkeys(sizes or [min(loaded.run.batch_size, len(data))]))
+    with console.progress_bar(f"{loaded.name}: measuring") as progress:
         timings = measure(
-            plans,
-            examples=examples,
-            batch_sizes=chosen,
-            repeats=repeats,
-            device=where,
-            memory=memory,
-            progress=progress,
+            plans, examples=examples, batch_sizes=sizes, repeats=repeats, device=where, memory=memory, progress=progress
         )
-    described = describe_machine(where, suite.run.dtype)
+    machine = describe_machine(where, loaded.run.dtype)
     # The largest batch first: it is the one that tables show.
-    speeds = [each.speed(described) for each in sorted(timings, key=lambda each: -each.batch_size)]
+    speeds = [timing.speed(machine) for timing in sorted(timings, key=lambda timing: -timing.batch_size)]
     if as_json:
-        console.emit(
-            {"suite": suite.name, "machine": described, "speeds": [each.model_dump(mode="json") for each in speeds]}
-        )
+        figures = [speed.model_dump(mode="json") for speed in speeds]
+        console.emit({"suite": loaded.name, "machine": machine, "speeds": figures})
     else:
-        _show_timings(f"{suite.name}, {described['name']}, {described['threads']} threads", timings)
+        _show_timings(f"{loaded.name}, {machine['name']}, {machine['threads']} threads", timings)
     if keep:
-        console.say(f"kept for the leaderboard in {write_speed(Results(results), suite.name, speeds)}")
+        console.say(f"kept for the leaderboard in {write_speed(Results(results), loaded.name, speeds)}")
     return DONE
 
 
 def _show_timings(title: str, timings: Sequence[Timing]) -> None:
     rows = [
         (
-            each.decoder,
-            str(each.batch_size),
-            f"{each.per_second:.1f}",
-            f"{each.examples / each.seconds.high:.1f} to {each.examples / each.seconds.low:.1f}",
-            f"{1000 * each.seconds.median / each.examples:.1f}",
-            "–" if each.relative is None else f"{each.relative:.1f}x",
-            f"{each.flops / each.examples / 1e9:.3g}",
-            f"{100 * each.share:.0f} %",
-            "–" if each.memory is None else f"{each.memory / 1e6:.0f}",
-            "yes" if each.same_texts else "NO",
+            timing.decoder,
+            str(timing.batch_size),
+            f"{timing.per_second:.1f}",
+            f"{timing.examples / timing.seconds.high:.1f} to {timing.examples / timing.seconds.low:.1f}",
+            f"{1000 * timing.seconds.median / timing.examples:.1f}",
+            "–" if timing.relative is None else f"{timing.relative:.1f}x",
+            f"{timing.flops / timing.examples / 1e9:.3g}",
+            f"{100 * timing.share:.0f} %",
+            "–" if timing.memory is None else f"{timing.memory / 1e6:.0f}",
+            "yes" if timing.same_texts else "NO",
         )
-        for each in timings
+        for timing in timings
     ]
     header = ("decoder", "batch", "images/s", "range", "ms an image", "ZeroCap = 1", "GFLOP an image", "of the machine",
               "peak MB", "same texts")  # fmt: skip
     console.show_table(title, header, rows, right=range(1, 9))
 
 
-def bench_cluster(
-    name: str,
-    label: str,
-    workers: Sequence[str],
-    address: str | None,
-    batch_size: int,
-    repeats: int,
-    device: str,
-    as_json: bool,
+def cluster(
+    suite: str = "toybox-plain",
+    /,
+    *,
+    only: str = "zerocap",
+    workers: Several = ("1", "2"),
+    address: str | None = None,
+    batch_size: int = 4,
+    repeats: int = 3,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell bench cluster`."""
-    check_positive({"--batch-size": batch_size, "--repeats": repeats})
-    numbers = _numbers("--workers", workers)
-    from dataclasses import asdict
+    """Measure how well a run spreads over workers, beyond start-up: one worker against this process, several against one.
 
+    For example: `seetell bench cluster toybox-plain --only magic --workers 1,2`.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file.
+        only: The decoder, by its label.
+        workers: Numbers of workers, as in 1,2,4.
+        address: Of a running Ray cluster; one is started on this machine by default.
+        batch_size: Examples a worker takes at once.
+        repeats: Passes of each; the median counts.
+    """
+    check_positive({"--batch-size": batch_size, "--repeats": repeats})
+    numbers = positive_numbers("--workers", workers)
     from decoders.models.load import pick_device
     from harness.bench.cluster import measure
     from harness.datasets.load import load_examples
     from harness.decode.plan import plan
+    from harness.suites.spec import Suite
 
-    suite = Suite.load(name)
-    [chosen] = chosen_labels(suite, [label])
-    planned = plan(suite, chosen, load_examples(suite))
-    with console.progress_bar(f"{suite.name}/{chosen}: measuring") as progress:
-        found = measure(
-            planned,
-            address=address,
-            workers=numbers,
-            batch_size=batch_size,
-            repeats=repeats,
-            device=pick_device(device),
-            progress=progress,
-        )
+    loaded = Suite.load(suite)
+    [label] = chosen_labels(loaded, [only])
+    planned = plan(loaded, label, load_examples(loaded))
+    with console.progress_bar(f"{loaded.name}/{label}: measuring") as progress:
+        engines = measure(
+            planned, address=address, workers=numbers, batch_size=batch_size, repeats=repeats,
+            device=pick_device(device), progress=progress,
+        )  # fmt: skip
     if as_json:
-        console.emit({"suite": suite.name, "decoder": chosen, "engines": [asdict(each) for each in found]})
+        console.emit({"suite": loaded.name, "decoder": label, "engines": [asdict(engine) for engine in engines]})
         return DONE
     rows = [
         (
-            each.engine if each.engine == "inline" else f"{each.engine}, {each.workers} worker(s)",
-            f"{each.start:.1f}",
-            f"{each.seconds.median:.2f}",
-            f"{each.seconds.low:.2f} to {each.seconds.high:.2f}",
-            f"{each.examples / each.seconds.median:.2f}",
-            f"{each.ratio.median:.2f}x ({each.ratio.low:.2f} to {each.ratio.high:.2f})",
+            engine.engine if engine.engine == "inline" else f"{engine.engine}, {engine.workers} worker(s)",
+            f"{engine.start:.1f}",
+            f"{engine.seconds.median:.2f}",
+            f"{engine.seconds.low:.2f} to {engine.seconds.high:.2f}",
+            f"{engine.examples / engine.seconds.median:.2f}",
+            f"{engine.ratio.median:.2f}x ({engine.ratio.low:.2f} to {engine.ratio.high:.2f})",
         )
-        for each in found
+        for engine in engines
     ]
     header = ("engine", "first pass s", "a pass s", "range", "texts/s", "against one")
-    console.show_table(f"{suite.name}/{chosen}, {found[0].examples} texts", header, rows, right=range(1, 6))
+    console.show_table(f"{loaded.name}/{label}, {engines[0].examples} texts", header, rows, right=range(1, 6))
     return DONE
 
 
-def bench_published(
-    names: Sequence[str],
-    batch_sizes: Sequence[str],
-    ks: Sequence[str],
-    lengths: Sequence[str],
-    images: int,
-    published_images: int,
-    repeats: int,
-    memory: bool,
-    dtype: str,
-    device: str,
-    threads: int | None,
-    language_model: str | None,
-    image_text: str | None,
-    format: str,
-    out: Path | None,
+def metrics(
+    files: Named,
+    /,
+    *,
+    metrics: Several = (),
+    references: Path | None = None,
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell bench published`."""
-    counts = {"--images": images, "--published-images": published_images, "--repeats": repeats, "--threads": threads}
-    check_positive(counts)
-    sizes = _numbers("--batch-sizes", batch_sizes)
-    chosen_ks, chosen_lengths = _numbers("--k", ks), _numbers("--new-tokens", lengths)
-    import torch
+    """Measure the caption metrics against pycocoevalcap's on the same files: CPU time, memory, and whether the values agree.
 
-    from decoders.models.load import pick_device
-    from harness.bench import report
-    from harness.bench.scenarios import Setup, choose, measure
+    The first file is scored alone, then all of them, with references that SeeTell has not seen before and with the same again;
+    the first also as on a machine where METEOR was never used. Everything counts, Java included; SeeTell's intervals too.
 
-    scenarios = choose(names, chosen_ks, chosen_lengths)
-    setup = Setup(
-        device=pick_device(device),
-        dtype=dtype,
-        images=images,
-        published_images=published_images,
-        repeats=repeats,
-        batch_sizes=tuple(sizes),
-        language_model=language_model,
-        image_text=image_text,
-    )
-    if threads is not None:
-        torch.set_num_threads(threads)
-    with console.progress_bar("measuring") as progress:
-        found = measure(scenarios, setup, memory=memory, say=console.say, progress=progress)
-    if format == "json":
-        text = to_json(report.to_json(found))
-    elif format == "md" or out is not None:
-        text = report.markdown(found)
-    else:
-        right = [index for index in range(len(report.HEADER)) if index not in report.LEFT]
-        for scenario, rows in report.by_scenario(found["figures"]).items():
-            console.show_table(scenario, report.HEADER, rows, right=right)
-        for note in (report.heading(found), *report.notes(found)):
-            console.say(note)
-        return DONE
-    deliver(text, out)
-    return DONE
+    For example: `seetell bench metrics captions.json --references captions_val2014.json`.
 
-
-def bench_metrics(paths: Sequence[str], wanted: Sequence[str], references: Path | None, as_json: bool) -> int:
-    """`seetell bench metrics`."""
+    Args:
+        files: Files of outputs, as for `seetell score`.
+        metrics: Some of bleu, meteor, rouge-l, cider; all by default.
+        references: For files without references: where they are.
+    """
     from harness.bench.metrics import METRICS, measure
     from harness.decode.imported.read import read_outputs
 
-    names = wanted or list(METRICS)
+    names = metrics or list(METRICS)
     for name in names:
         if name not in METRICS:
             raise SuiteError(f"--metrics {name}: expected some of {', '.join(METRICS)}{did_you_mean(name, METRICS)}")
-    systems = [read_outputs(Path(path), references) for path in paths]
+    systems = [read_outputs(Path(path), references) for path in files]
     with console.progress_bar("measuring") as progress:
-        found = measure(systems, names, progress=progress)
+        comparisons = measure(systems, names, progress=progress)
     if as_json:
-        console.emit({"metrics": names, "comparisons": [each.to_json() for each in found]})
+        console.emit({"metrics": names, "comparisons": [comparison.to_json() for comparison in comparisons]})
         return DONE
     rows = [
         (
-            each.case,
-            f"{each.theirs.cpu:.1f}",
-            f"{each.ours.cpu:.1f}",
-            f"{each.ratio:.1f}x",
-            f"{each.theirs.peak:.0f}",
-            f"{each.ours.peak:.0f}",
-            f"{each.difference:.1e}",
+            comparison.case,
+            f"{comparison.theirs.cpu:.1f}",
+            f"{comparison.ours.cpu:.1f}",
+            f"{comparison.ratio:.1f}x",
+            f"{comparison.theirs.peak:.0f}",
+            f"{comparison.ours.peak:.0f}",
+            f"{comparison.difference:.1e}",
         )
-        for each in found
+        for comparison in comparisons
     ]
-    header = (
-        "case",
-        "pycocoevalcap CPU s",
-        "SeeTell CPU s",
-        "ratio",
-        "pycocoevalcap MB",
-        "SeeTell MB",
-        "max difference",
-    )
+    header = ("case", "pycocoevalcap CPU s", "SeeTell CPU s", "ratio", "pycocoevalcap MB", "SeeTell MB",
+              "max difference")  # fmt: skip
     console.show_table(", ".join(names), header, rows, right=range(1, 7))
     return DONE
 
 
-def bench_index(
-    rows: int,
-    dimensions: int,
-    wanted: Sequence[Kind],
-    makings: Sequence[Making],
-    queries: int,
-    folder: Path | None,
-    as_json: bool,
+def index(
+    *,
+    rows: int = 1_000_000,
+    dimensions: int = 512,
+    kinds: Annotated[tuple[Literal["flat", "ivf", "hnsw"], ...], SEVERAL] = ("flat", "ivf", "hnsw"),
+    features: Annotated[tuple[Literal["clustered", "random"], ...], SEVERAL] = ("clustered", "random"),
+    queries: int = 1000,
+    folder: Path | None = None,
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell bench index`."""
+    """Measure what building and asking an index costs at full size, and what HNSW and IVF miss of what flat finds.
+
+    Features are made up and go through the same code as real ones: `random` is the worst case for any index, `clustered` is
+    nearer to texts and images. A million rows take some minutes on two cores, most of them for HNSW, and 3 GB of disk.
+
+    For example: `seetell bench index --rows 20000 --queries 100`.
+
+    Args:
+        rows: Features in the index.
+        dimensions: Numbers in a feature.
+        kinds: Which to measure.
+        features: How they are made up.
+        queries: How many are asked.
+        folder: An empty folder to build in; one for temporary files by default.
+    """
     check_positive({"--rows": rows, "--dimensions": dimensions, "--queries": queries})
-    from harness.bench import index
+    from harness.bench.index import HEADER, LEFT, measure
 
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise SuiteError(f"--folder {folder} is not empty; expected an empty folder to build in")
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seetell-index-")))
-        bar = stack.enter_context(console.progress_bar("measuring"))
-        found = index.measure(
-            rows, dimensions, wanted, makings, queries, place, progress=lambda _, done, total: bar(done, total)
-        )
+        progress = stack.enter_context(console.step_bar("measuring"))
+        measured = measure(rows, dimensions, kinds, features, queries, place, progress=progress)
     if as_json:
-        console.emit({"rows": rows, "dimensions": dimensions, "figures": [each.to_json() for each in found]})
+        figures = [figure.to_json() for figure in measured]
+        console.emit({"rows": rows, "dimensions": dimensions, "figures": figures})
         return DONE
-    right = [column for column in range(len(index.HEADER)) if column not in index.LEFT]
-    console.show_table(
-        f"{rows} rows of {dimensions}, {queries} queries", index.HEADER, [each.row() for each in found], right=right
-    )
+    title = f"{rows} rows of {dimensions}, {queries} queries"
+    console.show_table(title, HEADER, [figure.row() for figure in measured], left=LEFT)
     return DONE
 
 
-def _numbers(flag: str, given: Sequence[str]) -> list[int]:
-    """Positive numbers."""
-    found = []
-    for text in given:
-        if not text.isdigit() or int(text) < 1:
-            raise SuiteError(f"{flag} is {text}; expected numbers from 1 up, as in {flag} 1,8,32")
-        found.append(int(text))
-    return found
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is the same for all scenarios of `bench published`."""
+
+    images: int = 8
+    """How many texts the product decodes in a pass; a larger batch decodes one batch."""
+    published_images: int = 2
+    """How many the published program decodes in a pass; each costs it the same, so few will do."""
+    repeats: int = 3
+    """Passes of each, in turn; medians count. One more is run first, to warm up and to count operations."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the product; the published programs are float32."""
+    language_model: str | None = None
+    """A model of yours instead of the stand-in, such as hf:org/name or local:folder."""
+    image_text: str | None = None
+    """A model of yours, such as open_clip:ViT-B-32-quickgelu@openai or local-dir:folder."""
+
+
+STAND_INS = Setup()
+
+
+def published(
+    scenarios: Several = (),
+    /,
+    *,
+    batch_sizes: Several = (),
+    k: Several = (),
+    new_tokens: Several = (),
+    setup: Setup = STAND_INS,
+    memory: bool = True,
+    device: Device = "auto",
+    threads: int | None = None,
+    format: TableFormat = "table",
+    out: OutFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Hold the decoders against the published computations: how many times as fast, and where the time goes.
+
+    Scenarios: magic-coco, magic-flickr, magic-stories, contrastive-stories, zerocap, zerocap-beams, greedy, nucleus. By default
+    magic-coco, contrastive-stories, greedy and nucleus, which takes some minutes on two cores. Without models of yours it makes
+    stand-ins of the published sizes (GPT-2 small, CLIP ViT-B/32), once, 2 GB in the cache folder. Both programs take turns in
+    one process; seconds are the machine's, ratios hold on other machines too. docs/performance.md says how to read the table.
+
+    For example: `seetell bench published magic-coco --batch-sizes 1,8,32 --k 5,25,45,90`.
+
+    Args:
+        scenarios: What to measure.
+        batch_sizes: Of the product, as in 1,8,32; the published programs do one text at a time (`generate`: the same batch).
+        k: Numbers of candidates to try instead of the published one, as in 5,25,45,90.
+        new_tokens: Lengths to try instead of the published one, as in 16,32,64.
+        memory: Also measure peak memory, each program in a process of its own.
+        threads: Of torch; its own choice by default.
+        format: How to show it.
+        out: File to write instead of standard output.
+    """
+    counts = {"--images": setup.images, "--published-images": setup.published_images, "--repeats": setup.repeats}
+    check_positive({**counts, "--threads": threads})
+    sizes = positive_numbers("--batch-sizes", batch_sizes)
+    numbers_of_candidates, lengths = positive_numbers("--k", k), positive_numbers("--new-tokens", new_tokens)
+    import torch
+
+    from decoders.models.load import pick_device
+    from harness.bench import report
+    from harness.bench import scenarios as workloads
+    from harness.store.text import to_json
+
+    chosen = workloads.choose(scenarios, numbers_of_candidates, lengths)
+    whole = workloads.Setup(device=pick_device(device), batch_sizes=tuple(sizes), **asdict(setup))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with console.progress_bar("measuring") as progress:
+        measured = workloads.measure(chosen, whole, memory=memory, say=console.say, progress=progress)
+    if as_json or format == "json":
+        deliver(to_json(report.to_json(measured)), out)
+    elif format == "md" or out is not None:
+        deliver(report.markdown(measured), out)
+    else:
+        for scenario, rows in report.by_scenario(measured["figures"]).items():
+            console.show_table(scenario, report.HEADER, rows, left=report.LEFT)
+        for note in (report.heading(measured), *report.notes(measured)):
+            console.say(note)
+    return DONE

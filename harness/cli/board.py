@@ -31,18 +31,18 @@ def show(board: Board) -> None:
     room = console.out.width - 4 - max(map(len, names))
     shown = 0
     while shown < len(columns) and room >= (
-        width := 3 + max(len(header[shown]), *(len(each[shown]) for each in cells))
+        width := 3 + max(len(header[shown]), *(len(row_cells[shown]) for row_cells in cells))
     ):
         room -= width
         shown += 1
     shown = max(shown, 1)
-    lines = [[name, *each[:shown]] for name, each in zip(names, cells, strict=True)]
-    console.show_table(board.description or board.suite, ["decoder", *header[:shown]], lines, right=range(1, shown + 1))
-    if any(standing.best for each in standings.values() for standing in each):
+    lines = [[name, *row_cells[:shown]] for name, row_cells in zip(names, cells, strict=True)]
+    console.show_table(board.description or board.suite, ["decoder", *header[:shown]], lines, left=(0,))
+    if any(standing.best for of_column in standings.values() for standing in of_column):
         console.out.print("* is the best of its column.")
     if board.grouping:
         console.out.print(f"{board.grouping.sentence()}.")
-    if any(standing.group for each in standings.values() for standing in each):
+    if any(standing.group for of_column in standings.values() for standing in of_column):
         console.out.print("Capital letters: numbers made in another way, ranked and compared only among equals.")
     if board.left_out:
         console.note(board.left_out)

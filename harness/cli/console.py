@@ -1,6 +1,7 @@
 """What the command line shows: progress bars, notices, tables. Quiet where nobody is watching.
 
-Progress goes to standard error, results to standard output, so that `--json` can be piped.
+Progress goes to standard error, results to standard output, so that `--json` can be piped. Commands between backticks in a
+message can be copied: they get the `--results` that the user's own command had.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -18,23 +20,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from harness.cli.suggested import runnable
 from harness.store.text import to_json
 
 _PIPED_WIDTH = 160
 """Columns of a table that goes into a file or a pipe, where nobody's window is known."""
-
-
 _BROKEN_WORD = 20
 """Longer words than this, such as hashes and signatures, may be broken."""
-
-
 _RULES = 3
 """A rule and two spaces a column; one more rule closes the table."""
-
-
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What commands a terminal, turns a line round, or is half of a surrogate pair."""
+_RESULTS_FLAG = "--results"
+_COMMAND = re.compile(r"`(seetell [^`]+)`")
+takes_results: Callable[[Sequence[str]], bool] = lambda words: False  # noqa: E731 - replaced by the command line
+"""Whether the verb that these words begin with has `--results`; `harness.cli` knows its verbs and sets this."""
 
 
 class _Terminal(Console):
@@ -45,17 +44,38 @@ class _Terminal(Console):
 
 
 _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
-
-
 out = _Terminal(soft_wrap=True, highlight=False, width=_width)
-
-
 err = _Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
 def shown(text: str) -> str:
     """Text from anywhere as a terminal may show it: nothing in it is markup, and what must not be printed is written out."""
-    return escape(_UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text))
+    return escape(_UNPRINTABLE.sub(lambda match: match.group().encode("unicode_escape").decode(), text))
+
+
+def runnable(text: str) -> str:
+    """A message in which every command between backticks works when it is copied.
+
+    Where results lie is the user's choice of the moment, so whoever writes a message need not know it. A folder named in the
+    environment is named for the next command too.
+    """
+    folder = _results_given(sys.argv[1:])
+    return _COMMAND.sub(lambda match: f"`{_with_results(match[1], folder)}`", text) if folder else text
+
+
+def _results_given(arguments: Sequence[str]) -> str:
+    for place, argument in enumerate(arguments):
+        if argument.startswith(f"{_RESULTS_FLAG}="):
+            return argument.removeprefix(f"{_RESULTS_FLAG}=")
+        if argument == _RESULTS_FLAG and place + 1 < len(arguments):
+            return arguments[place + 1]
+    return ""
+
+
+def _with_results(command: str, folder: str) -> str:
+    if _RESULTS_FLAG in command or not takes_results(command.split()[1:]):
+        return command
+    return f"{command} {_RESULTS_FLAG} {shlex.quote(folder)}"
 
 
 def say(text: str) -> None:
@@ -78,11 +98,20 @@ def emit(content: Any) -> None:
     sys.stdout.write(to_json(content))
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """A table on standard output; `right` are the columns to align right.
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    *,
+    left: Collection[int] | None = None,
+) -> None:
+    """A table on standard output; `right` are the columns to align right, or `left` those that are not.
 
     Where the window is too narrow for it, columns go on below, beside the first one again, before any number is broken.
     """
+    if left is not None:
+        right = [column for column in range(len(columns)) if column not in left]
     widths = [max(map(_longest_word, cells)) for cells in zip(columns, *rows, strict=True)]
     for number, part in enumerate(_parts(widths, out.width)):
         table = Table(title=shown(title) if title and not number else None, title_justify="left", header_style="bold")
@@ -102,7 +131,7 @@ def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
     """Columns that fit beside each other, by index; each part begins with the first column."""
     parts = [[0]]
     for index in range(1, len(widths)):
-        fitting = sum(widths[each] + _RULES for each in (*parts[-1], index)) < room
+        fitting = sum(widths[column] + _RULES for column in (*parts[-1], index)) < room
         if fitting or len(parts[-1]) == 1:
             parts[-1].append(index)
         else:
@@ -111,21 +140,28 @@ def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar while the block runs; the value is a function of (done, total). No bar unless a terminal watches."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task(escape(what), total=None)
+        bar = progress.add_task(escape(title), total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 @contextlib.contextmanager
-def training_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+def step_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress_bar`, for work in several steps; the value is a function of (step, done, total)."""
+    with progress_bar(title) as progress:
+        yield lambda _, done, total: progress(done, total)
+
+
+@contextlib.contextmanager
+def training_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     """As `progress_bar`, with a note behind the bar that changes; the value is a function of (done, total, note)."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task(escape(what), total=None, note="")
+        bar = progress.add_task(escape(title), total=None, note="")
         yield lambda done, total, note: progress.update(bar, completed=done, total=total, note=note)

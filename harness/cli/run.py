@@ -1,75 +1,155 @@
-"""`run`, `score` and `leaderboard` of a suite."""
+"""`run`, `score` and `sweep`: decode a suite, score the texts, try settings on a dev split."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import shlex
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from cyclopts import Parameter
 
 from harness.cli import console
-from harness.cli.engines import Engine, working
-from harness.cli.exits import DONE, SOME_FAILED, USER_ERROR
 from harness.cli.flags import (
+    DONE,
+    RESULTS,
+    SOME_FAILED,
+    USER_ERROR,
+    AsJson,
+    BatchSize,
+    Device,
+    Named,
+    Offline,
+    OutputFlags,
+    OwnSettings,
+    ResultsFolder,
+    Settings,
+    Several,
+    Switch,
     check_positive,
     check_suite_offline,
     chosen_labels,
     cut_off_if,
-    deliver,
 )
 from harness.errors import SuiteError
-from harness.store.runs import Results
 from harness.suites.settings import as_flags
-from harness.suites.spec import Suite
 
-if TYPE_CHECKING:  # what they import would make `seetell list` slow
+if TYPE_CHECKING:  # what they import would make `--help` slow
+    from harness.compare.sweep import Result
     from harness.decode.executor import Executor
     from harness.decode.plan import Plan
-    from harness.metrics.evaluate import Evaluator
+    from harness.metrics.evaluate import Evaluator, RowMaker
     from harness.metrics.score import Score
+    from harness.store.runs import Results
+    from harness.suites.spec import Suite
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Where texts are decoded: in this process, or by the actors of a Ray cluster."""
+
+    engine: Literal["inline", "ray"] = "inline"
+    """Where texts are decoded: in this process, or by workers on a Ray cluster. The results are the same (docs/scaling.md)."""
+    address: str | None = None
+    """For ray: of a running cluster, such as auto or host:6379; one is started on this machine by default."""
+    workers: int | None = None
+    """For ray: how many; by default one per GPU, or one per processor where there is no GPU."""
+
+    def check(self) -> None:
+        """Refuse flags that contradict each other.
+
+        Raises:
+            SuiteError: naming the flag and the remedy.
+        """
+        check_positive({"--workers": self.workers})
+        for flag, value in (("--address", self.address), ("--workers", self.workers)):
+            if value is not None and self.engine != "ray":
+                raise SuiteError(f"{flag} {value} is for a Ray cluster; add --engine ray, or leave it out")
+
+    @contextlib.contextmanager
+    def start(self) -> Iterator[tuple[Executor, RowMaker | None]]:
+        """An executor, and what makes the rows of metrics that can be made apart (None: this process)."""
+        if self.engine == "inline":
+            from harness.decode.executor import InlineExecutor
+
+            yield InlineExecutor(console.say), None
+            return
+        from harness.decode.cluster.executor import RayExecutor
+
+        with RayExecutor(self.address, self.workers, notice=console.say) as cluster:
+            yield cluster, cluster.rows
+
+
+IN_PROCESS = Engine()
 
 
 def run(
-    name: str,
-    only: Sequence[str],
-    limit: int | None,
-    batch_size: int | None,
-    device: str,
-    engine: Engine,
-    with_scores: bool,
-    settings: Sequence[str],
-    offline: bool,
-    results: Path,
-    as_json: bool,
+    suite: str,
+    /,
+    *,
+    only: Several = (),
+    limit: int | None = None,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+    engine: Engine = IN_PROCESS,
+    score: bool = True,
+    settings: Settings = (),
+    offline: Offline = False,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell run`."""
+    """Decode a suite with each of its decoders, then score the texts.
+
+    Texts that are on disk already are not decoded again, so the same command resumes a run that was stopped. Exit code 2 means:
+    finished, but some examples failed (the summary says which). Runs with --set lie beside the suite's own runs; `leaderboard`,
+    `score`, `compare` and `gate` find them with the same --set.
+
+    For example: `seetell run toybox-plain --only magic,greedy --limit 8`.
+
+    Args:
+        suite: A packaged suite (`seetell list`) or the path of a TOML file.
+        only: Decoders to run, by their label in the suite; all of them by default.
+        limit: Only the first examples, so many: a quick look. The run stays incomplete and is not ranked.
+        score: Score each run that is complete.
+    """
     check_positive({"--limit": limit, "--batch-size": batch_size})
     engine.check()
     cut_off_if(offline)
     from decoders.models.load import pick_device
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import plan
+    from harness.store.runs import Results
+    from harness.suites.spec import Suite
 
-    suite = Suite.load(name, settings)
-    chosen = chosen_labels(suite, only)
-    check_suite_offline(offline, suite)
-    with console.progress_bar(f"reading {suite.name}") as progress:
-        examples = load_examples(suite, progress=progress)
-        digests = Digests(suite, examples)
-        plans = [plan(suite, label, examples, digests=digests) for label in chosen]  # all, before any hour is spent
-    with working(engine) as (executor, elsewhere):
+    loaded = Suite.load(suite, settings)
+    labels = chosen_labels(loaded, only)
+    check_suite_offline(offline, loaded)
+    with console.progress_bar(f"reading {loaded.name}") as progress:
+        examples = load_examples(loaded, progress=progress)
+        digests = Digests(loaded, examples)
+        plans = [plan(loaded, label, examples, digests=digests) for label in labels]  # all, before any hour is spent
+    with engine.start() as (executor, row_maker):
         evaluator = None
-        if with_scores:
+        if score:
             from harness.metrics.evaluate import Evaluator
 
-            evaluator = Evaluator(suite, examples, digests, pick_device(device), make_rows=elsewhere)
+            evaluator = Evaluator(loaded, examples, digests, pick_device(device), make_rows=row_maker)
         report = [
-            _run_one(each, suite, Results(results), executor, evaluator, batch_size, limit, device) for each in plans
-        ]
+            _run_one(
+                planned, loaded, Results(results), executor, evaluator,
+                batch_size=batch_size, limit=limit, device=device,
+            )
+            for planned in plans
+        ]  # fmt: skip
     if as_json:
         console.emit({"runs": report})
-    else:
-        _next_step(suite, report)
+    elif any("scores" in entry for entry in report):
+        console.say(f"Ranked by `seetell leaderboard {loaded.name}{as_flags(loaded.settings)}`")
     return SOME_FAILED if any(entry["failed"] for entry in report) else DONE
 
 
@@ -79,6 +159,7 @@ def _run_one(
     store: Results,
     executor: Executor,
     evaluator: Evaluator | None,
+    *,
     batch_size: int | None,
     limit: int | None,
     device: str,
@@ -113,96 +194,202 @@ def _run_one(
     if evaluator is not None and outcome.complete:
         with console.progress_bar(f"{name}: scoring") as progress:
             scores = evaluator.score(outcome.folder, progress=progress)
-        entry["scores"] = [each.to_json() for each in scores]
+        entry["scores"] = [score.to_json() for score in scores]
         _say_cautions(name, scores)
     return entry
 
 
+def _say_cautions(run: str, scores: Sequence[Score]) -> None:
+    for caution in dict.fromkeys(score.caution for score in scores if score.caution):
+        console.say(f"{run}: {caution}")
+
+
 def score(
-    names: Sequence[str],
-    only: Sequence[str],
-    fresh: bool,
-    device: str,
-    settings: Sequence[str],
-    offline: bool,
-    results: Path,
-    as_json: bool,
+    targets: Named,
+    /,
+    *,
+    only: Several = (),
+    settings: OwnSettings = (),
+    outputs: OutputFlags = OutputFlags(),  # noqa: B008  # frozen
+    fresh: Switch = False,
+    device: Device = "auto",
+    offline: Offline = False,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell score`."""
+    """Score the complete runs of a suite, or files of outputs that other systems made.
+
+    Files may hold captions or stories as MAGIC publishes them, COCO results, Karpathy-style JSON, JSON Lines or CSV, plain or
+    gzipped; the format is guessed and named. They are kept as runs, so the leaderboard shows them too.
+
+    For example: `seetell score captions.json --references captions_val2014.json --metrics cider,bleu`.
+
+    Args:
+        targets: A packaged suite, the path of a TOML file, or files of outputs.
+        only: Decoders of the suite to score, by their label; all of them by default.
+        settings: Of a suite: what it was run with, such as magic.beta=1.5. For files: options of metrics, such as
+            repetition.impl=simctg.
+        fresh: Compute every metric again, even if nothing has changed since the last time.
+    """
+    if all(_holds_outputs(target) for target in targets):
+        if only:
+            raise SuiteError("--only is for suites; of files, name those that are to be scored")
+        cut_off_if(offline)
+        from harness.cli.score_files import score_files
+
+        return score_files(
+            targets, outputs, settings, fresh=fresh, device=device, offline=offline, results=results, as_json=as_json
+        )
+    if outputs.metrics:
+        raise SuiteError("--metrics is for files of outputs; a suite has its metrics in its TOML, under [metrics]")
+    files_only = {
+        "--references": outputs.references is not None,
+        "--images": outputs.images,
+        "--common": outputs.common,
+    }
+    for flag, given in files_only.items():
+        if given:
+            raise SuiteError(f"{flag} is for files of outputs; a suite has its examples from its TOML, under [data]")
+    if outputs.image_text is not None:
+        raise SuiteError("--image-text is for files of outputs; a suite has its models from its TOML, under [models]")
+    if len(targets) > 1:
+        raise SuiteError(
+            f"{', '.join(targets)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv or .gz"
+        )
     cut_off_if(offline)
+    from harness.store.runs import Results
+    from harness.suites.spec import Suite
+
+    suite, store = Suite.load(targets[0], settings), Results(results)
+    labels = chosen_labels(suite, only)
+    check_suite_offline(offline, suite)
+    report = _score_suite(suite, labels, store, fresh=fresh, device=device, called=targets[0])
+    if as_json:
+        console.emit({"runs": report})
+    elif report:
+        from harness.cli.board import show
+        from harness.leaderboard.collect import boards
+
+        for board in boards(store, [suite.name], settings):
+            show(board)
+    return DONE if report else USER_ERROR
+
+
+def _holds_outputs(target: str) -> bool:
+    """Whether what is to be scored is a file of outputs, by its ending; what is no suite's file is tried as one."""
+    path = Path(target)
+    return path.suffix in {".json", ".jsonl", ".csv", ".gz"} or (path.suffix not in ("", ".toml") and path.is_file())
+
+
+def _score_suite(
+    suite: Suite, labels: Sequence[str], store: Results, *, fresh: bool, device: str, called: str
+) -> list[dict[str, Any]]:
+    """Score a suite's complete runs; what `--json` says of each. `called` is how the user named the suite."""
     from decoders.models.load import pick_device
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import plan
     from harness.metrics.evaluate import Evaluator
 
-    if len(names) > 1:
-        raise SuiteError(
-            f"{', '.join(names)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv or .gz"
-        )
-    name = names[0]
-    suite = Suite.load(name, settings)
-    chosen = chosen_labels(suite, only)
-    check_suite_offline(offline, suite)
     examples = load_examples(suite)
     digests = Digests(suite, examples)
     evaluator = Evaluator(suite, examples, digests, pick_device(device))
-    store = Results(results)
-    report = []
-    folders = {label: store.run(plan(suite, label, examples, digests=digests).spec) for label in chosen}
+    folders = {label: store.run(plan(suite, label, examples, digests=digests).spec) for label in labels}
     evaluator.expect(list(folders.values()), fresh=fresh)
+    report = []
     for label, folder in folders.items():
+        name = f"{suite.name}/{label}"
         if not folder.complete:
-            again = f"seetell run {shlex.quote(name)}{as_flags(suite.settings)}"
-            console.say(f"{suite.name}/{label}: not decoded to the end yet; `{again}` does it")
+            command = f"seetell run {shlex.quote(called)}{as_flags(suite.settings)}"
+            console.say(f"{name}: not decoded to the end yet; `{command}` does it")
             continue
-        with console.progress_bar(f"{suite.name}/{label}: scoring") as progress:
+        with console.progress_bar(f"{name}: scoring") as progress:
             scores = evaluator.score(folder, fresh=fresh, progress=progress)
-        _say_cautions(f"{suite.name}/{label}", scores)
-        report.append({"suite": suite.name, "decoder": label, "scores": [each.to_json() for each in scores]})
+        _say_cautions(name, scores)
+        report.append({"suite": suite.name, "decoder": label, "scores": [score.to_json() for score in scores]})
+    return report
+
+
+def sweep(
+    suite: str,
+    /,
+    *,
+    only: Several = (),
+    metric: str | None = None,
+    settings: Settings = (),
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Try the settings of a suite's [sweep] on its dev split: a ranked table, a picture, and the TOML to paste.
+
+    Every combination is an ordinary run that can be stopped and resumed. None of them enters a leaderboard, and a dev split
+    that shares an example with the test data is refused.
+
+    For example: `seetell sweep toybox-plain --only magic`.
+
+    Args:
+        suite: A packaged suite or the path of a TOML file, with a [sweep].
+        only: Decoders of the grid, by their label; all of them by default.
+        metric: The number that ranks, such as cider or bleu-4; that of the [sweep] by default.
+    """
+    check_positive({"--batch-size": batch_size})
+    from harness.compare.sweep import sweep as run_sweep
+    from harness.compare.sweep_picture import to_svg
+    from harness.store.runs import Results, write_bytes
+    from harness.suites.spec import Suite
+
+    loaded = Suite.load(suite, settings)
+    store = Results(results)
+    tried = run_sweep(
+        loaded, store, only=only, metric=metric, batch_size=batch_size, device=device, say=console.say,
+        progress_bar=console.progress_bar,
+    )  # fmt: skip
+    pictures = {}
+    for label in dict.fromkeys(result.label for result in tried):
+        of_label = [result for result in tried if result.label == label]
+        picture = store.sweep_picture(loaded.name, label, of_label[0].score.output)
+        write_bytes(picture, to_svg(of_label).encode("utf-8", "replace"))
+        pictures[label] = str(picture)
+        if not as_json:
+            _show_sweep(loaded, of_label)
+            console.say(f"The picture: {picture.resolve()}")
     if as_json:
-        console.emit({"runs": report})
-    elif report:
-        leaderboard([suite.name], "table", None, settings, results)
-    return DONE if report else USER_ERROR
+        console.emit({"suite": loaded.name, "results": [result.to_json() for result in tried], "pictures": pictures})
+    return SOME_FAILED if any(result.failed for result in tried) else DONE
 
 
-def leaderboard(
-    suites: Sequence[str], format: str | None, out: Path | None, settings: Sequence[str], results: Path
-) -> int:
-    """`seetell leaderboard`, of one document or a table."""
-    from harness.cli.board import show
-    from harness.leaderboard import FORMATS, render
-    from harness.leaderboard.collect import boards
+def _show_sweep(suite: Suite, tried: Sequence[Result]) -> None:
+    """The results of one decoder, best first."""
+    from harness.compare.paired import SIGNIFICANCE
+    from harness.compare.sweep import to_paste
 
-    found = boards(Results(results), suites, settings)
-    if out is not None and format in (None, "table"):
-        format = out.suffix.lstrip(".").lower()
-        if format not in FORMATS:
-            raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(FORMATS)}")
-    if format in (None, "table"):
-        for board in found:
-            show(board)
-        return DONE
-    deliver(render(found, format), out)
-    return DONE
-
-
-def matrix(
-    suites: Sequence[str], metrics: Sequence[str], out: Path | None, settings: Sequence[str], results: Path
-) -> int:
-    """`seetell leaderboard --matrix`."""
-    from harness.leaderboard.collect import boards
-    from harness.leaderboard.matrix import to_matrix
-
-    deliver(to_matrix(boards(Results(results), suites, settings), metrics), out)
-    return DONE
-
-
-def _say_cautions(run: str, scores: Sequence[Score]) -> None:
-    for caution in dict.fromkeys(each.caution for each in scores if each.caution):
-        console.say(f"{run}: {caution}")
-
-
-def _next_step(suite: Suite, report: Sequence[Mapping[str, Any]]) -> None:
-    if any("scores" in entry for entry in report):
-        console.say(f"Ranked by `seetell leaderboard {suite.name}{as_flags(suite.settings)}`")
+    best = tried[0]
+    keys = list(best.values)
+    scale, digits = (100, 2) if best.score.percent else (1, 4)
+    rows = []
+    for rank, result in enumerate(tried, start=1):
+        low, high = result.score.low, result.score.high
+        unknown = math.isnan(low) or math.isnan(high)
+        interval = "–" if unknown else f"[{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
+        untested = result is best or math.isnan(result.p)
+        p = "best" if result is best else "–" if untested else f"{result.p:.4f}"
+        verdict = "" if untested else "worse" if result.apart else "cannot be told apart"
+        values = [str(result.values[key]) for key in keys]
+        number = f"{result.score.value * scale:.{digits}f}"
+        rows.append((str(rank), *values, number, interval, p, verdict, str(result.failed or "")))
+    header = ("#", *keys, best.score.output, "95 % interval", "p (Holm)", "from the best", "failed")
+    title = f"{suite.name}/{best.label} on the dev data, {best.score.n} texts each"
+    console.show_table(title, header, rows, right=[0, *range(1, len(keys) + 4)])
+    tested = [result for result in tried[1:] if not math.isnan(result.p)]
+    if tested:
+        alike = sum(not result.apart for result in tested)
+        console.out.print(
+            f"p: paired permutation test against the best, Holm over {len(tried) - 1} tests; {alike} cannot be told apart "
+            f"from it at {SIGNIFICANCE}."
+        )
+    console.out.print(
+        f"The best of {len(tried)} looks better here than it is: run it on the test data to see what it is worth. "
+        "To take it, paste:\n"
+    )
+    sys.stdout.write(to_paste(best))

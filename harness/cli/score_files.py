@@ -9,13 +9,12 @@ from typing import Any
 
 from decoders.base import Need
 from harness.cli import console
-from harness.cli.exits import DONE, SOME_FAILED
-from harness.cli.flags import check_models_offline, cut_off_if
+from harness.cli.flags import DONE, SOME_FAILED, OutputFlags, check_models_offline
 from harness.datasets.digests import resolve_model
 from harness.decode.imported.keep import score_imported, store_outputs
 from harness.decode.imported.read import Outputs, common_subset, differing_sets, read_outputs
 from harness.errors import SuiteError, did_you_mean
-from harness.metrics import registry as metrics_registry
+from harness.metrics import registry
 from harness.metrics.score import Score
 from harness.store.runs import Results
 from harness.suites.sections import checked
@@ -29,68 +28,73 @@ IMAGE_METRICS = ("clipscore", "refclipscore")
 
 def score_files(
     paths: Sequence[str],
-    wanted: Sequence[str],
+    flags: OutputFlags,
     settings: Sequence[str],
-    references: Path | None,
-    images: Sequence[Path],
-    image_text: str | None,
-    common: bool,
+    *,
     fresh: bool,
     device: str,
     offline: bool,
     results: Path,
     as_json: bool,
 ) -> int:
-    """Read, store and score files; exit code 2 if a metric was not to be had."""
-    cut_off_if(offline)
-    names = _named(wanted)
-    needed = not names or any(metrics_registry().load(name).needs_references for name in names)
-    systems = [read_outputs(Path(path), references, need_references=needed) for path in paths]
+    """Read, store and score files; exit code 2 if a metric was not available."""
+    names = _known(flags.metrics)
+    needed = not names or any(registry().load(name).needs_references for name in names)
+    systems = [read_outputs(Path(path), flags.references, need_references=needed) for path in paths]
     for path, system in zip(paths, systems, strict=True):
         console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
         for note in system.notes:
             console.say(f"{path}: {note}")
-    systems = _same_examples(systems, common)
-    chosen = _metrics(names, settings, systems, image_text)
-    _check_sight(chosen, images, image_text)
-    model = image_text and resolve_model(image_text, Path())
+    systems = _same_examples(systems, flags.common)
+    chosen = _metrics(names, settings, systems, flags.image_text)
+    _check_sight(chosen, flags.images, flags.image_text)
+    model = flags.image_text and resolve_model(flags.image_text, Path())
     check_models_offline(offline, "the metrics", [*_models(chosen), *([model] if model else [])])
-    if images:
-        systems = _with_images(systems, images)
+    if flags.images:
+        systems = _with_images(systems, flags.images)
     imported = store_outputs(systems, Results(results), chosen, model)
-    if any(metrics_registry().load(name).needs for name in chosen):
+    if any(registry().load(name).needs for name in chosen):
         from decoders.models.load import pick_device
 
         device = pick_device(device)  # loads torch, which counting words does without
     with console.progress_bar("scoring") as progress:
         scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
-    for name, each in scores.items():
-        for caution in dict.fromkeys(score.caution for score in each if score.caution):
-            console.say(f"{name}: {caution}")
-    reasons: dict[str, dict[str, None]] = {}
-    for score in (score for each in scores.values() for score in each if score.unavailable):
-        reasons.setdefault(score.unavailable, {})[score.output] = None
-    for reason, lost in reasons.items():
-        console.say(f"{', '.join(lost)} unavailable: {reason}")
+    _say_what_is_wrong(scores)
     if as_json:
-        console.emit({name: {score.output: _figures(score) for score in each} for name, each in scores.items()})
+        console.emit(
+            {name: {score.output: _figures(score) for score in of_system} for name, of_system in scores.items()}
+        )
     else:
-        console.say("also on the leaderboard: " + ", ".join(sorted({each.suite.name for each in imported})))
-        outputs = list(dict.fromkeys(score.output for each in scores.values() for score in each))
-        lines = [[name, *(_shown(each, output) for output in outputs)] for name, each in scores.items()]
-        console.show_table("", ["system", *outputs], lines, right=range(1, len(outputs) + 1))
+        console.say("also on the leaderboard: " + ", ".join(sorted({system.suite.name for system in imported})))
+        outputs = list(dict.fromkeys(score.output for of_system in scores.values() for score in of_system))
+        rows = [[name, *(_shown(of_system, output) for output in outputs)] for name, of_system in scores.items()]
+        console.show_table("", ["system", *outputs], rows, left=(0,))
     failed = any(sample.failure for system in systems for sample in system.samples)
-    return SOME_FAILED if failed or any(score.unavailable for each in scores.values() for score in each) else DONE
+    unavailable = any(score.unavailable for of_system in scores.values() for score in of_system)
+    return SOME_FAILED if failed or unavailable else DONE
+
+
+def _say_what_is_wrong(scores: Mapping[str, Sequence[Score]]) -> None:
+    """Cautions by system, and metrics that are unavailable by reason."""
+    reasons: dict[str, dict[str, None]] = {}
+    for name, of_system in scores.items():
+        for caution in dict.fromkeys(score.caution for score in of_system if score.caution):
+            console.say(f"{name}: {caution}")
+        for score in of_system:
+            if score.unavailable:
+                reasons.setdefault(score.unavailable, {})[score.output] = None
+    for reason, outputs in reasons.items():
+        console.say(f"{', '.join(outputs)} unavailable: {reason}")
 
 
 def _with_images(systems: list[Outputs], images: Sequence[Path]) -> list[Outputs]:
     from harness.decode.imported.image_lookup import with_images
 
-    found = with_images(systems, images)
-    for before, after in zip(systems, found, strict=True):
+    seen = with_images(systems, images)
+    for before, after in zip(systems, seen, strict=True):
         for note in after.notes[len(before.notes) :]:
             console.say(f"{after.name}: {note}")
-    return found
+    return seen
 
 
 def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
@@ -107,9 +111,9 @@ def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
     return systems
 
 
-def _named(wanted: Sequence[str]) -> list[str]:
+def _known(wanted: Sequence[str]) -> list[str]:
     """What --metrics names, each a metric."""
-    known = metrics_registry().entries
+    known = registry().entries
     for name in wanted:
         if name not in known:
             raise SuiteError(f"--metrics {name}: there is no such metric{did_you_mean(name, known)}")
@@ -133,20 +137,18 @@ def _metrics(
                 f"--set {setting}: {name!r} is not among the metrics{did_you_mean(name, options)}; --metrics adds it"
             )
         options[name][option] = _value(value)
-    return {name: MetricRef.model_validate(_checked(name, each)) for name, each in options.items()}
+    return {name: MetricRef.model_validate(_checked(name, given)) for name, given in options.items()}
 
 
 def _models(chosen: Mapping[str, MetricRef]) -> list[str]:
     """The models that metrics bring along."""
-    configs = [
-        checked(metrics_registry().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()
-    ]
+    configs = [checked(registry().load(name).Config, ref.options, f"[metrics.{name}]") for name, ref in chosen.items()]
     return [model for config in configs for model in config.own_models().values()]
 
 
 def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Options that the metric takes; relative paths, those of models too, start where the command was given."""
-    config = checked(metrics_registry().load(name).Config, options, f"[metrics.{name}]")
+    config = checked(registry().load(name).Config, options, f"[metrics.{name}]")
     models = set(config.own_models().values())
     given = [(key, value) for key, value in config if key in options]
     paths = {key: str(value.absolute()) for key, value in given if isinstance(value, Path)}
@@ -155,13 +157,13 @@ def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _check_sight(chosen: Mapping[str, MetricRef], images: Sequence[Path], image_text: str | None) -> None:
     """Refuse metrics that look at images where there are none to look at, and a model that nobody asks for."""
-    looking = [name for name in chosen if metrics_registry().load(name).needs & {Need.IMAGE, Need.CLIP}]
+    looking = [name for name in chosen if registry().load(name).needs & {Need.IMAGE, Need.CLIP}]
     if image_text and not looking:
         raise SuiteError(
             f"--image-text is for metrics that look at images, and {', '.join(chosen)} do not; --metrics clipscore is one"
         )
     for name in looking:
-        plugin = metrics_registry().load(name)
+        plugin = registry().load(name)
         own = checked(plugin.Config, chosen[name].options, f"[metrics.{name}]").own_models()
         if Need.IMAGE in plugin.needs and not images:
             raise SuiteError(f"{name} looks at the images; name the folder, zip or tar that holds them with --images")
@@ -188,8 +190,7 @@ def _figures(score: Score) -> dict[str, Any]:
 
 
 def _shown(scores: Sequence[Score], output: str) -> str:
-    found = next((score for score in scores if score.output == output), None)
-    if found is None or found.unavailable:
+    score = next((score for score in scores if score.output == output), None)
+    if score is None or score.unavailable:
         return "–"
-    scale = 100 if found.percent else 1
-    return f"{scale * found.value:.1f}"
+    return f"{(100 if score.percent else 1) * score.value:.1f}"

@@ -31,18 +31,18 @@ def test_a_study_is_found_by_name_folder_file_or_url(tmp_path: Path, monkeypatch
 def test_what_cannot_be_served_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.execve", lambda *_: pytest.fail("it was served"))
     with pytest.raises(StudyError, match="nowhere"):
-        annotating.serve("nowhere", "127.0.0.1", 8501, False, tmp_path)
+        annotating.annotate("nowhere", results=tmp_path)
     a_study(tmp_path / "studies" / "toy")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(StudyError, match=rf"cannot listen on 127.0.0.1:{taken.getsockname()[1]} .*--port"):
-            annotating.serve("toy", "127.0.0.1", taken.getsockname()[1], False, tmp_path)
+            annotating.annotate("toy", port=taken.getsockname()[1], results=tmp_path)
     with pytest.raises(StudyError, match="--port is 99999; expected 1 to 65535"):
-        annotating.serve("toy", "127.0.0.1", 99999, False, tmp_path)
+        annotating.annotate("toy", port=99999, results=tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StudyError, match=r"seetell\[ui\]"):
-        annotating.serve("toy", "127.0.0.1", 8501, False, tmp_path)
+        annotating.annotate("toy", results=tmp_path)
 
 
 def test_the_first_start_prints_a_link_and_the_url_of_a_database_stays_out_of_the_process_list(
@@ -51,7 +51,7 @@ def test_the_first_start_prints_a_link_and_the_url_of_a_database_stays_out_of_th
     started = []
     monkeypatch.setattr("os.execve", lambda _, command, environment: started.append((command, environment)))
     where = a_study(tmp_path / "studies" / "toy").where
-    annotating.serve("toy", "127.0.0.1", free_port(), True, tmp_path)
+    annotating.serve("toy", port=free_port(), browse=True, results=tmp_path)
     ((command, environment),) = started
     assert environment["SEETELL_STUDY"] == where
     assert where not in command

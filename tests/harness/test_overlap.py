@@ -77,14 +77,5 @@ def test_captions_of_another_split_are_taken_as_they_are(tmp_path: Path) -> None
 def test_an_index_is_not_built_of_what_is_tested(tmp_path: Path) -> None:
     suite_of(tmp_path, KARPATHY.format("all"))
     with pytest.raises(DataError, match=r"are in its \[captions\] too"):
-        indexing.captions(
-            str(tmp_path / "mine.toml"),
-            tmp_path / "index",
-            None,
-            "auto",
-            "float32",
-            "cpu",
-            offline=False,
-            as_json=False,
-        )
+        indexing.captions(str(tmp_path / "mine.toml"), out=tmp_path / "index", device="cpu")
     assert not (tmp_path / "index").exists()

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness.cli.showing import show
+from harness.cli.show import show
 from harness.errors import SeeTellError, StoreError, SuiteError
 from harness.store.runs import Results
 from harness.suites.examples import Failure
 from tests.harness.scored_runs import install_metric, make_run
-
-FLAGS: dict[str, Any] = {"example": None, "worst": False, "differ": False, "as_json": True}
 
 
 @pytest.fixture
@@ -26,8 +24,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return store.root
 
 
-def told(capsys: pytest.CaptureFixture[str], name: str, results: Path, **flags: Any) -> Any:
-    assert show(name, results=results, **{**FLAGS, **flags}) == 0
+def told(capsys: pytest.CaptureFixture[str], name: str, results: Path, example: str | None = None, **flags: Any) -> Any:
+    assert show(name, example, results=results, as_json=True, **flags) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -40,7 +38,7 @@ def test_a_run_says_what_it_was_made_from_and_how_good_it_is(results: Path, caps
     quality = next(each for each in said["scores"] if each["output"] == "quality")
     assert quality["value"] == pytest.approx(0.7)
     assert quality["signature"].startswith("quality|way:plain")
-    show("made/one", results=results, **{**FLAGS, "as_json": False})
+    show("made/one", results=results)
     table = capsys.readouterr().out
     for expected in ("3 of 4 decoded, 1 failed", "config.word", "70.0", "quality|way:plain"):
         assert expected in table
@@ -63,11 +61,11 @@ def test_the_worst_of_another_run_is_another(results: Path, capsys: pytest.Captu
 
 
 def test_every_text_is_shown_as_it_is_and_a_failure_as_one(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    show("made/one", results=results, **{**FLAGS, "example": "e2", "as_json": False})
+    show("made/one", "e2", results=results)
     table = capsys.readouterr().out
     assert "0.9 [bold]b" in table, "no markup of the terminal's"
     assert "> one" in table
-    show("made/one", results=results, **{**FLAGS, "example": "e4", "as_json": False})
+    show("made/one", "e4", results=results)
     assert "<Bad> no" in capsys.readouterr().out
 
 
@@ -83,4 +81,4 @@ def test_what_is_not_there_is_said_with_what_is(
     name: str, flags: dict[str, Any], error: type[SeeTellError], says: str, results: Path
 ) -> None:
     with pytest.raises(error, match=says):
-        show(name, results=results, **{**FLAGS, **flags})
+        show(name, flags.pop("example", None), results=results, **flags)

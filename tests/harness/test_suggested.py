@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.suggested import runnable
+from harness.cli.console import runnable
 from harness.store.runs import Results
 from tests.harness.in_process import seetell_here
 from tests.harness.scored_runs import install_metric, make_run

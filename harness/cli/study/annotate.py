@@ -1,4 +1,4 @@
-"""Starting the rating app. It is a process of its own, because imports run from the app to the harness and never back."""
+"""`annotate` and `study serve`: start the rating app, in a process of its own: no import runs from the harness to the app."""
 
 from __future__ import annotations
 
@@ -7,51 +7,76 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
+
+from cyclopts import Parameter
 
 from harness.cli import console
-from harness.cli.study.shared import find
+from harness.cli.flags import RESULTS, ResultsFolder
+from harness.cli.study.shared import Name, find
 from harness.errors import StudyError
 
 _ANY = ("127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104  # addresses that this machine's own browser calls localhost
 
 
-def serve(study: str, host: str, port: int, browse: bool, results: Path) -> NoReturn:
-    """Become the app's process, which serves the study until it is stopped.
+Host = Annotated[str, Parameter(help="The address to listen on.")]
+Port = Annotated[int, Parameter(help="The port to listen on.")]
+Browse = Annotated[bool, Parameter(name="--open", negative="--no-open", help="Open a browser.")]
+
+
+def annotate(
+    study: str,
+    /,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    browse: Browse = False,
+    results: ResultsFolder = RESULTS,
+) -> NoReturn:
+    """Serve a study, so that people can rate: pages, rating screen and database access in one process, until Ctrl-C.
+
+    Annotators open an invitation link (`seetell study create` and `study invite` print them; while nobody has joined, this prints
+    one too). Those who run the study open `/admin` with the secret that `study create` printed.
+    To let other machines in, put a proxy with HTTPS in front, or listen on them all: `--host 0.0.0.0`.
+
+    For example: `seetell annotate pilot --port 8600`.
 
     Args:
-        study: a name under `results/studies`, a folder, a SQLite file or a PostgreSQL URL.
-        host: the address to listen on.
-        port: the port to listen on.
-        browse: open a browser.
-        results: the folder of results.
-
-    Raises:
-        StudyError: what the app needs is not installed, there is no such study, or the port is taken.
+        study: A name under results/studies, a study's folder or file, or a postgresql:// URL.
     """
-    if missing := [name for name in ("streamlit", "sqlalchemy", "alembic") if importlib.util.find_spec(name) is None]:
-        raise StudyError(f"the rating app needs {', '.join(missing)}; install them with: pip install 'seetell[ui]'")
+    _check_installed()
     from harness.study.service import StudyService
 
     where = place(study, results)
     StudyService.open(where).close()
     _check_port(host, port)
     _welcome(where, f"http://{'localhost' if host in _ANY else host}:{port}")
-    command = [
-        sys.executable,
-        "-m",
-        "annotation_ui",
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--results",
-        str(results.resolve()),
-    ]
-    command += ["--open"] if browse else []
+    command = [sys.executable, "-m", "annotation_ui", "--host", host, "--port", str(port)]
+    command += ["--results", str(results.resolve()), *(["--open"] if browse else [])]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, command, os.environ | {"SEETELL_STUDY": where})  # noqa: S606  # a list, no shell
+
+
+def serve(
+    name: Name,
+    /,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    browse: Browse = False,
+    results: ResultsFolder = RESULTS,
+) -> NoReturn:
+    """Serve a study, so that people can rate: the same as `seetell annotate`.
+
+    For example: `seetell study serve pilot --port 8600`.
+    """
+    annotate(name, host=host, port=port, browse=browse, results=results)
+
+
+def _check_installed() -> None:
+    if missing := [name for name in ("streamlit", "sqlalchemy", "alembic") if importlib.util.find_spec(name) is None]:
+        raise StudyError(f"the rating app needs {', '.join(missing)}; install them with: pip install 'seetell[ui]'")
 
 
 def place(study: str, results: Path) -> str:

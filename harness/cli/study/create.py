@@ -1,15 +1,17 @@
-"""`seetell study create`: the design from its flags, and the plan that comes of it."""
+"""`study create`: the design from its flags, and the plan that comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cyclopts import Parameter
+
 from harness.cli import console
-from harness.cli.exits import DONE
-from harness.cli.study.shared import hours, link_to, needs_sqlalchemy
-from harness.store.runs import Results
+from harness.cli.flags import DONE, RESULTS, AsJson, ResultsFolder, Several
+from harness.cli.study.shared import APP_URL, AppUrl, hours, link_to, needs_sqlalchemy
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
     from harness.study.design.create import Created
@@ -17,72 +19,106 @@ if TYPE_CHECKING:  # what they import would make `--help` slow
     from harness.study.design.sources import Sources
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the study asks and how; None and () stand for what the preset, or the usual protocol, says."""
+
+    aspects: Several = ()
+    """What to rate; coherence, fluency, informativeness and relevance by default."""
+    items: int = 200
+    """How many images (or titles), drawn at random."""
+    ratings_per_item: int | None = None
+    """People who rate each text; 3 by default, or the preset's."""
+    annotators: int | None = None
+    """How many people the plan is balanced for; as many as ratings an item by default. More or fewer may come."""
+    preset: str | None = None
+    """A published protocol: magic-2022 (four aspects, five ratings an item, sign test)."""
+    seed: int = 0
+    """Everything random follows from it."""
+    title: str = ""
+    """What annotators read above the page; it must not name a system."""
+    controls: float = 0.1
+    """Share of texts that are controls; 0 for none."""
+    practice: bool = True
+    """Practice with feedback before the first rating, on examples that are not rated."""
+    images: Path | None = None
+    """Folder of images named after the examples, for imported outputs."""
+    aspects_file: Path | None = None
+    """TOML with aspects of your own: label, definition and five anchors each."""
+    guidelines: Path | None = None
+    """Markdown instead of the packaged guidelines."""
+    consent: Path | None = None
+    """Markdown instead of the packaged consent text."""
+
+    def design(self, name: str) -> Design:
+        """The whole design: what is not given is the preset's."""
+        from harness.study.design import protocol
+        from harness.study.design.fill import Design
+
+        known = protocol.preset(self.preset) if self.preset else None
+        fields = asdict(self)
+        fields |= {"name": name, "preset": self.preset or "", "share": fields.pop("controls")}
+        fields["aspects"] = self.aspects or (known.aspects if known else protocol.DEFAULT_ASPECTS)
+        fields["analysis"] = dict(known.analysis if known else protocol.DEFAULT_ANALYSIS)
+        if self.ratings_per_item is None:
+            fields["ratings_per_item"] = known.ratings_per_item if known else 3
+        if self.annotators is None and known and not self.ratings_per_item:
+            fields["annotators"] = known.annotators
+        return Design(**fields)
+
+
+AS_USUAL = Wishes()
+
+
 def create(
     name: str,
+    /,
+    *,
     suite: str,
-    runs: Sequence[str],
-    aspects: Sequence[str],
-    items: int,
-    ratings_per_item: int | None,
-    annotators: int | None,
-    preset: str | None,
-    seed: int,
-    title: str,
-    controls: float,
-    practice: bool,
-    images: Path | None,
-    aspects_file: Path | None,
-    guidelines: Path | None,
-    consent: Path | None,
-    database: str | None,
-    url: str,
-    results: Path,
-    as_json: bool,
+    runs: Several = (),
+    wishes: Wishes = AS_USUAL,
+    database: str | None = None,
+    url: AppUrl = APP_URL,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
 ) -> int:
-    """`seetell study create`."""
+    """Make a study of complete runs, and print its plan, its cost, and the first invitation.
+
+    Every text is rated by the same number of people, each of whom sees an image once, with all its texts one after another in a
+    balanced order (of stories: each story once, with other ones in between). A tenth of what they see are controls. Nobody who
+    rates can tell which system wrote what.
+
+    For example: `seetell study create pilot --suite toybox-plain --runs magic,beam,nucleus --items 50 --ratings-per-item 3`.
+
+    Args:
+        name: Of the study: small letters, digits, '.', '_' and '-'.
+        suite: Whose runs; imported outputs are in a suite too (`seetell score FILE...` prints its name).
+        runs: Runs to compare, by label or folder, as in magic,beam; every complete run but the constant one by default.
+        database: postgresql://user@host/name of an empty database, instead of a file.
+    """
     needs_sqlalchemy()
-    from harness.study.design import protocol
-    from harness.study.design.create import create as make
-    from harness.study.design.fill import Design
+    from harness.store.runs import Results
+    from harness.study.design.create import create as create_study
+    from harness.study.design.protocol import preset
     from harness.study.design.sources import read_sources
 
-    known = protocol.preset(preset) if preset else None
-    design = Design(
-        name=name,
-        aspects=tuple(aspects) or (known.aspects if known else protocol.DEFAULT_ASPECTS),
-        items=items,
-        ratings_per_item=ratings_per_item if ratings_per_item is not None else known.ratings_per_item if known else 3,
-        annotators=annotators
-        if annotators is not None
-        else known.annotators
-        if known and not ratings_per_item
-        else None,
-        seed=seed,
-        title=title,
-        preset=preset or "",
-        analysis=dict(known.analysis if known else protocol.DEFAULT_ANALYSIS),
-        share=controls,
-        practice=practice,
-        aspects_file=aspects_file,
-        guidelines=guidelines,
-        consent=consent,
-        images=images,
-    )
+    design = wishes.design(name)
     sources = read_sources(Results(results), suite, runs)
     with console.progress_bar("images") as progress:
-        made = make(design, sources, results / "studies" / name, database=database, progress=progress)
+        made = create_study(design, sources, results / "studies" / name, database=database, progress=progress)
     plan = _plan(made, design, sources)
     link = link_to(url, made.invite)
     if as_json:
-        console.emit(
-            plan | {"invite": made.invite, "link": link, "admin_secret": made.admin_secret, "notes": list(made.notes)}
-        )
+        secrets = {"invite": made.invite, "link": link, "admin_secret": made.admin_secret}
+        console.emit(plan | secrets | {"notes": list(made.notes)})
         return DONE
     _show_plan(name, plan)
     for note in made.notes:
         console.say(f"note: {note}")
-    if known:
-        console.say(f"protocol {known.name}: {known.about}")
+    if design.preset:
+        protocol = preset(design.preset)
+        console.say(f"protocol {protocol.name}: {protocol.about}")
     console.say(f"\nadmin secret (shown once): {made.admin_secret}")
     console.say(f"invitation for {max(made.plan.lanes, 2)} people, 30 days: {link}")
     console.say(f"next: `seetell annotate {name}` starts the app; then open the invitation")
@@ -95,7 +131,7 @@ def _plan(made: Created, design: Design, sources: Sources) -> dict[str, Any]:
     from harness.study.rating.work import GUESSED_SECONDS
 
     plan = made.plan
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "study": made.where,
         "database": made.database,
         "systems": [run.name for run in sources.runs],
@@ -114,12 +150,12 @@ def _plan(made: Created, design: Design, sources: Sources) -> dict[str, Any]:
     if plan.items >= 2:
         size = StudyPlan(plan.items, plan.k, plan.lanes, plan.systems, len(design.aspects), together=not plan.spread)
         outlook = forecast(size, seconds=GUESSED_SECONDS)
-        found |= {
+        content |= {
             "smallest_difference": outlook.detectable,
             "assumed": outlook.components.source,
             "caution": outlook.caution,
         }
-    return found
+    return content
 
 
 def _show_plan(name: str, plan: Mapping[str, Any]) -> None:

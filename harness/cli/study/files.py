@@ -1,23 +1,38 @@
-"""`seetell study`: what goes out of a study and comes in: exports, imports, copies, another database, another layout."""
+"""`study export|import|backup|move|migrate`: what goes out of a study and comes in."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from harness.cli import console
-from harness.cli.exits import DONE
-from harness.cli.study.shared import (
-    find,
-    folder_of,
-    needs_sqlalchemy,
-    opened,
-    signed,
-)
+from harness.cli.flags import DONE, RESULTS, AsJson, OutFile, ResultsFolder
+from harness.cli.study.shared import By, Name, find, folder_of, needs_sqlalchemy, opened, signed
 from harness.errors import StudyError
 
 
-def export(name: str, format: str, out: Path | None, by: str, results: Path, as_json: bool) -> int:
-    """`seetell study export`."""
+def export(
+    name: Name,
+    format: Annotated[Literal["csv", "jsonl", "parquet", "all"], Parameter(negative="")] = "all",
+    /,
+    *,
+    out: OutFile = None,
+    by: By = "",
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Write ratings and notes with a codebook, a datasheet to complete, and hashes of every file.
+
+    Pseudonyms stay behind: annotators are random numbers. The files name the systems, so keep them from people who still rate.
+
+    For example: `seetell study export pilot parquet --out pilot-ratings`.
+
+    Args:
+        format: csv, jsonl, parquet or all.
+        out: Folder; `export` in the study's by default.
+    """
     from harness.study.exchange.export import export_sha256
     from harness.study.exchange.files import FORMATS
 
@@ -33,8 +48,27 @@ def export(name: str, format: str, out: Path | None, by: str, results: Path, as_
     return DONE
 
 
-def import_(source: Path, name: str, database: str | None, results: Path, as_json: bool) -> int:
-    """`seetell study import`."""
+def import_(
+    source: Path,
+    name: str,
+    /,
+    *,
+    database: str | None = None,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Make a (closed) study from ratings in files: an export comes back the same to the hash.
+
+    Ratings made elsewhere need the columns system, item, annotator, aspect and value, one row a value; the others are in the
+    codebook that `seetell study export` writes.
+
+    For example: `seetell study import pilot-ratings pilot-again`.
+
+    Args:
+        source: The folder of an export, or a .csv, .jsonl or .parquet file.
+        name: Of the new study.
+        database: postgresql:// URL of an empty database, instead of a file.
+    """
     needs_sqlalchemy()
     from harness.study.exchange.export import export_sha256
     from harness.study.exchange.imports import import_ratings
@@ -55,16 +89,31 @@ def import_(source: Path, name: str, database: str | None, results: Path, as_jso
     return DONE
 
 
-def backup(name: str, out: Path | None, restored: Path | None, results: Path, as_json: bool) -> int:
-    """`seetell study backup`."""
-    needs_sqlalchemy()
-    from harness.study.exchange.backup import restore
+def backup(
+    name: Name,
+    /,
+    *,
+    out: OutFile = None,
+    restore: Path | None = None,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Copy a study while people rate, and check the copy. A copy of a SQLite study is a study: every verb takes it.
 
-    if restored is not None:
+    For example: `seetell study backup pilot`.
+
+    Args:
+        out: File or folder; `backups` in the study's folder by default. Nothing is overwritten.
+        restore: Instead: put this copy in the place of a study that is gone.
+    """
+    needs_sqlalchemy()
+    from harness.study.exchange import backup as copies
+
+    if restore is not None:
         from harness.study.tables.database import FILE
 
-        path = restore(restored, folder_of(name, results) / FILE)
-        console.say(f"{path} is a copy of {restored}; `seetell study verify {name}` checks it")
+        path = copies.restore(restore, folder_of(name, results) / FILE)
+        console.say(f"{path} is a copy of {restore}; `seetell study verify {name}` checks it")
         return DONE
     with opened(name, results) as study:
         path = study.backup(out or folder_of(name, results) / "backups")
@@ -75,10 +124,18 @@ def backup(name: str, out: Path | None, restored: Path | None, results: Path, as
     return DONE
 
 
-def move(name: str, to: str, results: Path, as_json: bool) -> int:
-    """`seetell study move`."""
+def move(name: Name, /, *, to: str, results: ResultsFolder = RESULTS, as_json: AsJson = False) -> int:
+    """Move a study to another database, from SQLite to PostgreSQL for example, and compare the hashes of both.
+
+    Meanwhile nobody can hand in forms; browsers keep them and send them again. Restart the app afterwards.
+
+    For example: `seetell study move pilot --to postgresql://me@localhost/pilot`.
+
+    Args:
+        to: postgresql://user@host/name of an empty database.
+    """
     needs_sqlalchemy()
-    from harness.study.exchange.move import move as go
+    from harness.study.exchange.move import move as move_study
     from harness.study.tables.base import utc_now
     from harness.study.tables.database import locate, shown
 
@@ -87,7 +144,7 @@ def move(name: str, to: str, results: Path, as_json: bool) -> int:
         raise StudyError(
             f"{name} is not kept in a folder of {results / 'studies'}, so there is nothing to move it from"
         )
-    digest, rows = go(folder, to, utc_now())
+    digest, rows = move_study(folder, to, utc_now())
     if as_json:
         console.emit({"sha256": digest, "rows": rows, "database": shown(locate(to))})
     else:
@@ -96,8 +153,14 @@ def move(name: str, to: str, results: Path, as_json: bool) -> int:
     return DONE
 
 
-def migrate(name: str, backed_up: bool, results: Path, as_json: bool) -> int:
-    """`seetell study migrate`."""
+def migrate(name: Name, /, *, backup: bool = True, results: ResultsFolder = RESULTS, as_json: AsJson = False) -> int:
+    """Bring a study that an older SeeTell made to the layout of this one, after a backup. Stop the app before.
+
+    For example: `seetell study migrate pilot`.
+
+    Args:
+        backup: Copy it first.
+    """
     needs_sqlalchemy()
     from harness.study.exchange.backup import copy_to
     from harness.study.tables import migrations
@@ -111,7 +174,7 @@ def migrate(name: str, backed_up: bool, results: Path, as_json: bool) -> int:
             database.check_schema(name)
         kept: Path | None = None
         if before != SCHEMA:
-            if backed_up:
+            if backup:
                 kept = copy_to(database, folder_of(name, results) / "backups", utc_now(), f"before-{SCHEMA}")
             migrations.upgrade(database.engine)
     finally:

@@ -1,4 +1,4 @@
-"""What the verbs of `seetell study` share: finding a study by whatever names it, signing, and words for a terminal."""
+"""What the verbs of `seetell study` share: finding a study by its name, signing, and words for a terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from harness.errors import StudyError
 
 if TYPE_CHECKING:  # what it imports would make `--help` slow
     from harness.study.admin import StudyAdmin
+
+Name = Annotated[str, Parameter(help="The study.")]
+By = Annotated[str, Parameter(help="Who does it, for the audit chain; your user name by default.")]
+AppUrl = Annotated[str, Parameter(help="Where annotators will find the app; only for the printed link.")]
+APP_URL = "http://localhost:8501"
 
 
 @contextlib.contextmanager
@@ -85,7 +92,7 @@ def plain(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [plain(each) for each in content]
+        return [plain(item) for item in content]
     if isinstance(content, datetime):
         return content.isoformat()
     if isinstance(content, float) and not math.isfinite(content):

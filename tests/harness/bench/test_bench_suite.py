@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.bench.timing import measure, peak_memory
-from harness.cli.bench import bench_decoders
+from harness.cli import bench as verbs
 from harness.datasets.load import Digests, load_examples
 from harness.decode.plan import plan
 from harness.errors import SuiteError
@@ -105,7 +106,8 @@ def test_figures_are_kept_with_their_signature_and_the_largest_batch_first(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results"
-    assert bench_decoders(str(suite), ("greedy",), 2, ("1", "2"), 1, False, True, "cpu", (), results, True) == 0
+    few: dict[str, Any] = {"only": ("greedy",), "examples": 2, "repeats": 1, "memory": False, "device": "cpu"}
+    assert verbs.decoders(str(suite), batch_sizes=("1", "2"), results=results, as_json=True, **few) == 0
     shown = json.loads(capsys.readouterr().out)
     kept = read_speed(Results(results), "quick")
     assert [each.batch_size for each in kept] == [2, 1]
@@ -113,7 +115,7 @@ def test_figures_are_kept_with_their_signature_and_the_largest_batch_first(
     fields = dict(Signature.parse(kept[0].signature).fields)
     assert (fields["batch"], fields["dt"], fields["device"]) == ("2", "float32", shown["machine"]["name"])
     assert kept[0].relative is None  # nobody to be relative to
-    assert bench_decoders(str(suite), ("greedy",), 2, (), 1, False, False, "cpu", (), tmp_path / "none", False) == 0
+    assert verbs.decoders(str(suite), keep=False, results=tmp_path / "none", **few) == 0
     assert not (tmp_path / "none").exists()
 
 
@@ -121,10 +123,18 @@ def test_the_constant_sentence_has_no_speed_unless_asked_for(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for only, expected in (((), {"greedy", "steered"}), (("constant",), {"constant"})):
-        assert bench_decoders(str(suite), only, 1, ("1",), 1, False, False, "cpu", (), tmp_path, True) == 0
+        few: dict[str, Any] = {
+            "only": only,
+            "examples": 1,
+            "batch_sizes": ("1",),
+            "repeats": 1,
+            "memory": False,
+            "keep": False,
+        }
+        assert verbs.decoders(str(suite), device="cpu", results=tmp_path, as_json=True, **few) == 0
         assert {each["decoder"] for each in json.loads(capsys.readouterr().out)["speeds"]} == expected
 
 
 def test_nonsense_is_refused(suite: Path, tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="--batch-sizes is 0"):
-        bench_decoders(str(suite), (), 2, ("0",), 1, False, False, "cpu", (), tmp_path, False)
+        verbs.decoders(str(suite), batch_sizes=("0",), results=tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import sites
+from harness.cli.results import Site, leaderboard
 from harness.errors import SeeTellError
 from harness.leaderboard.collect import materials
 from harness.leaderboard.side_columns import HumanCell, HumanStudy
@@ -53,7 +53,7 @@ def test_ratings_and_speeds_are_columns_of_their_own_kind(results: Results, tmp_
     assert kinds["images-per-second"] == kinds["times-zerocap"] == "speed"
     assert made.board.order_by is not None
     assert made.board.order_by.name == "quality"
-    assert sites.site((), tmp_path / "out", reproducible=False, check=False, settings=(), results=results.root) == 0
+    assert leaderboard(out=tmp_path / "out", results=results.root) == 0
     page = (tmp_path / "out" / run_page(next(run.row for run in made.runs if run.row.decoder == "one"))).read_text(
         "utf-8"
     )
@@ -71,11 +71,11 @@ def test_the_verb_tells_a_site_that_is_current_from_one_that_is_not(
     results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert sites.site((), out, reproducible=True, check=False, settings=(), results=results.root) == 0
+    assert leaderboard(out=out, site=Site(reproducible=True), results=results.root) == 0
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
-    assert sites.site((), out, reproducible=False, check=True, settings=(), results=results.root) == 0
+    assert leaderboard(out=out, site=Site(check=True), results=results.root) == 0
     make_run(results, "three", {"e1": "0.4 a", "e2": "0.3 d"})
-    assert sites.site((), out, reproducible=False, check=True, settings=(), results=results.root) == 1
+    assert leaderboard(out=out, site=Site(check=True), results=results.root) == 1
     said = capsys.readouterr().err
     assert "made/three-" in said
     assert "not in the site yet" in said
@@ -84,16 +84,14 @@ def test_the_verb_tells_a_site_that_is_current_from_one_that_is_not(
 
 
 def test_by_default_the_site_is_not_the_committed_one(results: Results) -> None:
-    sites.site((), None, reproducible=False, check=False, settings=(), results=results.root)
+    leaderboard(results=results.root)
     assert (results.root / "site" / "index.html").is_file()
     assert not (results.root / "leaderboard").exists()
     assert json.loads((results.root / "site" / "leaderboard.json").read_text())["rows"][0]["reproduce"]
 
 
 def test_a_flag_of_the_site_with_a_format_is_refused(tmp_path: Path) -> None:
-    assert sites.is_site(None, None, reproducible=True, check=False)
-    assert sites.is_site(None, tmp_path, reproducible=False, check=True)
-    assert not sites.is_site("md", None, reproducible=False, check=False)
-    assert not sites.is_site(None, tmp_path / "x.html", reproducible=False, check=False)
     with pytest.raises(SeeTellError, match="--check is for the site"):
-        sites.is_site("md", None, reproducible=False, check=True)
+        leaderboard(format="md", site=Site(check=True), results=tmp_path)
+    with pytest.raises(SeeTellError, match="--reproducible is for the site"):
+        leaderboard(out=tmp_path / "x.html", site=Site(reproducible=True), results=tmp_path)
