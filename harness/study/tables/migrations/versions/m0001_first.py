@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import sqlalchemy as sa
 from alembic import op
@@ -54,7 +55,7 @@ class _Table:
         for column in self.columns.split(", "):
             name, kind, *target = column.replace("-> ", "").split(" ")
             type_ = _TYPES[kind.rstrip("?!")]
-            numbered = False if kind.endswith("!") else "auto"
+            numbered: Literal["auto", False] = False if kind.endswith("!") else "auto"
             columns.append(sa.Column(name, type_(), nullable=kind.endswith("?"), autoincrement=numbered))
             if target:
                 targets[name] = target[0]
