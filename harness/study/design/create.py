@@ -80,7 +80,7 @@ def create(
     chosen, spare = _choose(design, sources, notes)
     plan, kinds = _plan(design, sources, chosen)
     secret = secrets.token_urlsafe(24)
-    maker = Maker(design, sources, chosen, spare, plan, now, notes, progress)
+    maker = Maker(design, sources, chosen, spare, plan, now=now, notes=notes, progress=progress)
     with fresh(url, folder) as target:
 
         def fill(session: Session) -> str:

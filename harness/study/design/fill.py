@@ -72,6 +72,7 @@ class Maker:
         chosen: Sequence[Example],
         spare: Sequence[Example],
         plan: Plan,
+        *,
         now: datetime,
         notes: list[str],
         progress: Callable[[int, int], None],
