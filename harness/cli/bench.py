@@ -71,20 +71,19 @@ def decoders(
     from decoders.models.load import pick_device
     from harness.bench.meters import describe_machine
     from harness.bench.timing import measure
-    from harness.datasets.load import Digests, load_examples
-    from harness.decode.plan import CONSTANT, plan
+    from harness.decode.experiment import Experiment
+    from harness.decode.plan import CONSTANT
     from harness.store.runs import Results
     from harness.store.speed import write_speed
     from harness.suites.spec import Suite
 
     loaded = Suite.load(suite, settings)
-    data = load_examples(loaded)
-    digests = Digests(loaded, data)
+    experiment = Experiment(loaded)
     # The speed of a constant sentence, found once and then repeated, is worth no row, unless somebody asks for it.
     labels = [label for label in chosen_labels(loaded, only) if only or label != CONSTANT]
-    plans = [plan(loaded, label, data, digests=digests) for label in labels]
+    plans = [experiment.plan(label) for label in labels]
     where = pick_device(device)
-    sizes = list(dict.fromkeys(sizes or [min(loaded.run.batch_size, len(data))]))
+    sizes = list(dict.fromkeys(sizes or [min(loaded.run.batch_size, len(experiment.examples))]))
     with console.progress_bar(f"{loaded.name}: measuring") as progress:
         timings = measure(
             plans, examples=examples, batch_sizes=sizes, repeats=repeats, device=where, memory=memory, progress=progress
@@ -151,13 +150,12 @@ def cluster(
     numbers = positive_numbers("--workers", workers)
     from decoders.models.load import pick_device
     from harness.bench.cluster import measure
-    from harness.datasets.load import load_examples
-    from harness.decode.plan import plan
+    from harness.decode.experiment import Experiment
     from harness.suites.spec import Suite
 
     loaded = Suite.load(suite)
     [label] = chosen_labels(loaded, [only])
-    planned = plan(loaded, label, load_examples(loaded))
+    planned = Experiment(loaded).plan(label)
     with console.progress_bar(f"{loaded.name}/{label}: measuring") as progress:
         engines = measure(
             planned, address=address, workers=numbers, batch_size=batch_size, repeats=repeats,

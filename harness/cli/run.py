@@ -120,9 +120,7 @@ def run(
     check_positive({"--limit": limit, "--batch-size": batch_size})
     engine.check()
     cut_off_if(offline)
-    from decoders.models.load import pick_device
-    from harness.datasets.load import Digests, load_examples
-    from harness.decode.plan import plan
+    from harness.decode.experiment import Experiment
     from harness.store.runs import Results
     from harness.suites.spec import Suite
 
@@ -130,15 +128,10 @@ def run(
     labels = chosen_labels(loaded, only)
     check_suite_offline(offline, loaded)
     with console.progress_bar(f"reading {loaded.name}") as progress:
-        examples = load_examples(loaded, progress=progress)
-        digests = Digests(loaded, examples)
-        plans = [plan(loaded, label, examples, digests=digests) for label in labels]  # all, before any hour is spent
+        experiment = Experiment(loaded, progress=progress)
+        plans = [experiment.plan(label) for label in labels]  # all, before any hour is spent
     with engine.start() as (executor, row_maker):
-        evaluator = None
-        if score:
-            from harness.metrics.evaluate import Evaluator
-
-            evaluator = Evaluator(loaded, examples, digests, pick_device(device), make_rows=row_maker)
+        evaluator = experiment.evaluator(device, make_rows=row_maker) if score else None
         report = [
             _run_one(
                 planned, loaded, Results(results), executor, evaluator,
@@ -285,15 +278,11 @@ def _score_suite(
     suite: Suite, labels: Sequence[str], store: Results, *, fresh: bool, device: str, called: str
 ) -> list[dict[str, Any]]:
     """Score a suite's complete runs; what `--json` says of each. `called` is how the user named the suite."""
-    from decoders.models.load import pick_device
-    from harness.datasets.load import Digests, load_examples
-    from harness.decode.plan import plan
-    from harness.metrics.evaluate import Evaluator
+    from harness.decode.experiment import Experiment
 
-    examples = load_examples(suite)
-    digests = Digests(suite, examples)
-    evaluator = Evaluator(suite, examples, digests, pick_device(device))
-    folders = {label: store.run(plan(suite, label, examples, digests=digests).spec) for label in labels}
+    experiment = Experiment(suite)
+    evaluator = experiment.evaluator(device)
+    folders = {label: store.run(experiment.plan(label).spec) for label in labels}
     evaluator.expect(list(folders.values()), fresh=fresh)
     report = []
     for label, folder in folders.items():

@@ -14,7 +14,7 @@ from typing import Any
 
 from decoders.models.images import ImageLike
 from harness.datasets.digests import data_digest, image_digest
-from harness.decode.experiment import Experiment
+from harness.datasets.load import Digests
 from harness.decode.imported.read import Outputs
 from harness.metrics.evaluate import Evaluator
 from harness.metrics.score import Score
@@ -93,7 +93,9 @@ def score_imported(
     evaluators: dict[tuple[str, str | None], Evaluator] = {}
     for system in imported:
         if system.judged_by not in evaluators:
-            evaluators[system.judged_by] = Experiment(system.suite, system.examples).evaluator(device)
+            # An `Experiment` would load torch, because it can plan what is decoded; counting words does without.
+            digests = Digests(system.suite, system.examples)
+            evaluators[system.judged_by] = Evaluator(system.suite, system.examples, digests, device)
     for judged_by, evaluator in evaluators.items():
         evaluator.expect([system.folder for system in imported if system.judged_by == judged_by], fresh=fresh)
     for done, system in enumerate(imported):
