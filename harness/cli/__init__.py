@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
@@ -15,7 +17,7 @@ from decoders.errors import SeeTellError
 from harness.cli import console
 from harness.cli.flags import COULD_NOT_JUDGE, DONE, INTERRUPTED, NOBODY_READS, USER_ERROR, default_in_help
 from harness.cli.study import study
-from harness.errors import Interrupted
+from harness.errors import BrokenPlugin, Interrupted
 
 app = App(
     name="seetell",
@@ -123,11 +125,13 @@ console.takes_results = _takes_results
 
 
 def main() -> None:
-    """Entry point of `seetell`. What a user can put right is one sentence, not a traceback."""
-    _take_any_character()
+    """Entry point of `seetell`. What a user can put right is one sentence, not a traceback.
+
+    A verb whose exit code is a judgement never exits with that code because something went wrong: `gate` exits with 2 then.
+    """
+    _check_streams()
     try:
-        verb_of(sys.argv[1:])
-        code = app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+        code = _run(sys.argv[1:])
         sys.stdout.flush()
     except CycloptsError as error:
         console.complain(_mistyped(error))
@@ -137,31 +141,60 @@ def main() -> None:
         code = INTERRUPTED
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except SeeTellError as error:
-        if os.environ.get("SEETELL_TRACEBACK"):
-            raise
-        console.complain(str(error))
-        code = USER_ERROR
-    except BrokenPipeError:  # whoever read the output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # whoever read the output, such as `head`, has gone; of the help, SystemExit says so
+        _drop_output()
         code = NOBODY_READS
-    except OSError as error:
-        if error.filename is None or os.environ.get("SEETELL_TRACEBACK"):
-            raise
-        console.complain(_unusable(error))
+    except Exception as error:
+        expected = isinstance(error, (SeeTellError, OSError))
+        if not expected and _error_code() == USER_ERROR:
+            raise  # a fault of SeeTell's own, which a traceback helps to find
+        console.complain(console.sentence_of(error))
+        if isinstance(error, OSError):
+            _drop_output()
         code = _error_code()
     sys.exit(code or DONE)
 
 
+def _run(arguments: Sequence[str]) -> int | None:
+    verb_of(arguments)
+    command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    if not command.__module__.startswith(__name__):  # the help, the version
+        command(*bound.args, **bound.kwargs)
+        return DONE
+    with console.results_only():
+        try:
+            code: int | None = command(*bound.args, **bound.kwargs)
+        except SystemExit as stop:  # no verb raises it
+            raise BrokenPlugin(console.sentence_of(stop)) from stop
+    return code
+
+
 def _error_code() -> int:
-    """Of what went wrong before a verb could say anything."""
+    """Of what went wrong, whatever it was."""
     return COULD_NOT_JUDGE if sys.argv[1:2] == ["gate"] else USER_ERROR
 
 
-def _take_any_character() -> None:
-    """Let texts of any language out: UTF-8 into pipes and files, `?` where a terminal's encoding lacks a character."""
+def _check_streams() -> None:
+    """See that there is a standard output, and let texts of any language out.
+
+    UTF-8 goes into pipes and files, and `?` where a terminal's encoding lacks a character.
+    """
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # as long as the process lives
+    if sys.stdout is None:  # the next file that is opened would take its place
+        console.complain("standard output is closed; expected an open one, such as >/dev/null")
+        sys.exit(_error_code())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to standard output vanish, which the end of the process would try again."""
+    with contextlib.suppress(OSError):  # a standard output that is no file of the system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _mistyped(error: CycloptsError) -> str:
@@ -172,12 +205,3 @@ def _mistyped(error: CycloptsError) -> str:
         text = f"{' '.join(map(repr, error.unused_tokens or []))} is more than the verb takes."
     verb = " ".join(("seetell", *(error.command_chain or ())))
     return f"{text} `{verb} --help` shows what it takes"
-
-
-def _unusable(error: OSError) -> str:
-    """A file or folder that the system refuses, in a sentence; of a rename, where it was to go."""
-    path = error.filename2 or error.filename
-    return (
-        f"{path} cannot be used ({error.strerror}); expected what can be read, or a place that can be written: --results, --out, "
-        "SEETELL_CACHE and the like name such places"
-    )

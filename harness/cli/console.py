@@ -7,12 +7,14 @@ message can be copied: they get the `--results` that the user's own command had.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Literal
+from typing import IO, Any, Literal, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,6 +22,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from decoders.errors import SeeTellError
 from harness.store.text import to_json
 
 _PIPED_WIDTH = 160
@@ -30,10 +33,16 @@ _RULES = 3
 """A rule and two spaces a column; one more rule closes the table."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What commands a terminal, turns a line round, or is half of a surrogate pair."""
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""Of a write, whose error names no file."""
 _RESULTS_FLAG = "--results"
 _COMMAND = re.compile(r"`(seetell [^`]+)`")
 takes_results: Callable[[Sequence[str]], bool] = lambda words: False  # noqa: E731 - replaced by the command line
 """Whether the verb that these words begin with has `--results`; `harness.cli` knows its verbs and sets this."""
+
+
+_results: list[TextIO] = []
+"""Standard output while `results_only` is in force."""
 
 
 class _Terminal(Console):
@@ -42,10 +51,36 @@ class _Terminal(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
+    @property
+    def file(self) -> IO[str]:
+        """Standard error or, for results, the standard output that `results_only` keeps for them."""
+        return _results[-1] if _results and not self.stderr else super().file
 
-_width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
-out = _Terminal(soft_wrap=True, highlight=False, width=_width)
-err = _Terminal(stderr=True, soft_wrap=True, highlight=False)
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
+
+
+_on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: it was closed
+_width = None if _on_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
+out = _Terminal(soft_wrap=True, highlight=False, width=_width, emoji=False)
+err = _Terminal(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+
+@contextlib.contextmanager
+def results_only() -> Iterator[None]:
+    """Keep standard output for what this module writes; what plug-ins and libraries print goes to standard error."""
+    _results.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results.pop()
+
+
+def write(text: str) -> None:
+    """A document, or a part of one, on standard output, as it is."""
+    (_results[-1] if _results else sys.stdout).write(text)
 
 
 def shown(text: str) -> str:
@@ -93,9 +128,33 @@ def complain(text: str) -> None:
     err.print(f"[bold red]error:[/] {shown(runnable(text))}")
 
 
+def sentence_of(error: BaseException) -> str:
+    """What went wrong, in a sentence; with SEETELL_TRACEBACK=1 the traceback is printed too."""
+    if os.environ.get("SEETELL_TRACEBACK"):
+        traceback.print_exception(error)
+    if isinstance(error, SeeTellError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        path = error.filename2 or error.filename  # of a rename, where it was to go
+        return (
+            f"{path} cannot be used ({error.strerror}); expected what can be read, or a place that can be written: --results, "
+            "--out, SEETELL_CACHE and the like name such places"
+        )
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return (
+            f"writing failed ({error.strerror}); expected room on the disk, and a standard output that can be written"
+        )
+    if isinstance(error, SystemExit):
+        return (
+            f"a plug-in, or a library that it uses, ended the program by sys.exit({error.code!r}); repair or uninstall it. "
+            "SEETELL_TRACEBACK=1 shows where"
+        )
+    return f"{type(error).__name__}: {error}. SEETELL_TRACEBACK=1 shows where"
+
+
 def emit(content: Any) -> None:
     """A JSON document on standard output."""
-    sys.stdout.write(to_json(content))
+    write(to_json(content))
 
 
 def show_table(

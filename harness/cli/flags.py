@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,7 +195,7 @@ def deliver(text: str, out: Path | None) -> None:
     from harness.store.runs import write_bytes
 
     if out is None:
-        sys.stdout.write(text)
+        console.write(text)
     else:
         write_bytes(out, text.encode("utf-8", "replace"))
         console.say(f"wrote {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from cyclopts import Parameter
 from harness.cli import console
 from harness.cli.console import runnable
 from harness.cli.flags import (
-    COULD_NOT_JUDGE,
     DONE,
     RESULTS,
     USER_ERROR,
@@ -32,7 +30,7 @@ from harness.cli.flags import (
     deliver,
     format_of,
 )
-from harness.errors import SeeTellError, SuiteError
+from harness.errors import SuiteError
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
     from harness.compare.gate import GateReport
@@ -258,32 +256,28 @@ def gate(
         markdown: Print Markdown on standard output, for a pull request.
         junit: Also write JUnit XML into this file.
     """
-    try:  # whatever goes wrong here means that nothing was judged, so it must not look like `worse`
-        check_seed(seed)
-        from harness.compare.baseline import Baseline
-        from harness.compare.gate import gate as judge
-        from harness.compare.gate import parse_margins
-        from harness.compare.gate_reports import to_junit
-        from harness.compare.scored import current_runs
-        from harness.store.runs import Results, write_bytes
-        from harness.suites.spec import Suite
+    check_seed(seed)
+    from harness.compare.baseline import Baseline
+    from harness.compare.gate import gate as judge
+    from harness.compare.gate import parse_margins
+    from harness.compare.gate_reports import to_junit
+    from harness.compare.scored import current_runs
+    from harness.store.runs import Results, write_bytes
+    from harness.suites.spec import Suite
 
-        margins = parse_margins(margin)
-        name = suite if not Path(suite).is_file() else Suite.load(suite).name
-        store = Results(results)
-        path = baseline or store.baseline(name)
-        runs = current_runs(store, suite, only, settings)
-        if accept:
-            accepted = Baseline.accept(path, runs, margins, keep_others=bool(only))
-            console.say(f"accepted {', '.join(accepted.runs)} of {name} in {path}")
-            return DONE
-        report = judge(runs, Baseline.read(path).limited_to(only), margins, seed=seed)
-        if junit is not None:
-            write_bytes(junit, to_junit(report).encode("utf-8", "replace"))
-        _show_judgement(report, "json" if as_json else "md" if markdown else "table")
-    except SeeTellError as error:
-        console.complain(str(error))
-        return COULD_NOT_JUDGE
+    margins = parse_margins(margin)
+    name = suite if not Path(suite).is_file() else Suite.load(suite).name
+    store = Results(results)
+    path = baseline or store.baseline(name)
+    runs = current_runs(store, suite, only, settings)
+    if accept:
+        accepted = Baseline.accept(path, runs, margins, keep_others=bool(only))
+        console.say(f"accepted {', '.join(accepted.runs)} of {name} in {path}")
+        return DONE
+    report = judge(runs, Baseline.read(path).limited_to(only), margins, seed=seed)
+    if junit is not None:
+        write_bytes(junit, to_junit(report).encode("utf-8", "replace"))
+    _show_judgement(report, "json" if as_json else "md" if markdown else "table")
     return report.exit_code
 
 
@@ -293,7 +287,7 @@ def _show_judgement(report: GateReport, format: str) -> None:
     if format == "json":
         console.emit(gate_reports.to_json(report))
     elif format == "md":
-        sys.stdout.write(gate_reports.to_markdown(report))
+        console.write(gate_reports.to_markdown(report))
     else:
         rows = [[runnable(cell) for cell in row] for row in gate_reports.table(report)]
         console.show_table(gate_reports.headline(report), gate_reports.HEADER, rows, left=gate_reports.LEFT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from harness.cli.flags import (
     chosen_labels,
     cut_off_if,
 )
-from harness.errors import SuiteError
+from harness.errors import BrokenPlugin, Interrupted, SeeTellError, SuiteError
 from harness.suites.settings import as_flags
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
@@ -106,8 +105,8 @@ def run(
     """Decode a suite with each of its decoders, then score the texts.
 
     Texts that are on disk already are not decoded again, so the same command resumes a run that was stopped. Exit code 2 means:
-    finished, but some examples failed (the summary says which). Runs with --set lie beside the suite's own runs; `leaderboard`,
-    `score`, `compare` and `gate` find them with the same --set.
+    finished, but some examples failed (the summary says which). 1: a decoder could not be run; the others were. Runs with --set
+    lie beside the suite's own runs; `leaderboard`, `score`, `compare` and `gate` find them with the same --set.
 
     For example: `seetell run toybox-plain --only magic,greedy --limit 8`.
 
@@ -129,21 +128,48 @@ def run(
     check_suite_offline(offline, loaded)
     with console.progress_bar(f"reading {loaded.name}") as progress:
         experiment = Experiment(loaded, progress=progress)
-        plans = [experiment.plan(label) for label in labels]  # all, before any hour is spent
+    plans, broken = [], []
+    for label in labels:  # all, before any hour is spent
+        try:
+            plans.append(experiment.plan(label))
+        except (Exception, SystemExit) as error:  # the plug-in boundary: foreign code may raise anything
+            if isinstance(error, SeeTellError) and not isinstance(error, BrokenPlugin):
+                raise
+            broken.append(_broken(loaded, label, error))
     with engine.start() as (executor, row_maker):
         evaluator = experiment.evaluator(device, make_rows=row_maker) if score else None
-        report = [
-            _run_one(
-                planned, loaded, Results(results), executor, evaluator,
-                batch_size=batch_size, limit=limit, device=device,
-            )
-            for planned in plans
-        ]  # fmt: skip
+        report = []
+        for planned in plans:
+            try:
+                report.append(
+                    _run_one(
+                        planned, loaded, Results(results), executor, evaluator,
+                        batch_size=batch_size, limit=limit, device=device,
+                    )
+                )  # fmt: skip
+            except (Exception, SystemExit) as error:  # the other decoders are run all the same
+                if isinstance(error, Interrupted):
+                    raise
+                broken.append(_broken(loaded, planned.spec.label, error))
     if as_json:
-        console.emit({"runs": report})
+        console.emit({"runs": report} | ({"broken": broken} if broken else {}))
     elif any("scores" in entry for entry in report):
         console.say(f"Ranked by `seetell leaderboard {loaded.name}{as_flags(loaded.settings)}`")
+    if broken and len(labels) > 1:
+        names = ", ".join(entry["decoder"] for entry in broken)
+        console.complain(
+            f"{len(broken)} of {len(labels)} decoders of {loaded.name} could not be run to the end: {names}"
+        )
+    if broken:
+        return USER_ERROR
     return SOME_FAILED if any(entry["failed"] for entry in report) else DONE
+
+
+def _broken(suite: Suite, label: str, error: BaseException) -> dict[str, str]:
+    """Say why a decoder could not be run; what `--json` says of it."""
+    sentence = console.sentence_of(error)
+    console.complain(f"{suite.name}/{label}: {sentence}")
+    return {"suite": suite.name, "decoder": label, "error": sentence}
 
 
 def _run_one(
@@ -381,4 +407,4 @@ def _show_sweep(suite: Suite, tried: Sequence[Result]) -> None:
         f"The best of {len(tried)} looks better here than it is: run it on the test data to see what it is worth. "
         "To take it, paste:\n"
     )
-    sys.stdout.write(to_paste(best))
+    console.write(to_paste(best))
