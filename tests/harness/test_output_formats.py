@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.decode.imported.read import NOT_ANSWERED, read_for_suite, read_outputs
+from harness.decode.imported.joining import NAME_KEYS
+from harness.decode.imported.read import NOT_ANSWERED, TEXT_KEYS, read_for_suite, read_outputs
 from harness.errors import DataError
 from harness.suites.examples import Example
 
@@ -58,6 +59,7 @@ OUTPUTS: dict[str, tuple[str, str]] = {
     "captions by id": ("a.json", json.dumps({str(n): c for n, c in CAPTIONS.items()})),
     "lists of one caption by id": ("a.json", json.dumps({str(n): [c] for n, c in CAPTIONS.items()})),
     "pycocoevalcap's own": ("a.json", json.dumps({str(n): [{"image_id": n, "caption": c}] for n, c in CAPTIONS.items()})),
+    "Flickr's token file": ("a.txt", "".join(f"{coco_name(n)}#0\t{c}\n" for n, c in CAPTIONS.items())),
     "file names": ("a.json", json.dumps([{"fname": coco_name(n), "generated": c} for n, c in CAPTIONS.items()])),
     "paths": ("a.json", json.dumps([{"image": f"val2014/{coco_name(n)}", "text": c} for n, c in CAPTIONS.items()])),
     "names without ending": ("a.json", json.dumps({f"{n:012d}": c for n, c in CAPTIONS.items()})),
@@ -82,11 +84,30 @@ GIVEN: dict[str, tuple[str, str]] = {
         json.dumps({"images": [{"filename": coco_name(n), "cocoid": n, "imgid": 40 - n, "sentences": [{"raw": t} for t in texts]}
                                for n, texts in REFERENCES.items()]}),
     ),
+    "lists in a JSON array": (
+        "r.json", json.dumps([{"image_name": coco_name(n), "captions": texts} for n, texts in REFERENCES.items()])
+    ),
     "Flickr's token file": (
         "r.txt",
         "".join(f"{coco_name(n)}#{i}\t{text}\n" for n, texts in REFERENCES.items() for i, text in enumerate(texts)),
     ),
 }  # fmt: skip
+
+
+DOCUMENTED = {
+    "COCO results": ("COCO results with a running id and a score", "flat JSON by number"),
+    "COCO annotations": ("", "COCO annotations"),
+    "captions by id": ("lists of one caption by id", "lists by id"),
+    "JSON array": ("file names", "lists in a JSON array"),
+    "Karpathy-style JSON": ("Karpathy-style JSON", "Karpathy's file"),
+    "JSON Lines": ("JSON Lines with a running id", "flat JSON Lines"),
+    "CSV": ("CSV with a running id", "CSV with caption_1, caption_2"),
+    "TSV": ("TSV", "TSV with caption_1, caption_2"),
+    "plain text": ("", ""),
+    "Flickr's token file": ("Flickr's token file", "Flickr's token file"),
+    "MAGIC's stories": ("", ""),
+}
+"""The rows of the table in docs/data.md, with the files that are read for them here; plain text and stories have other tests."""
 
 
 def write(folder: Path, named: tuple[str, str]) -> Path:
@@ -112,6 +133,18 @@ def test_outputs_of_every_format_find_their_references(tmp_path: Path, outputs: 
 @pytest.mark.parametrize("references", GIVEN)
 def test_references_of_every_format_are_found(tmp_path: Path, outputs: str, references: str) -> None:
     check(read_outputs(write(tmp_path, OUTPUTS[outputs]), write(tmp_path, GIVEN[references])), tmp_path)
+
+
+def test_the_table_of_formats_in_the_docs_is_what_is_read_here() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    section = text.partition("## Outputs and references of other systems")[2].partition("\n## ")[0]
+    names = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")]
+    assert names[1:] == list(DOCUMENTED)
+    for outputs, references in DOCUMENTED.values():
+        assert not outputs or outputs in OUTPUTS
+        assert not references or references in GIVEN
+    keys = [key for key in (*TEXT_KEYS, *NAME_KEYS) if f"`{key}`" not in section]
+    assert not keys
 
 
 def test_plain_text_is_joined_line_by_line_with_plain_text_of_as_many_lines(tmp_path: Path) -> None:
