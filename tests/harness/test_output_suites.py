@@ -15,6 +15,7 @@ from harness.errors import SuiteError
 from harness.leaderboard.collect import boards
 from harness.store.runs import Results
 from harness.suites.spec import Suite
+from tests.harness.in_process import seetell_here
 
 SUITE = """name = "mine"
 task = "caption"
@@ -72,3 +73,31 @@ def test_of_one_name_the_newest_counts_and_a_decoders_name_is_taken(tmp_path: Pa
     run = current_runs(Results(tmp_path / "results"), str(tmp_path / "mine.toml"), ["theirs"])["theirs"]
     assert isinstance(run, ScoredRun)
     assert {record.text for record in run.answers} == {"a ball"}
+
+
+def test_the_command_puts_theirs_into_the_suites_table(tmp_path: Path, suite: Suite) -> None:
+    rows = [{"id": i, "image": f"{i}.jpg", "caption": "the reference", "output": f"ball {i}"} for i in range(3)]
+    (tmp_path / "theirs.json").write_text(json.dumps(rows), encoding="utf-8")
+    command = ("score", "theirs.json", "--suite", "mine.toml", "--name", "TheirMethod")
+    refused = seetell_here(*command, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "--text caption" in refused.stderr
+    done = seetell_here(*command, "--text", "output", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "1 of 4 examples have no answer and count as failures: 3.jpg" in done.stderr
+    assert "theirmethod (imported, 1 failed)" in done.stdout
+    page = seetell_here("leaderboard", "mine", "-f", "md", cwd=tmp_path).stdout
+    assert "theirmethod (imported" in page
+    assert "3 of 4, 1 failed" in page
+    assert "--references and --suite" in seetell_here(*command, "--references", "x.json", cwd=tmp_path).stderr
+
+
+def test_outputs_of_which_few_are_scored_end_with_a_warning_code_and_their_count(tmp_path: Path) -> None:
+    rows = [{"id": i, "text": "a red ball", "references": ["a red ball" if i < 2 else ""]} for i in range(30)]
+    (tmp_path / "theirs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    options = ("--metrics", "rouge-l", "--set", "rouge-l.tokenizer=none")
+    done = seetell_here("score", "theirs.jsonl", *options, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "(2 of 30)" in done.stdout
+    for form in ("md", "tex", "table"):
+        assert "2 of 30" in seetell_here("leaderboard", "-f", form, cwd=tmp_path).stdout
