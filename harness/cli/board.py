@@ -53,7 +53,8 @@ def show(board: Board) -> None:
 def _row_name(row: Row) -> str:
     if not row.complete:
         return f"{row.decoder} (incomplete: {row.decoded + row.failed} of {row.total})"
-    return f"{row.decoder} ({row.failed} failed)" if row.failed else row.decoder
+    facts = ["imported" if row.note.startswith("imported") else "", f"{row.failed} failed" if row.failed else ""]
+    return f"{row.decoder} ({', '.join(filter(None, facts))})" if any(facts) else row.decoder
 
 
 def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> str:
@@ -61,6 +62,8 @@ def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> 
     if cell is None:
         return "–"
     text = column.show(cell.number) + (CAUTION if cell.caution else "")
+    if partial := cell.partial(row.failed):
+        text += f" ({partial})"
     if with_interval and cell.interval:
         text += f" [{column.show(cell.interval[0])}, {column.show(cell.interval[1])}]"
     marks = [text + ("*" if standing.best else ""), cell.letters, standing.group]

@@ -93,6 +93,15 @@ class OutputFlags:
     toybox:clip. CLIPScore and RefCLIPScore are computed where --metrics names nothing."""
     common: Switch = False
     """For files: score all systems on the examples that every one of them answered."""
+    suite: str | None = None
+    """For files: a suite whose data, references, images, models and metrics are used, and in whose table the outputs then stand,
+    marked as imported. Examples without an output count as failures."""
+    name: str | None = None
+    """For one file with --suite: the name in tables; that of the file by default."""
+    text: str = ""
+    """For files: the field that holds the output, where several may."""
+    id_field: Annotated[str, Parameter(name="--id")] = ""
+    """For files: the field that joins outputs with references, instead of the image's name or number."""
 
 
 def default_in_help(value: object) -> str | None:

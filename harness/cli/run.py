@@ -238,8 +238,9 @@ def score(
 ) -> int:
     """Score the complete runs of a suite, or files of outputs that other systems made.
 
-    Files may hold captions or stories as MAGIC publishes them, COCO results, Karpathy-style JSON, JSON Lines or CSV, plain or
-    gzipped; the format is guessed and named. They are kept as runs, so the leaderboard shows them too.
+    Files may hold captions or stories as MAGIC publishes them, COCO results, captions by id, Karpathy-style JSON, JSON Lines,
+    CSV, TSV or plain text, plain or gzipped; the format is guessed and named (docs/data.md lists all). They are kept as runs, so
+    the leaderboard shows them too; with --suite they stand in that suite's table.
 
     For example: `seetell score captions.json --references captions_val2014.json --metrics cider,bleu`.
 
@@ -265,6 +266,10 @@ def score(
         "--references": outputs.references is not None,
         "--images": outputs.images,
         "--common": outputs.common,
+        "--suite": outputs.suite,
+        "--name": outputs.name,
+        "--text": outputs.text,
+        "--id": outputs.id_field,
     }
     for flag, given in files_only.items():
         if given:
@@ -273,7 +278,7 @@ def score(
         raise SuiteError("--image-text is for files of outputs; a suite has its models from its TOML, under [models]")
     if len(targets) > 1:
         raise SuiteError(
-            f"{', '.join(targets)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv or .gz"
+            f"{', '.join(targets)}: expected one suite, or files of outputs ending in .json, .jsonl, .csv, .tsv, .txt or .gz"
         )
     cut_off_if(offline)
     from harness.store.runs import Results
@@ -297,7 +302,9 @@ def score(
 def _holds_outputs(target: str) -> bool:
     """Whether what is to be scored is a file of outputs, by its ending; what is no suite's file is tried as one."""
     path = Path(target)
-    return path.suffix in {".json", ".jsonl", ".csv", ".gz"} or (path.suffix not in ("", ".toml") and path.is_file())
+    return path.suffix in {".json", ".jsonl", ".csv", ".tsv", ".txt", ".gz"} or (
+        path.suffix not in ("", ".toml") and path.is_file()
+    )
 
 
 def _score_suite(

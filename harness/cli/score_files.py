@@ -9,7 +9,7 @@ from typing import Any
 
 from decoders.base import Need
 from harness.cli import console
-from harness.cli.flags import DONE, SOME_FAILED, OutputFlags, check_models_offline
+from harness.cli.flags import DONE, SOME_FAILED, OutputFlags, check_models_offline, check_suite_offline
 from harness.datasets.digests import resolve_model
 from harness.decode.imported.keep import score_imported, store_outputs
 from harness.decode.imported.read import Outputs, common_subset, differing_sets, read_outputs
@@ -37,14 +37,22 @@ def score_files(
     results: Path,
     as_json: bool,
 ) -> int:
-    """Read, store and score files; exit code 2 if a metric was not available."""
+    """Read, store and score files; exit code 2 if a metric was not available, or not every output has a score."""
+    if flags.name is not None and (flags.suite is None or len(paths) != 1):
+        raise SuiteError(
+            "--name is for one file of outputs that is scored with a suite; give --suite too, and one file"
+        )
+    if flags.suite is not None:
+        return _score_for_suite(
+            paths, flags, settings, fresh=fresh, device=device, offline=offline, results=results, as_json=as_json
+        )
     names = _known(flags.metrics)
     needed = not names or any(registry().load(name).needs_references for name in names)
-    systems = [read_outputs(Path(path), flags.references, need_references=needed) for path in paths]
-    for path, system in zip(paths, systems, strict=True):
-        console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
-        for note in system.notes:
-            console.say(f"{path}: {note}")
+    systems = [
+        read_outputs(Path(path), flags.references, need_references=needed, text=flags.text, id_field=flags.id_field)
+        for path in paths
+    ]
+    _say_formats(paths, systems)
     systems = _same_examples(systems, flags.common)
     chosen = _metrics(names, settings, systems, flags.image_text)
     _check_sight(chosen, flags.images, flags.image_text)
@@ -69,9 +77,71 @@ def score_files(
         outputs = list(dict.fromkeys(score.output for of_system in scores.values() for score in of_system))
         rows = [[name, *(_shown(of_system, output) for output in outputs)] for name, of_system in scores.items()]
         console.show_table("", ["system", *outputs], rows, left=(0,))
+    return _exit_code(systems, scores)
+
+
+def _score_for_suite(
+    paths: Sequence[str],
+    flags: OutputFlags,
+    settings: Sequence[str],
+    *,
+    fresh: bool,
+    device: str,
+    offline: bool,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Score files as answers to a suite's examples, and show the suite's table."""
+    from harness.cli.board import show
+    from harness.decode.experiment import Experiment
+    from harness.decode.imported.keep import store_in_suite
+    from harness.decode.imported.read import read_for_suite
+    from harness.leaderboard.collect import boards
+    from harness.suites.spec import Suite
+
+    given = {
+        "--metrics": flags.metrics,
+        "--references": flags.references,
+        "--images": flags.images,
+        "--image-text": flags.image_text,
+        "--common": flags.common,
+    }
+    for flag, value in given.items():
+        if value:
+            raise SuiteError(f"{flag} and --suite: the suite has these in its TOML; give one of the two flags")
+    suite, store = Suite.load(str(flags.suite), settings), Results(results)
+    check_suite_offline(offline, suite)
+    experiment = Experiment(suite)
+    systems = [
+        read_for_suite(Path(path), experiment.examples, text=flags.text, id_field=flags.id_field) for path in paths
+    ]
+    _say_formats(paths, systems)
+    imported = [store_in_suite(system, experiment, store, flags.name or "") for system in systems]
+    with console.progress_bar("scoring") as progress:
+        scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
+    _say_what_is_wrong(scores)
+    if as_json:
+        console.emit(
+            {name: {score.output: _figures(score) for score in of_system} for name, of_system in scores.items()}
+        )
+    else:
+        for board in boards(store, [suite.name], settings):
+            show(board)
+    return _exit_code(systems, scores)
+
+
+def _exit_code(systems: Sequence[Outputs], scores: Mapping[str, Sequence[Score]]) -> int:
+    """2 where an output or a metric is missing: whoever reads only the numbers must not take a part for the whole."""
     failed = any(sample.failure for system in systems for sample in system.samples)
-    unavailable = any(score.unavailable for of_system in scores.values() for score in of_system)
-    return SOME_FAILED if failed or unavailable else DONE
+    missing = any(score.unavailable or score.unscored for of_system in scores.values() for score in of_system)
+    return SOME_FAILED if failed or missing else DONE
+
+
+def _say_formats(paths: Sequence[str], systems: Sequence[Outputs]) -> None:
+    for path, system in zip(paths, systems, strict=True):
+        console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
+        for note in system.notes:
+            console.say(f"{path}: {note}")
 
 
 def _say_what_is_wrong(scores: Mapping[str, Sequence[Score]]) -> None:
@@ -193,4 +263,5 @@ def _shown(scores: Sequence[Score], output: str) -> str:
     score = next((score for score in scores if score.output == output), None)
     if score is None or score.unavailable:
         return "–"
-    return f"{(100 if score.percent else 1) * score.value:.1f}"
+    counted = f" ({score.n} of {score.n + score.unscored})" if score.unscored else ""
+    return f"{(100 if score.percent else 1) * score.value:.1f}{counted}"

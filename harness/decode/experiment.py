@@ -45,7 +45,11 @@ class Experiment:
             device: where models of metrics run: `auto`, `cpu`, `cuda`, ...
             make_rows: who makes the rows of metrics whose rows can be made apart; this process by default.
         """
-        from decoders.models.load import pick_device
         from harness.metrics.evaluate import Evaluator
 
-        return Evaluator(self.suite, self.examples, self.digests, pick_device(device), make_rows=make_rows)
+        evaluator = Evaluator(self.suite, self.examples, self.digests, device, make_rows=make_rows)
+        if any(due.plugin.needs for due in evaluator.due):  # counting words does without torch
+            from decoders.models.load import pick_device
+
+            evaluator.device = pick_device(device)
+        return evaluator

@@ -297,9 +297,16 @@ def _row(run: StoredRun, letters: Mapping[str, Letters], speed: Speed | None) ->
         complete=run.complete,
         config=config,
         kind=kind,
-        note=f"{spec.draws} draws" if spec.draws > 1 else "",
+        note=", ".join(
+            filter(None, [_origin(spec), f"{spec.draws} draws" if spec.draws > 1 else ""]),
+        ),
         reproduce=command(spec, run.suite),
     )
+
+
+def _origin(spec: RunSpec) -> str:
+    """`imported` for other people's outputs in a suite of ours; a suite of imported outputs alone says so in its name."""
+    return IMPORTED if spec.decoder == IMPORTED and not spec.suite.startswith(f"{IMPORTED}-") else ""
 
 
 def _kind_and_config(spec: RunSpec) -> tuple[Kind, Mapping[str, object]]:

@@ -37,6 +37,10 @@ class Cell(Score):
         """A score with its letters."""
         return cls(**{field.name: getattr(score, field.name) for field in fields(Score)}, letters=letters)
 
+    def partial(self, failed: int = 0) -> str:
+        """How many texts the value is about, such as `2 of 30`; empty where only texts that failed to be made are missing."""
+        return f"{self.n} of {self.n + self.unscored}" if self.unscored > failed else ""
+
     @property
     def number(self) -> float | None:
         """The value where it is a finite number, else None."""

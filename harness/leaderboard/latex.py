@@ -67,7 +67,7 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
     if cell is None or math.isnan(cell.value):
         return "n/a" if cell is not None and cell.unavailable else latex("–")
     text = number(column.show(cell.value))
-    marks = (CAUTION if cell.caution else "", cell.letters, standing.group)
+    marks = (CAUTION if cell.caution else "", cell.partial(row.failed), cell.letters, standing.group)
     raised = "".join(rf"\textsuperscript{{{latex(mark)}}}" for mark in marks if mark)
     return (rf"\textbf{{{text}}}" if standing.best else text) + raised
 

@@ -159,7 +159,8 @@ def _value(row: Row, column: Column, standing: Standing) -> str:
     text = column.show(cell.value)
     letters = f" {markdown(cell.letters)}" if cell.letters else ""
     caution = CAUTION if cell.caution else ""
-    return (f"**{text}**" if standing.best else text) + caution + letters + _group(standing)
+    partial = f" ({cell.partial(row.failed)})" if cell.partial(row.failed) else ""
+    return (f"**{text}**" if standing.best else text) + caution + partial + letters + _group(standing)
 
 
 def _group(standing: Standing) -> str:

@@ -194,7 +194,7 @@ def _cell_view(
     facts += [cell.caution] if cell.caution else []
     group = signatures.index(cell.signature) if cell.signature in signatures else 0
     plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
-    partial = f"{cell.n} of {cell.n + cell.unscored}" if cell.unscored else ""
+    partial = cell.partial()
     sort = "" if cell.number is None else repr(float(cell.number))
     shown = column.show(cell.value) + (CAUTION if cell.caution else "")
     return CellView(shown, "; ".join(facts), sort, group, standing, cell.letters, plot, partial, False, interval)

@@ -145,13 +145,13 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message:
             "--image-text is for files of outputs; a suite has its models",
         ),
         (("a.json", "--only", "a"), "--only is for suites; of files, name those"),
-        (("a.txt",), "a.txt is neither JSON, JSON Lines nor CSV"),
+        (("a.md",), "a.md is neither JSON, JSON Lines nor CSV"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_is_for_files_is_not_for_suites(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     write(tmp_path, "a.json", json.dumps(CAPTIONS))
-    write(tmp_path, "a.txt", "hello")
+    write(tmp_path, "a.md", "hello")
     done = seetell_here("score", *arguments, cwd=tmp_path)
     assert (done.returncode, message in done.stderr) == (1, True), done.stderr
     assert not (tmp_path / "results").exists()

@@ -16,6 +16,8 @@ from decoders.models.images import ImageLike
 from harness.datasets.digests import data_digest, image_digest
 from harness.datasets.load import Digests
 from harness.decode.imported.read import Outputs
+from harness.decode.plan import labels
+from harness.errors import SuiteError
 from harness.metrics.evaluate import Evaluator
 from harness.metrics.score import Score
 from harness.store.durable import Progress, no_progress
@@ -120,9 +122,6 @@ def _store(
     folder = results.root / "runs" / suite_name
     names = system.images.names if system.images else {}
     write_bytes(folder / "examples.jsonl", b"".join(_line(example, names.get(example.id)) for example in examples))
-    draws = 1 + max(sample.draw for sample in system.samples)
-    answers = [_record(sample) for sample in system.samples]
-    content = hashlib.sha256(b"".join(record.to_line() for record in answers)).hexdigest()
     story = system.format.startswith("stories")
     where = {"images": [str(place) for place in system.images.where]} if system.images else {}
     suite = Suite(
@@ -135,9 +134,45 @@ def _store(
         metrics=dict(metrics),
         folder=folder.resolve(),
     )
-    spec = RunSpec(
-        suite=suite_name,
-        label=name,
+    spec = _spec(suite, name, system, digest)
+    run = results.run(spec)
+    with run.lock():
+        known = Suite.model_validate(run.describe()["suite"]) if run.complete else suite
+        before = known.metrics if run.complete else {}
+        suite = suite.model_copy(update={"models": ModelNames(image_text=image_text or known.models.image_text)})
+        _write(run, spec, suite.model_copy(update={"metrics": {**before, **metrics}}), system)
+    return Imported(name, suite, examples, run, {label: ref for label, ref in before.items() if label not in metrics})
+
+
+def store_in_suite(system: Outputs, experiment: Experiment, results: Results, name: str = "") -> Imported:
+    """Write a system's answers to a suite's examples as a run of that suite, beside those of its decoders.
+
+    Args:
+        system: from `imported.read.read_for_suite`.
+        experiment: the suite.
+        results: where to.
+        name: the system's label in tables; its file's name if empty.
+
+    Raises:
+        SuiteError: the suite has a decoder of that label.
+    """
+    suite = experiment.suite
+    label = _label(name or system.name)
+    if label in labels(suite):
+        raise SuiteError(f"suite {suite.name!r} has a decoder {label!r}; give the imported outputs another --name")
+    spec = _spec(suite, label, system, experiment.digests.data)
+    run = results.run(spec)
+    with run.lock():
+        _write(run, spec, suite, system)
+    return Imported(label, suite, experiment.examples, run, {})
+
+
+def _spec(suite: Suite, label: str, system: Outputs, digest: str) -> RunSpec:
+    """The identity of imported outputs: their texts and the data. Nothing is known of models and limits."""
+    content = hashlib.sha256(b"".join(_record(sample).to_line() for sample in system.samples)).hexdigest()
+    return RunSpec(
+        suite=suite.name,
+        label=label,
         task=suite.task,
         decoder=IMPORTED,
         decoder_version=1,
@@ -150,21 +185,19 @@ def _store(
         max_new_tokens=1,
         max_length=None,
         seed=0,
-        draws=draws,
+        draws=1 + max(sample.draw for sample in system.samples),
         dtype="float32",
     )
-    run = results.run(spec)
-    with run.lock():
-        known = Suite.model_validate(run.describe()["suite"]) if run.complete else suite
-        before = known.metrics if run.complete else {}
-        suite = suite.model_copy(update={"models": ModelNames(image_text=image_text or known.models.image_text)})
-        whole = suite.model_copy(update={"metrics": {**before, **metrics}})
-        run.open(spec, len(answers), whole.document(), environment())
-        if not run.complete:
-            with run.part() as part:
-                part.append(answers)
-            run.finish([record.key for record in answers])
-    return Imported(name, suite, examples, run, {label: ref for label, ref in before.items() if label not in metrics})
+
+
+def _write(run: RunFolder, spec: RunSpec, suite: Suite, system: Outputs) -> None:
+    """Write the answers, unless they are there; the run is locked."""
+    answers = [_record(sample) for sample in system.samples]
+    run.open(spec, len(answers), suite.document(), environment())
+    if not run.complete:
+        with run.part() as part:
+            part.append(answers)
+        run.finish([record.key for record in answers])
 
 
 def _record(sample: Sample) -> Record:
@@ -184,10 +217,7 @@ def _distinct_names(systems: Sequence[Outputs]) -> list[str]:
     """File names as labels: what a folder name cannot hold becomes a hyphen, and the second `magic` is `magic-2`."""
     names: list[str] = []
     for system in systems:
-        plain = "".join(
-            letter if letter.isascii() and letter.isalnum() else "-" for letter in system.name.lower()
-        ).strip("-")
-        wanted = plain[:48] or "system"
+        wanted = _label(system.name)
         number = 1
         name = wanted
         while name in names:
@@ -195,3 +225,9 @@ def _distinct_names(systems: Sequence[Outputs]) -> list[str]:
             name = f"{wanted}-{number}"
         names.append(name)
     return names
+
+
+def _label(name: str) -> str:
+    """A name as a label: lower case, with hyphens for what the name of a folder cannot hold."""
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
+    return plain[:48] or "system"

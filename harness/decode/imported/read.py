@@ -5,35 +5,34 @@ Answers are joined with references by id, never by position, because files with 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from harness.datasets.known import first_few
-from harness.decode.imported.formats import (
-    COCO_RESULTS,
-    STORIES,
-    Rows,
-    numbered,
-    read_records,
-    read_text,
+from harness.decode.imported.formats import PLAIN_TEXT, STORIES, Rows, read_records, stem
+from harness.decode.imported.joining import (
+    References,
+    image_names,
+    inside,
+    key_names,
+    keys_in,
+    read_references,
+    references_in,
+    references_of_examples,
 )
 from harness.errors import DataError
 from harness.suites.examples import Example, Failure, Sample
 
-ID_KEYS = ("id", "image_name", "image_id", "image", "filename", "file_name", "cocoid", "imgid")
-COCO_ID_KEYS = ("image_id", "id")
-IMAGE_KEYS = ("image_name", "filename", "file_name", "image")
-FOLDER_KEYS = ("filepath", "file_path")
-TEXT_KEYS = ("prediction", "caption", "text", "output", "generated")
-REFERENCE_KEYS = ("references", "captions", "refs", "gts")
+TEXT_KEYS = ("prediction", "caption", "text", "output", "generated", "generated_text", "hypothesis", "response")
 _BROKEN = re.compile("[\ud800-\udfff]")
 _HALF = "half a surrogate pair, which is no character; repair the encoding where the text comes from"
 MOST_DRAWS = 10_000
 """Draws of one example; a larger number is an id in the wrong column."""
+NOT_ANSWERED = "NotAnswered"
+"""The kind of failure of an example of a suite that a file has no answer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,65 +68,225 @@ class Outputs:
         return list({sample.example.id: sample.example for sample in self.samples}.values())
 
 
-def read_outputs(path: Path, references: Path | None = None, *, need_references: bool = True) -> Outputs:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One record of a file of outputs."""
+
+    place: str
+    keys: Mapping[str, str]
+    draw: int
+    text: str
+    prompt: str
+    references: tuple[str, ...]
+    image_names: Sequence[str] = ()
+
+    @property
+    def id(self) -> str:
+        """The value of the deciding key."""
+        return next(iter(self.keys.values()))
+
+
+def read_outputs(
+    path: Path, references: Path | None = None, *, need_references: bool = True, text: str = "", id_field: str = ""
+) -> Outputs:
     """Read one file of outputs, plain or gzipped.
 
     Args:
-        path: MAGIC's captions (JSON array) or stories (JSON object), COCO results, Karpathy-style JSON with predictions,
-            JSON Lines or CSV.
-        references: where the references are, if not in the file itself: COCO annotations or any of the formats above.
+        path: any of the formats in docs/data.md.
+        references: a file of references, if they are not in `path` itself.
         need_references: whether an output without any is a fault.
+        text: the field that holds the output; found by its name if empty.
+        id_field: the field that joins with the references; that of the image, else `id`, if empty.
 
     Raises:
-        DataError: the file is unreadable, of no known format, answers an example twice, or lacks references.
+        DataError: the file is unreadable, of no known format, answers an example twice, lacks references, has several fields that
+            may be the output, or keys that name different examples.
     """
-    kind, rows = read_records(path)
-    if not rows:
-        raise DataError(f"{path} holds no outputs")
+    kind, answers = _answers(path, text, id_field, joined_inside=references is None)
     if kind == STORIES:
-        return _stories(path, rows)
-    known = _reference_table(references) if references is not None else _References()
-    notes: list[str] = []
+        return _stories(path, answers)
+    known = read_references(references) if references is not None else References()
+    if references is not None and kind == PLAIN_TEXT and all(name.startswith("line ") for name in known.texts):
+        _check_lines(path, len(answers), references, len(known.texts))
     samples: dict[tuple[str, int], Sample] = {}
-    image_names: dict[str, tuple[str, ...]] = {}
-    # In COCO results `id` counts the answers, if it is there; the image is what they are joined by.
-    keys = COCO_ID_KEYS if kind == COCO_RESULTS else ID_KEYS
-    for place, row in rows:
-        example_id = _first(row, keys, f"{place} of {path}", "id")
-        text = _first(row, TEXT_KEYS, f"{place} of {path}", "text")
-        draw = _draw(row, f"{place} of {path}")
-        texts = known.of(example_id) if references is not None else _references(row, f"{place} of {path}")
+    names: dict[str, tuple[str, ...]] = {}
+    answered: dict[tuple[str, int], str] = {}
+    for answer in answers:
+        match = known.match(answer.keys, answer.place) if references is not None else None
+        texts = answer.references if references is None else known.texts[match] if match is not None else ()
         if not texts and need_references:
             where = (
                 f"in {references}, whose ids are such as {first_few(list(known.texts)[:2])}"
                 if references is not None
                 else "with it; name a file that has them with --references"
             )
-            raise DataError(f"{place} of {path} ({example_id}) has no references {where}")
-        if (example_id, draw) in samples:
-            raise DataError(
-                f"{path} answers {example_id!r} twice; keep one answer each (or tell draws apart by a `draw` field)"
-            )
+            raise DataError(f"{answer.place} ({answer.id}) has no references {where}")
+        _check_once(answered, (match or answer.id, answer.draw), answer.id, path)
         for reference in texts:
             if _BROKEN.search(reference):
-                raise DataError(f"{place} of {path} ({example_id}) has the reference {ascii(reference)[:60]}: {_HALF}")
-        failure = Failure("BrokenText", f"{ascii(text)[:60]}: {_HALF}") if _BROKEN.search(text) else None
-        example = Example(example_id, references=texts)
-        names = (*_image_names(row), *known.image_names.get(example_id, ()), _inside(example_id))
-        image_names[example_id] = tuple(dict.fromkeys(name for name in names if name))
-        samples[example_id, draw] = Sample(example, draw, "" if failure else text, failure=failure)
-    broken = [example_id for (example_id, _), sample in samples.items() if sample.failure]
-    if broken:
-        notes.append(f"{len(broken)} predictions hold half a surrogate pair and are unscored: {first_few(broken)}")
-    empty = [
-        example_id for (example_id, _), sample in samples.items() if not sample.failure and not sample.text.strip()
-    ]
-    if empty:
-        notes.append(f"{len(empty)} empty predictions, scored as they are: {first_few(empty)}")
-    unanswered = known.unanswered(example_id for example_id, _ in samples)
+                raise DataError(f"{answer.place} ({answer.id}) has the reference {ascii(reference)[:60]}: {_HALF}")
+        given = known.image_names.get(match, ()) if match is not None else ()
+        names[answer.id] = tuple(dict.fromkeys(filter(None, (*answer.image_names, *given, inside(answer.id)))))
+        samples[answer.id, answer.draw] = _sample(Example(answer.id, answer.prompt, references=texts), answer)
+    unanswered = sorted(set(known.texts) - {example_id for example_id, _ in answered})
+    notes = _notes(samples.values())
     if unanswered:
         notes.append(f"{len(unanswered)} of {len(known.texts)} references have no answer: {first_few(unanswered)}")
-    return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes), image_names)
+    return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes), names)
+
+
+def read_for_suite(path: Path, examples: Sequence[Example], *, text: str = "", id_field: str = "") -> Outputs:
+    """Read one file of outputs as answers to a suite's examples; an example without an answer is a failure.
+
+    Args:
+        path: any of the formats in docs/data.md.
+        examples: of the suite; their references, prompts and images are used, not those of the file.
+        text: as for `read_outputs`.
+        id_field: as for `read_outputs`.
+
+    Raises:
+        DataError: as `read_outputs`; also no answer to any of the examples, or an answer to another prompt.
+    """
+    kind, answers = _answers(path, text, id_field)
+    if kind == STORIES:
+        answers = [_story(place, row, index, path) for index, (place, row) in enumerate(answers)]
+    known, by_id = references_of_examples(examples), {example.id: example for example in examples}
+    samples: dict[tuple[str, int], Sample] = {}
+    answered: dict[tuple[str, int], str] = {}
+    others = []
+    for answer in answers:
+        match = known.match(answer.keys, answer.place)
+        if match is None:
+            others.append(answer.id)
+            continue
+        _check_once(answered, (match, answer.draw), answer.id, path)
+        _check_prompt(answer, by_id[match])
+        samples[match, answer.draw] = _sample(by_id[match], answer)
+    if not samples:
+        raise DataError(
+            f"{path} answers none of the suite's {len(examples)} examples: its ids are such as {first_few(others[:2])}, the "
+            f"suite's such as {first_few([example.id for example in examples[:2]])}; name the field that joins them with --id"
+        )
+    notes = _notes(samples.values())
+    if others:
+        notes.append(f"{len(others)} outputs are about no example of the suite and are left out: {first_few(others)}")
+    draws = 1 + max(draw for _, draw in samples)
+    missing = [(example.id, draw) for example in examples for draw in range(draws) if (example.id, draw) not in samples]
+    for example_id, draw in missing:
+        failure = Failure(NOT_ANSWERED, f"{path.name} has no answer to it")
+        samples[example_id, draw] = Sample(by_id[example_id], draw, failure=failure)
+    if missing:
+        ids = list(dict.fromkeys(example_id for example_id, _ in missing))
+        notes.append(f"{len(ids)} of {len(examples)} examples have no answer and count as failures: {first_few(ids)}")
+    return Outputs(stem(path), kind, [samples[key] for key in sorted(samples)], tuple(notes))
+
+
+def _answers(path: Path, text: str, id_field: str, *, joined_inside: bool = False) -> tuple[str, Any]:
+    """The format and the records as answers; stories stay as records. `joined_inside`: they bring their own references."""
+    kind, rows = read_records(path)
+    if not rows:
+        raise DataError(f"{path} holds no outputs")
+    if kind == STORIES:
+        return kind, rows
+    names = key_names(rows, path, id_field)
+    if not id_field and joined_inside and _repeats(rows, names[0]) and not _repeats(rows, "id"):
+        names = ("id",)  # several questions about one image
+    text_key = _text_key(rows, path, text)
+    answers = []
+    for place, row in rows:
+        where = f"{place} of {path}"
+        answers.append(
+            _Answer(
+                place=where,
+                keys=keys_in(row, names, where),
+                draw=_draw(row, where),
+                text=_text(row, text_key, where),
+                prompt=row["prompt"] if isinstance(row.get("prompt"), str) else "",
+                references=references_in(row, where),
+                image_names=image_names(row),
+            )
+        )
+    return kind, answers
+
+
+def _repeats(rows: Rows, key: str) -> bool:
+    """Whether two records have the same value of a key and the same draw, or one of them has none."""
+    values = [(str(row[key]), str(row.get("draw"))) for _, row in rows if row.get(key) is not None]
+    return len(set(values)) < len(rows)
+
+
+def _text_key(rows: Rows, path: Path, chosen: str) -> str:
+    """The key of the output in a file's records.
+
+    Raises:
+        DataError: there is none, or there are several: one of them may be the reference.
+    """
+    if chosen:
+        if not any(chosen in row for _, row in rows):
+            raise DataError(f"--text {chosen}: no record of {path} has it; they have {', '.join(rows[0][1])[:120]}")
+        return chosen
+    present = [key for key in TEXT_KEYS if any(row.get(key) is not None for _, row in rows)]
+    if len(present) > 1:
+        raise DataError(
+            f"{path} has several fields that may be the output: {', '.join(present)}. Say which with --text {present[0]}"
+        )
+    return present[0] if present else ""
+
+
+def _text(row: Mapping[str, Any], key: str, place: str) -> str:
+    value = row.get(key)
+    if isinstance(value, list) and len(value) == 1 and key == "caption":  # as pycocoevalcap has it: {id: [caption]}
+        value = value[0]
+    if value is None:
+        has = ", ".join(map(str, row))[:120] or "nothing"
+        raise DataError(f"{place} has no text, only {has}; expected {key or 'one of the keys ' + ', '.join(TEXT_KEYS)}")
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise DataError(f"{place}: {key} is {str(value)[:60]!r}; expected a text or a whole number")
+    return str(value)
+
+
+def _check_once(answered: dict[tuple[str, int], str], key: tuple[str, int], name: str, path: Path) -> None:
+    if key in answered:
+        also = "" if answered[key] == name else f" (also as {answered[key]!r})"
+        raise DataError(
+            f"{path} answers {name!r} twice{also}; keep one answer each (or tell draws apart by a `draw` field)"
+        )
+    answered[key] = name
+
+
+def _check_lines(path: Path, lines: int, references: Path, others: int) -> None:
+    """Refuse two texts of different lengths: one line less, and every caption behind it would have the wrong reference."""
+    if lines != others:
+        raise DataError(
+            f"{path} has {lines} lines and {references} has {others}; plain text is joined line by line, so expected as "
+            "many. Take a format with ids"
+        )
+
+
+def _check_prompt(answer: _Answer, example: Example) -> None:
+    ours, theirs = (" ".join(text.replace("<|endoftext|>", " ").split()) for text in (example.prompt, answer.prompt))
+    if ours and theirs and ours != theirs:
+        raise DataError(
+            f"{answer.place} ({answer.id}) continues {theirs[:60]!r}; the suite's {example.id!r} is {ours[:60]!r}. Expected "
+            "outputs of the same examples in the same order"
+        )
+
+
+def _sample(example: Example, answer: _Answer) -> Sample:
+    if _BROKEN.search(answer.text):
+        return Sample(example, answer.draw, failure=Failure("BrokenText", f"{ascii(answer.text)[:60]}: {_HALF}"))
+    return Sample(example, answer.draw, answer.text)
+
+
+def _notes(samples: Iterable[Sample]) -> list[str]:
+    """What a reader should know about the answers themselves."""
+    given = list(samples)
+    notes = []
+    if broken := [sample.example.id for sample in given if sample.failure]:
+        notes.append(f"{len(broken)} predictions hold half a surrogate pair and are unscored: {first_few(broken)}")
+    if empty := [sample.example.id for sample in given if not sample.failure and not sample.text.strip()]:
+        notes.append(f"{len(empty)} empty predictions, scored as they are: {first_few(empty)}")
+    return notes
 
 
 def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
@@ -155,42 +314,6 @@ def differing_sets(systems: Sequence[Outputs]) -> list[str]:
     return sentences
 
 
-def stem(path: Path) -> str:
-    """The file name without `.json`, `.jsonl`, `.csv` and `.gz`."""
-    name = path.name
-    for ending in (".gz", ".jsonl", ".json", ".csv"):
-        name = name.removesuffix(ending)
-    return name
-
-
-def _first(row: Mapping[str, Any], keys: Iterable[str], place: str, what: str) -> str:
-    for key in keys:
-        if row.get(key) is not None:
-            value = row[key]
-            if isinstance(value, str | int) and not isinstance(value, bool):
-                return str(value)
-            raise DataError(f"{place}: {key} is {str(value)[:60]!r}; expected a text or a whole number")
-    raise DataError(
-        f"{place} has no {what}, only {', '.join(map(str, row))[:120] or 'nothing'}; expected one of the keys {', '.join(keys)}"
-    )
-
-
-def _image_names(row: Mapping[str, Any]) -> list[str]:
-    """Names under which a record's image may lie, the fullest first; none that leads out of its folder."""
-    named = [row[key] for key in IMAGE_KEYS if isinstance(row.get(key), str)]
-    folder = next((row[key] for key in FOLDER_KEYS if isinstance(row.get(key), str)), "")
-    numbers = [str(row[key]) for key in ("image_id", "cocoid") if row.get(key) is not None]
-    return [_inside(name) for name in (*(f"{folder}/{name}" for name in named if folder), *named, *numbers)]
-
-
-def _inside(name: str) -> str:
-    """A relative name with forward slashes; of a path that starts elsewhere or goes up, the file's own name."""
-    path = PureWindowsPath(name.replace("\0", ""))
-    if path.drive or path.root or ".." in path.parts:
-        return "" if path.name == ".." else path.name
-    return str(PurePosixPath(path.as_posix())) if path.parts else ""
-
-
 def _draw(row: Mapping[str, Any], place: str) -> int:
     """The draw number of a record; 0 where it names none."""
     given = row.get("draw")
@@ -202,99 +325,23 @@ def _draw(row: Mapping[str, Any], place: str) -> int:
     return int(text)
 
 
-def _references(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    """The references of a record; none if it has none.
-
-    Raises:
-        DataError: they are no list, or one of them is no text.
-    """
-    for key in REFERENCE_KEYS:
-        if row.get(key) is not None:
-            return _texts(row[key], f"{place}: {key}")
-    sentences = row.get("sentences")
-    if isinstance(sentences, list):
-        return _texts(
-            [sentence["raw"] for sentence in sentences if isinstance(sentence, dict) and "raw" in sentence],
-            f"{place}: raw",
-        )
-    return ()
-
-
-def _texts(value: Any, place: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise DataError(f"{place} is {str(value)[:60]!r}; expected a list of texts")
-    for text in value:
-        if not isinstance(text, str):
-            raise DataError(f"{place} holds {str(text)[:60]!r}, which is {type(text).__name__}; expected texts only")
-    return tuple(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _References:
-    """References by id. COCO results may name an image by its number or by its file, so there are other names too."""
-
-    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    other_names: Mapping[str, str] = field(default_factory=dict)
-    image_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What images are called, by each name that answers may have for them."""
-
-    def of(self, example_id: str) -> tuple[str, ...]:
-        return self.texts.get(self.other_names.get(example_id, example_id), ())
-
-    def unanswered(self, answered: Iterable[str]) -> list[str]:
-        return sorted(set(self.texts) - {self.other_names.get(example_id, example_id) for example_id in answered})
-
-
-def _reference_table(path: Path) -> _References:
-    """Read COCO annotations, or any format that holds its own references."""
-    numbers: dict[str, str] = {}
+def _story(place: str, row: Mapping[str, Any], index: int, path: Path) -> _Answer:
+    """A record of MAGIC's stories. Titles repeat, so the position is the id; of several results, "0" is taken."""
     try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError):
-        content = None
-    if not (isinstance(content, dict) and isinstance(content.get("annotations"), list)):
-        _, rows = read_records(path)
-        texts: dict[str, tuple[str, ...]] = {}
-        images: dict[str, Sequence[str]] = {}
-        for place, row in rows:
-            example_id = _first(row, ID_KEYS, f"{place} of {path}", "id")
-            given = _references(row, f"{place} of {path}")
-            if texts.setdefault(example_id, given) != given:
-                raise DataError(
-                    f"{place} of {path} gives {example_id!r} other references than before; keep one record each"
-                )
-            images[example_id] = _image_names(row)
-            # COCO results name an image by its number, Karpathy's file by name and number.
-            if row.get("cocoid") is not None:
-                numbers[str(row["cocoid"])] = example_id
-        others = {number: name for number, name in numbers.items() if number not in texts}
-        return _References(texts, others, images | {number: images[name] for number, name in others.items()})
-    captions: dict[str, list[str]] = {}
-    for place, row in numbered("annotation", content["annotations"], path):
-        if "image_id" not in row or not isinstance(row.get("caption"), str):
-            raise DataError(f"{place} of {path} lacks image_id or caption; these are not caption annotations")
-        captions.setdefault(str(row["image_id"]), []).append(row["caption"])
-    pictures = [picture for picture in content.get("images", []) if isinstance(picture, dict)]
-    names = {str(picture["file_name"]): str(picture.get("id")) for picture in pictures if "file_name" in picture}
-    called = {number: [_inside(name)] for name, number in names.items()}
-    return _References({key: tuple(texts) for key, texts in captions.items()}, names, called)
+        results = row["generated_result"]
+        prompt, reference = str(row["prefix_text"]), str(row["reference_continuation_text"])
+        texts = {int(rank): str(result["generated_continuation_text"]) for rank, result in results.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{place} of {path} is no story record: {error!r}") from error
+    if 0 not in texts:
+        raise DataError(f'{place} of {path} has no result "0"')
+    return _Answer(f"{place} of {path}", {"id": f"{index:06d}"}, 0, texts[0], prompt, (reference,))
 
 
 def _stories(path: Path, rows: Rows) -> Outputs:
-    """MAGIC's stories. Titles repeat, so the position is the id; "0", "1", "2" are ranks of retrieved images, or draws."""
-    samples = []
-    ranks = 0
-    for index, (place, row) in enumerate(rows):
-        try:
-            results = row["generated_result"]
-            prompt, reference = str(row["prefix_text"]), str(row["reference_continuation_text"])
-            texts = {int(rank): str(result["generated_continuation_text"]) for rank, result in results.items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{place} of {path} is no story record: {error!r}") from error
-        ranks = max(ranks, len(texts))
-        example = Example(f"{index:06d}", prompt=prompt, references=(reference,))
-        if 0 not in texts:
-            raise DataError(f'{place} of {path} has no result "0"')
-        samples.append(Sample(example, 0, texts[0]))
+    """MAGIC's stories; "0", "1", "2" are ranks of retrieved images, or draws."""
+    answers = [_story(place, row, index, path) for index, (place, row) in enumerate(rows)]
+    samples = [_sample(Example(answer.id, answer.prompt, references=answer.references), answer) for answer in answers]
+    ranks = max(len(row["generated_result"]) for _, row in rows)
     notes = [f"{ranks} stories a title (image ranks); rank 0 is scored"] if ranks > 1 else []
     return Outputs(stem(path), "stories as MAGIC publishes them (JSON object)", samples, tuple(notes))

@@ -39,7 +39,8 @@ class CocoConfig(MetricConfig):
     """What the three have in common."""
 
     tokenizer: ptb.TokenizerName = "auto"
-    """`ptb` as the COCO evaluation (needs Java), `python` an approximation; `auto` takes ptb where it is available."""
+    """`ptb` as the COCO evaluation (needs Java), `python` an approximation; `auto` takes ptb where it is available. `none` splits
+    at white space only, as repositories do that do not tokenise."""
 
 
 @dataclass(frozen=True, slots=True)

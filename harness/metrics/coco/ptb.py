@@ -20,8 +20,8 @@ from harness.errors import JavaError, MetricError, MetricUnavailable
 from harness.metrics.coco.java import INSTALL, find_jar, java_path, run_java
 from harness.store.runs import cache_folder, write_bytes
 
-TokenizerName = Literal["auto", "ptb", "python"]
-PTB, PYTHON = "ptb-3.4.1", "python"
+TokenizerName = Literal["auto", "ptb", "python", "none"]
+PTB, PYTHON, NONE = "ptb-3.4.1", "python", "none"
 
 _JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 _MAIN = "edu.stanford.nlp.process.PTBTokenizer"
@@ -37,7 +37,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def tokenizer_variant(name: TokenizerName) -> str:
-    """Which tokenizer `name` means on this machine: `ptb-3.4.1` or `python`. Starts nothing."""
+    """Which tokenizer `name` means on this machine: `ptb-3.4.1`, `python` or `none`. Starts nothing."""
+    if name == "none":
+        return NONE
     if name == "auto":
         return PTB if java_path() and find_jar(_JAR) else PYTHON
     return PTB if name == "ptb" else PYTHON
@@ -52,7 +54,8 @@ def tokenize(
 
     Args:
         texts: any texts.
-        name: `ptb` needs Java and pycocoevalcap; `auto` takes it if both are there, else `python`.
+        name: `ptb` needs Java and pycocoevalcap; `auto` takes it if both are there, else `python`; `none` only splits at white
+            space and keeps case and punctuation.
         keep: keep the result on disk too (for references, which serve many runs), under `$SEETELL_CACHE`, else
             `~/.cache/seetell`.
         coming: texts that will be asked for next; if a tokenizer must be started, they go along in the same start.
@@ -63,6 +66,8 @@ def tokenize(
         MetricError: a text that is no Unicode (a lone surrogate).
     """
     variant = tokenizer_variant(name)
+    if variant == NONE:
+        return [" ".join(_one_line(text).split()) for text in texts]
     known = _memory(variant)
     if len(known) > _REMEMBERED:
         known.clear()

@@ -145,3 +145,27 @@ def test_very_short_and_blank_texts_score_as_by_pycocoevalcap(answers, reference
         options = {"verbose": 0} if ours is Bleu else {}
         expected, _ = theirs.compute_score(gts, res, **options)
         np.testing.assert_allclose(each_and_all(ours(PYTHON, Models()), samples)[1], np.atleast_1d(expected), atol=1e-9)
+
+
+def test_texts_as_they_are_score_as_repositories_that_do_not_tokenise():
+    """With `tokenizer = "none"` case and punctuation count, as where raw texts are handed to pycocoevalcap's scorers."""
+    bleu = pytest.importorskip("pycocoevalcap.bleu.bleu", reason="pycocoevalcap is not installed")
+    from pycocoevalcap.cider.cider import Cider as TheirCider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    refs = [("A dog, running.", "a Dog runs"), ("Two cats.", "Two cats sit .")]
+    samples = [
+        Sample(Example(str(i), references=refs[i]), text=text)
+        for i, text in enumerate(("A dog,\nrunning", "two cats."))
+    ]
+    gts = {s.example.id: list(s.example.references) for s in samples}
+    res = {s.example.id: [s.text.replace("\n", " ")] for s in samples}
+    raw = CocoConfig(tokenizer="none")
+    np.testing.assert_allclose(
+        each_and_all(Bleu(raw, Models()), samples)[1], bleu.Bleu(4).compute_score(gts, res, verbose=0)[0], atol=1e-9
+    )
+    for mine, other in ((RougeL, Rouge()), (Cider, TheirCider())):
+        metric = mine(raw, Models())
+        np.testing.assert_allclose(each_and_all(metric, samples)[1], [other.compute_score(gts, res)[0]], atol=1e-9)
+        assert "|tok:none|" in str(metric.signature())
+        assert metric.variant() == "none"
