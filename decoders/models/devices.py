@@ -1,6 +1,7 @@
 """Questions about devices: which one to use, whether an error means that its memory is full, and how to free that memory."""
 
 from __future__ import annotations
+
 # torch is imported where it is used: planning and counting words does without.
 
 

@@ -97,7 +97,8 @@ class OutputFlags:
     """For files: a suite whose data, references, images, models and metrics are used, and in whose table the outputs then stand,
     marked as imported. Examples without an output count as failures."""
     name: str | None = None
-    """For one file with --suite: the name in tables; that of the file by default."""
+    """For one file: its name in tables, by default that of the file, with its folder's where two files share one. Several files
+    are named as LABEL=FILE."""
     text: str = ""
     """For files: the field that holds the output, where several may."""
     id_field: Annotated[str, Parameter(name="--id")] = ""
@@ -144,6 +145,14 @@ def chosen_labels(suite: Suite, only: Sequence[str]) -> list[str]:
         if label not in known:
             raise SuiteError(f"--only {label}: suite {suite.name!r} has no such decoder{did_you_mean(label, known)}")
     return list(only or known)
+
+
+def split_label(target: str) -> tuple[str, Path]:
+    """What a file is to be called, and the file, of `LABEL=FILE`; no label of `FILE`."""
+    label, equals, path = target.partition("=")
+    if not equals or "/" in label or Path(target).exists():
+        return "", Path(target)
+    return label, Path(path)
 
 
 def cut_off_if(offline: bool) -> None:

@@ -7,7 +7,6 @@ import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
@@ -33,6 +32,7 @@ from harness.cli.flags import (
     check_suite_offline,
     chosen_labels,
     cut_off_if,
+    split_label,
 )
 from harness.errors import BrokenPlugin, Interrupted, SeeTellError, SuiteError
 from harness.suites.settings import as_flags
@@ -245,7 +245,7 @@ def score(
     For example: `seetell score captions.json --references captions_val2014.json --metrics cider,bleu`.
 
     Args:
-        targets: A packaged suite, the path of a TOML file, or files of outputs.
+        targets: A packaged suite, the path of a TOML file, or files of outputs; LABEL=FILE names a file's row.
         only: Decoders of the suite to score, by their label; all of them by default.
         settings: Of a suite: what it was run with, such as magic.beta=1.5. For files: options of metrics, such as
             repetition.impl=simctg.
@@ -301,7 +301,7 @@ def score(
 
 def _holds_outputs(target: str) -> bool:
     """Whether what is to be scored is a file of outputs, by its ending; what is no suite's file is tried as one."""
-    path = Path(target)
+    _, path = split_label(target)
     return path.suffix in {".json", ".jsonl", ".csv", ".tsv", ".txt", ".gz"} or (
         path.suffix not in ("", ".toml") and path.is_file()
     )

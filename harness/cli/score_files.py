@@ -9,9 +9,10 @@ from typing import Any
 
 from decoders.base import Need
 from harness.cli import console
-from harness.cli.flags import DONE, SOME_FAILED, OutputFlags, check_models_offline, check_suite_offline
+from harness.cli.flags import DONE, SOME_FAILED, OutputFlags, check_models_offline, check_suite_offline, split_label
 from harness.datasets.digests import resolve_model
-from harness.decode.imported.keep import score_imported, store_outputs
+from harness.decode.imported.keep import Imported, score_imported, store_outputs
+from harness.decode.imported.naming import label_of, with_names
 from harness.decode.imported.read import Outputs, common_subset, differing_sets, read_outputs
 from harness.errors import SuiteError, did_you_mean
 from harness.metrics import registry
@@ -27,7 +28,7 @@ IMAGE_METRICS = ("clipscore", "refclipscore")
 
 
 def score_files(
-    paths: Sequence[str],
+    targets: Sequence[str],
     flags: OutputFlags,
     settings: Sequence[str],
     *,
@@ -38,22 +39,30 @@ def score_files(
     as_json: bool,
 ) -> int:
     """Read, store and score files; exit code 2 if a metric was not available, or not every output has a score."""
-    if flags.name is not None and (flags.suite is None or len(paths) != 1):
-        raise SuiteError(
-            "--name is for one file of outputs that is scored with a suite; give --suite too, and one file"
-        )
+    names = _known(flags.metrics)
+    files = [split_label(target) for target in targets]
+    if flags.name is not None and len(files) > 1:
+        raise SuiteError("--name names one file; name several as LABEL=FILE")
+    labels, paths = [flags.name or label for label, _ in files], [path for _, path in files]
     if flags.suite is not None:
         return _score_for_suite(
-            paths, flags, settings, fresh=fresh, device=device, offline=offline, results=results, as_json=as_json
+            paths,
+            labels,
+            flags,
+            settings,
+            fresh=fresh,
+            device=device,
+            offline=offline,
+            results=results,
+            as_json=as_json,
         )
-    names = _known(flags.metrics)
     needed = not names or any(registry().load(name).needs_references for name in names)
     systems = [
-        read_outputs(Path(path), flags.references, need_references=needed, text=flags.text, id_field=flags.id_field)
+        read_outputs(path, flags.references, need_references=needed, text=flags.text, id_field=flags.id_field)
         for path in paths
     ]
     _say_formats(paths, systems)
-    systems = _same_examples(systems, flags.common)
+    systems = with_names(_same_examples(systems, flags.common), paths, labels)
     chosen = _metrics(names, settings, systems, flags.image_text)
     _check_sight(chosen, flags.images, flags.image_text)
     model = flags.image_text and resolve_model(flags.image_text, Path())
@@ -61,6 +70,7 @@ def score_files(
     if flags.images:
         systems = _with_images(systems, flags.images)
     imported = store_outputs(systems, Results(results), chosen, model)
+    _say_names(paths, systems, imported)
     if any(registry().load(name).needs for name in chosen):
         from decoders.models.load import pick_device
 
@@ -81,7 +91,8 @@ def score_files(
 
 
 def _score_for_suite(
-    paths: Sequence[str],
+    paths: Sequence[Path],
+    labels: Sequence[str],
     flags: OutputFlags,
     settings: Sequence[str],
     *,
@@ -112,11 +123,13 @@ def _score_for_suite(
     suite, store = Suite.load(str(flags.suite), settings), Results(results)
     check_suite_offline(offline, suite)
     experiment = Experiment(suite)
-    systems = [
-        read_for_suite(Path(path), experiment.examples, text=flags.text, id_field=flags.id_field) for path in paths
-    ]
+    systems = [read_for_suite(path, experiment.examples, text=flags.text, id_field=flags.id_field) for path in paths]
     _say_formats(paths, systems)
-    imported = [store_in_suite(system, experiment, store, flags.name or "") for system in systems]
+    imported: list[Imported] = []
+    for system in with_names(systems, paths, labels):
+        taken = [before.name for before in imported]
+        imported.append(store_in_suite(system, experiment, store, taken=taken))
+    _say_names(paths, systems, imported)
     with console.progress_bar("scoring") as progress:
         scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
     _say_what_is_wrong(scores)
@@ -137,7 +150,14 @@ def _exit_code(systems: Sequence[Outputs], scores: Mapping[str, Sequence[Score]]
     return SOME_FAILED if failed or missing else DONE
 
 
-def _say_formats(paths: Sequence[str], systems: Sequence[Outputs]) -> None:
+def _say_names(paths: Sequence[Path], systems: Sequence[Outputs], imported: Sequence[Imported]) -> None:
+    """Say which file is which row where the name of the file does not."""
+    for path, system, run in zip(paths, systems, imported, strict=True):
+        if run.name != label_of(system.name):
+            console.say(f"{path}: called {run.name} in tables")
+
+
+def _say_formats(paths: Sequence[Path], systems: Sequence[Outputs]) -> None:
     for path, system in zip(paths, systems, strict=True):
         console.say(f"{path}: taken for {system.format}, {len(system.examples)} examples")
         for note in system.notes:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from decoders.models.images import ImageLike
 from harness.datasets.digests import data_digest, image_digest
 from harness.datasets.load import Digests
+from harness.decode.imported.naming import choose_label, label_of
 from harness.decode.imported.read import Outputs
-from harness.decode.plan import labels
 from harness.errors import SuiteError
 from harness.metrics.evaluate import Evaluator
 from harness.metrics.score import Score
@@ -33,6 +33,9 @@ from harness.suites.spec import (
     TestedRef,
     TextRules,
 )
+
+if TYPE_CHECKING:  # it can plan what is decoded, which loads torch; counting words does without
+    from harness.decode.experiment import Experiment
 
 IMPORTED = "imported"
 """Stands where a decoder's name would; no decoder has it."""
@@ -61,8 +64,8 @@ def store_outputs(
     """Write each system as a complete run.
 
     Args:
-        systems: from `imported.read.read_outputs`, with images from `imported.images` or without; names are made distinct where
-            they clash.
+        systems: from `imported.read.read_outputs`, with images from `imported.images` or without, with names from
+            `imported.naming` or without.
         results: where to.
         metrics: what the runs are to be scored with; kept with them.
         image_text: the image-text model that metrics are given, named as in a suite; the one of before if none is named.
@@ -74,10 +77,11 @@ def store_outputs(
             known[image] = image_digest(image)
         return known[image]
 
-    return [
-        _store(name, system, results, metrics, image_text, read_once)
-        for name, system in zip(_distinct_names(systems), systems, strict=True)
-    ]
+    stored: list[Imported] = []
+    for system in systems:
+        taken = [before.name for before in stored]
+        stored.append(_store(system, results, metrics, image_text, taken=taken, of_image=read_once))
+    return stored
 
 
 def score_imported(
@@ -108,17 +112,19 @@ def score_imported(
 
 
 def _store(
-    name: str,
     system: Outputs,
     results: Results,
     metrics: Mapping[str, MetricRef],
     image_text: str | None,
+    *,
+    taken: Sequence[str],
     of_image: Callable[[ImageLike], str],
 ) -> Imported:
     examples = sorted(system.examples, key=lambda example: example.id)
     digest = data_digest(examples, of_image)
     title = f"imported: {len(examples)} examples{' with their images' if system.images else ''}"
     suite_name = f"imported-{digest[:8]}"
+    name = choose_label(system, suite_name, _config(system), results, taken)
     folder = results.root / "runs" / suite_name
     names = system.images.names if system.images else {}
     write_bytes(folder / "examples.jsonl", b"".join(_line(example, names.get(example.id)) for example in examples))
@@ -144,22 +150,31 @@ def _store(
     return Imported(name, suite, examples, run, {label: ref for label, ref in before.items() if label not in metrics})
 
 
-def store_in_suite(system: Outputs, experiment: Experiment, results: Results, name: str = "") -> Imported:
+def store_in_suite(
+    system: Outputs, experiment: Experiment, results: Results, name: str = "", *, taken: Sequence[str] = ()
+) -> Imported:
     """Write a system's answers to a suite's examples as a run of that suite, beside those of its decoders.
 
     Args:
         system: from `imported.read.read_for_suite`.
         experiment: the suite.
         results: where to.
-        name: the system's label in tables; its file's name if empty.
+        name: the system's label in tables; one of its own names if empty.
+        taken: labels of other systems that are stored with it.
 
     Raises:
-        SuiteError: the suite has a decoder of that label.
+        SuiteError: the suite has a decoder of that label, or other texts of it.
     """
+    from harness.decode.plan import labels  # torch with it
+
     suite = experiment.suite
-    label = _label(name or system.name)
-    if label in labels(suite):
-        raise SuiteError(f"suite {suite.name!r} has a decoder {label!r}; give the imported outputs another --name")
+    if name:
+        system = replace(system, names=(name,), label=name)
+    if system.label and label_of(system.label) in labels(suite):
+        raise SuiteError(
+            f"suite {suite.name!r} has a decoder {label_of(system.label)!r}; give the imported outputs another --name"
+        )
+    label = choose_label(system, suite.name, _config(system), results, [*labels(suite), *taken])
     spec = _spec(suite, label, system, experiment.digests.data)
     run = results.run(spec)
     with run.lock():
@@ -169,14 +184,13 @@ def store_in_suite(system: Outputs, experiment: Experiment, results: Results, na
 
 def _spec(suite: Suite, label: str, system: Outputs, digest: str) -> RunSpec:
     """The identity of imported outputs: their texts and the data. Nothing is known of models and limits."""
-    content = hashlib.sha256(b"".join(_record(sample).to_line() for sample in system.samples)).hexdigest()
     return RunSpec(
         suite=suite.name,
         label=label,
         task=suite.task,
         decoder=IMPORTED,
         decoder_version=1,
-        config={"format": system.format, "content": content},
+        config=_config(system),
         language_model=None,
         image_text=None,
         data_digest=digest,
@@ -188,6 +202,12 @@ def _spec(suite: Suite, label: str, system: Outputs, digest: str) -> RunSpec:
         draws=1 + max(sample.draw for sample in system.samples),
         dtype="float32",
     )
+
+
+def _config(system: Outputs) -> dict[str, Any]:
+    """What tells a system's texts from others."""
+    content = hashlib.sha256(b"".join(_record(sample).to_line() for sample in system.samples)).hexdigest()
+    return {"format": system.format, "content": content}
 
 
 def _write(run: RunFolder, spec: RunSpec, suite: Suite, system: Outputs) -> None:
@@ -211,23 +231,3 @@ def _line(example: Example, image: str | None) -> bytes:
     if image is not None:
         fields["image"] = image
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def _distinct_names(systems: Sequence[Outputs]) -> list[str]:
-    """File names as labels: what a folder name cannot hold becomes a hyphen, and the second `magic` is `magic-2`."""
-    names: list[str] = []
-    for system in systems:
-        wanted = _label(system.name)
-        number = 1
-        name = wanted
-        while name in names:
-            number += 1
-            name = f"{wanted}-{number}"
-        names.append(name)
-    return names
-
-
-def _label(name: str) -> str:
-    """A name as a label: lower case, with hyphens for what the name of a folder cannot hold."""
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
-    return plain[:48] or "system"

@@ -61,6 +61,10 @@ class Outputs:
     """What the file, or that of the references, calls the image of each example; by example id."""
     images: FoundImages | None = None
     """Where the examples' images were found, after `harness.decode.imported.image_lookup.with_images`."""
+    names: Sequence[str] = ()
+    """What it may be called in tables, the best name first, after `harness.decode.imported.naming.with_names`."""
+    label: str = ""
+    """What the user calls it; empty where nothing was said."""
 
     @property
     def examples(self) -> list[Example]:
