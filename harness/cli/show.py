@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import console
@@ -23,26 +24,36 @@ def show(
     *,
     worst: Switch = False,
     differ: Switch = False,
+    scores: Path | None = None,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
 ) -> int:
     """Show a run: what it was made from, its scores with intervals and signatures; or an example with every system's text.
 
-    For example: `seetell show toybox-plain/magic`, `seetell show toybox-plain/magic --worst`.
+    For example: `seetell show toybox-plain/magic`, `seetell show toybox-plain/magic --worst`, or
+    `seetell show toybox-plain --scores scores.csv` for programs of your own.
 
     Args:
-        run: A run's folder, or suite/label as in toybox-plain/magic.
+        run: A run's folder, or suite/label as in toybox-plain/magic; with --scores also a suite.
         example: An example's id: every system's text for it, with its own scores.
         worst: Instead of an id: the example that this run is worst at.
         differ: Instead of an id: the example on which the systems of the suite differ most.
+        scores: Instead: write a table into this file, .csv or .parquet, with a row per text and a column per metric.
     """
-    if sum([example is not None, worst, differ]) > 1:
-        raise SuiteError("an example's id, --worst and --differ each choose an example; give one of them")
+    if sum([example is not None, worst, differ, scores is not None]) > 1:
+        raise SuiteError("an example's id, --worst, --differ and --scores each say what to show; give one of them")
     from harness.leaderboard.collect import material_of
     from harness.store.find import find_run
     from harness.store.runs import Results, RunFolder
 
     store = Results(results)
+    if scores is not None:
+        from harness.leaderboard.example_table import write_example_scores
+
+        material = material_of(store.runs(run) or [find_run(store, run)], letters=False)
+        rows, columns = write_example_scores(material, scores)
+        console.say(f"wrote {scores}: {rows} texts of {material.board.suite} with {columns} scores each")
+        return DONE
     folder = find_run(store, run)
     one_run = example is None and not worst and not differ
     suite = store.runs(folder.path.parent.name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from harness.cli.show import show
@@ -82,3 +84,24 @@ def test_what_is_not_there_is_said_with_what_is(
 ) -> None:
     with pytest.raises(error, match=says):
         show(name, flags.pop("example", None), results=results, **flags)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_scores_of_every_text_go_into_a_table(ending: str, results: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"scores.{ending}"
+    assert show("made", scores=out, results=results) == 0
+    if ending == "csv":
+        with out.open(newline="", encoding="utf-8") as file:
+            rows = [{**row, "references": json.loads(row["references"])} for row in csv.DictReader(file)]
+    else:
+        rows = pyarrow.parquet.read_table(out).to_pylist()
+    assert list(rows[0])[:7] == ["id", "system", "run", "draw", "text", "failure", "references"]
+    assert {"quality", "badness", "words"} <= set(rows[0])
+    by_key = {(row["system"], row["id"]): row for row in rows}
+    assert float(by_key["one", "e2"]["quality"]) == pytest.approx(0.9)
+    assert float(by_key["two", "e4"]["quality"]) == pytest.approx(0.3)
+    assert by_key["one", "e2"]["text"] == "0.9 [bold]b"
+    assert by_key["one", "e4"]["failure"] == "Bad"
+    assert by_key["one", "e4"]["quality"] in ("", None)
+    with pytest.raises(SuiteError, match=r"ends in \.csv or \.parquet"):
+        show("made", scores=tmp_path / "scores.xls", results=results)
