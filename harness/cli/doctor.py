@@ -137,34 +137,34 @@ def _version(distribution: str) -> str | None:
 
 _PROBE = """
 import json, sys
-found = {}
+answer = {}
 try:
     import torch
-    found["torch"] = torch.__version__
-    found["cuda_build"] = torch.version.cuda
-    found["devices"] = []
+    answer["torch"] = torch.__version__
+    answer["cuda_build"] = torch.version.cuda
+    answer["devices"] = []
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             with torch.cuda.device(index):
-                found["devices"].append({
+                answer["devices"].append({
                     "name": torch.cuda.get_device_name(index),
                     "bfloat16": torch.cuda.is_bf16_supported(including_emulation=False),
                     "float16": torch.cuda.get_device_capability(index) >= (5, 3),
                 })
     try:
         import torchvision
-        found["torchvision"] = torchvision.__version__
+        answer["torchvision"] = torchvision.__version__
     except Exception as error:
-        found["complaint"] = f"{type(error).__name__}: {error}"
+        answer["complaint"] = f"{type(error).__name__}: {error}"
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         from decoders.models.torchvision_schemas import ensure
         ensure()
         import torchvision
-        found["torchvision"] = torchvision.__version__
+        answer["torchvision"] = torchvision.__version__
 except Exception as error:
-    found["error"] = f"{type(error).__name__}: {error}"
-print(json.dumps(found))
+    answer["error"] = f"{type(error).__name__}: {error}"
+print(json.dumps(answer))
 """
 
 
@@ -182,45 +182,45 @@ def probe_torch() -> dict[str, Any]:
         return {"error": str(error)}
     last = (process.stdout.strip().splitlines() or [""])[-1]
     try:
-        found: dict[str, Any] = json.loads(last)
+        probe: dict[str, Any] = json.loads(last)
     except ValueError:
         return {"error": f"Python ended with code {process.returncode}: {_line(process.stderr) or 'no message'}"}
-    return found
+    return probe
 
 
-def check_torchvision(found: Mapping[str, Any]) -> Check:
-    """Whether torch and torchvision load together; `found` is what `probe_torch` found."""
+def check_torchvision(probe: Mapping[str, Any]) -> Check:
+    """Whether torch and torchvision load together; `probe` is what `probe_torch` returned."""
     name = "torch and torchvision"
-    pair = f"torch {found.get('torch') or _version('torch')}, torchvision {found.get('torchvision') or _version('torchvision')}"
-    if "error" in found:
+    pair = f"torch {probe.get('torch') or _version('torch')}, torchvision {probe.get('torchvision') or _version('torchvision')}"
+    if "error" in probe:
         again = "pip install --force-reinstall torch torchvision  (both in one command, so that they fit each other)"
-        return Check(name, False, f"{pair}: {_line(found['error'])}", again)
-    if "complaint" in found:
+        return Check(name, False, f"{pair}: {_line(probe['error'])}", again)
+    if "complaint" in probe:
         return Check(
             name,
             True,
-            f"{pair}: torchvision's operators were built for another torch ({_line(found['complaint'])}); "
+            f"{pair}: torchvision's operators were built for another torch ({_line(probe['complaint'])}); "
             "SeeTell needs none of them and declares them itself",
         )
     return Check(name, True, pair)
 
 
-def check_cuda(found: Mapping[str, Any]) -> Check:
-    """Which GPUs torch sees and which dtypes they compute in; `found` is what `probe_torch` found."""
-    devices = found.get("devices") or []
+def check_cuda(probe: Mapping[str, Any]) -> Check:
+    """Which GPUs torch sees and which dtypes they compute in; `probe` is what `probe_torch` returned."""
+    devices = probe.get("devices") or []
     if devices:
         kinds = [[kind for kind in ("bfloat16", "float16") if device.get(kind)] for device in devices]
-        shown = [f"{each['name']} (float32{''.join(f', {kind}' for kind in kind_list)})"
-                 for each, kind_list in zip(devices, kinds, strict=True)]  # fmt: skip
-        return Check("CUDA", True, f"built for CUDA {found.get('cuda_build')}: {'; '.join(shown)}")
+        shown = [f"{device['name']} (float32{''.join(f', {kind}' for kind in kind_list)})"
+                 for device, kind_list in zip(devices, kinds, strict=True)]  # fmt: skip
+        return Check("CUDA", True, f"built for CUDA {probe.get('cuda_build')}: {'; '.join(shown)}")
     if shutil.which("nvidia-smi") is None:
         return Check(
             "CUDA", None, "no NVIDIA GPU; SeeTell runs on the CPU, in float32", "none needed: a GPU only adds speed"
         )
-    if found.get("cuda_build") is None:
+    if probe.get("cuda_build") is None:
         build = "pip install --force-reinstall torch torchvision  (a CUDA build of both)"
         return Check("CUDA", None, "there is an NVIDIA driver, but this torch is a CPU build", build)
-    return Check("CUDA", False, f"torch is built for CUDA {found['cuda_build']} but sees no device", "nvidia-smi")
+    return Check("CUDA", False, f"torch is built for CUDA {probe['cuda_build']} but sees no device", "nvidia-smi")
 
 
 # Java and what needs it
@@ -228,18 +228,18 @@ def check_cuda(found: Mapping[str, Any]) -> Check:
 
 def find_java() -> Java | None:
     """The Java that `JAVA_HOME` or `PATH` leads to, asked for its version; None if there is none."""
-    found = java_path()
-    if found is None:
+    java = java_path()
+    if java is None:
         return None
-    path = str(found)
+    path = str(java)
     try:
         process = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Java(path, "", _line(str(error)))
-    said = process.stderr + process.stdout
-    match = re.search(r'version "([^"]+)"', said)
+    output = process.stderr + process.stdout
+    match = re.search(r'version "([^"]+)"', output)
     if process.returncode or match is None:
-        return Java(path, "", f"ended with code {process.returncode}: {_line(said)}")
+        return Java(path, "", f"ended with code {process.returncode}: {_line(output)}")
     return Java(path, match.group(1))
 
 
@@ -288,14 +288,14 @@ def check_meteor(java: Java | None, folder: Path | None) -> Check:
 
 def check_spice(java: Java | None, folder: Path | None, cache: Path) -> Check:
     """SPICE (Anderson et al. 2016) also needs Stanford's parser, which pycocoevalcap does not bring along."""
-    found = _jar_check("SPICE", java, folder, ("spice/spice-1.0.jar",), "SPICE is reported as unavailable")
-    if not found.ok or folder is None or java is None:
-        return found
+    check = _jar_check("SPICE", java, folder, ("spice/spice-1.0.jar",), "SPICE is reported as unavailable")
+    if not check.ok or folder is None or java is None:
+        return check
     own = cache / "spice"
     missing = [jar for jar in CORENLP_JARS if not any((place / jar).is_file() for place in (own, folder / "spice/lib"))]
     if missing:
         return Check("SPICE", None, f"Stanford's parser is missing: {', '.join(missing)}", "seetell prefetch spice")
-    return found
+    return check
 
 
 def check_mauve(hub: list[str]) -> Check:
@@ -381,12 +381,12 @@ def _nearest(folder: Path) -> Path:
 
 def check_cache(folder: Path) -> Check:
     """Whether the cache can be written, tried without leaving anything behind."""
-    elsewhere = 'export SEETELL_CACHE="$HOME/seetell-cache"  (any folder that you may write)'
+    remedy = 'export SEETELL_CACHE="$HOME/seetell-cache"  (any folder that you may write)'
     try:
         with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
             file.write(b"seetell")
     except OSError as error:
-        return Check("cache", False, f"{folder} cannot be written ({_line(str(error))})", elsewhere)
+        return Check("cache", False, f"{folder} cannot be written ({_line(str(error))})", remedy)
     return Check("cache", True, f"{folder}, writable")
 
 
