@@ -69,18 +69,22 @@ class ImageTextModel:
         self._continuations = _Recent(_CONTINUATIONS)
 
     @torch.no_grad()
-    def image_features(self, images: Sequence[ImageLike]) -> Tensor:
+    def image_features(self, images: Sequence[ImageLike], *, remembered: bool = True) -> Tensor:
         """Features of images, `[n, d]` float32 of unit length.
 
         Images seen lately are remembered, files by path, size and time of change, bytes by content, images in archives by
         their place.
 
+        Args:
+            images: any number.
+            remembered: take features of images seen lately. They are those of the batch in which an image was seen first, whose
+                other images move the last digits; without, equal calls give equal bits.
+
         Raises:
             UnreadableImage: the first image that cannot be opened.
         """
-        features = self._images.of(
-            [_image_key(image) for image in images], lambda new: self._encode([images[i] for i in new])
-        )
+        recent = self._images if remembered else _Recent(_REMEMBERED)
+        features = recent.of([image_key(image) for image in images], lambda new: self._encode([images[i] for i in new]))
         return torch.stack(features) if features else torch.empty(0, 0, device=self.device)
 
     def _encode(self, images: Sequence[ImageLike]) -> Iterator[Tensor]:
@@ -250,7 +254,8 @@ def _unit(features: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=-1)
 
 
-def _image_key(image: ImageLike) -> object:
+def image_key(image: ImageLike) -> object:
+    """What an image is remembered by: a file by path, time of change and size, bytes by content."""
     if isinstance(image, bytes):
         return hashlib.blake2b(image, digest_size=16).digest()
     if not isinstance(image, Path):

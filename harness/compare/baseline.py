@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,7 +21,8 @@ from pydantic import Field
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.errors import SeeTellError, StoreError, SuiteError, did_you_mean
 from harness.metrics.score import Score
-from harness.store.durable import write_bytes
+from harness.store.durable import write_json
+from harness.store.sealed import check_seal, read_json, sealed, without_seal
 from harness.suites.provenance import seetell_version
 from harness.suites.sections import Section, checked
 from harness.suites.spec import RunSpec, Suite
@@ -143,9 +143,11 @@ class Baseline(Section):
         """
         remedy = f"write it anew with `seetell gate SUITE --accept --baseline '{path}'`"
         try:
-            baseline = checked(cls, path.read_bytes(), f"{path} is no baseline", error=StoreError, remedy=remedy)
+            content = read_json(path, remedy)
+            baseline = checked(cls, without_seal(content), f"{path} is no baseline", error=StoreError, remedy=remedy)
             for run in baseline.runs.values():
                 run.scored()
+            check_seal(content, str(path), remedy)
         except FileNotFoundError:
             raise StoreError(f"there is no baseline {path}; {remedy}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -203,5 +205,4 @@ class Baseline(Section):
 
     def write(self, path: Path) -> None:
         """Put the file in place, whole."""
-        content = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
-        write_bytes(path, content.encode("utf-8", "replace") + b"\n")
+        write_json(path, sealed(self.model_dump(mode="json")))

@@ -179,7 +179,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 def _spec(run: ScoredRun) -> dict[str, Any]:
     """What was asked for. Of imported outputs the hash of their texts is no setting."""
-    spec = run.spec.model_dump(mode="json")
+    spec = run.spec.as_written(run.suite).model_dump(mode="json")
     if run.spec.decoder == IMPORTED:
         spec["config"].pop("content", None)
     return spec

@@ -16,8 +16,8 @@ from harness.decode.imported.keep import IMPORTED
 from harness.errors import RunIncomplete, SeeTellError, StoreError, SuiteError, did_you_mean
 from harness.metrics.evaluate import stored_scores
 from harness.metrics.score import Score
-from harness.store.answers import read_samples
 from harness.store.runs import Record, Results, RunFolder
+from harness.store.sealed import file_sha256
 from harness.suites.examples import title_of
 from harness.suites.settings import as_flags
 from harness.suites.spec import RunSpec, Suite, packaged_suites
@@ -94,21 +94,17 @@ class StoredRun:
             StoreError: a file is damaged.
         """
         content = folder.describe()
-        spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
-        complete, digest = folder.complete, ""
-        if complete:
-            samples = folder.path / "samples.parquet"
-            packed = samples.read_bytes()
-            digest = hashlib.sha256(packed).hexdigest()
-            records = read_samples(samples, packed)
-        else:
-            records = folder.records()
-        return cls(folder, content, spec, suite, complete, tuple(records), digest, folder.scores())
+        spec, suite = RunSpec.model_validate(content["spec"]), folder.suite()
+        complete, records = folder.complete, tuple(folder.records())
+        digest = file_sha256(folder.path / "samples.parquet") if complete else ""
+        return cls(folder, content, spec, suite, complete, records, digest, folder.scores(of_other_samples=True))
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """The stored scores, in the suite's order; not checked against the answers, which `scored` does."""
-        return tuple(stored_scores(self.stored or {"metrics": {}}))
+        """The stored scores, in the suite's order; none where they are of other answers."""
+        if self.stored is None or (self.complete and self.stored["samples"] != self.digest):
+            return ()
+        return tuple(stored_scores(self.stored))
 
     def scored(self, called: str = "") -> ScoredRun:
         """The run with its scores and the rows behind them.
@@ -168,6 +164,7 @@ def current_runs(
     """
     from harness.decode.experiment import Experiment
     from harness.decode.plan import labels
+    from harness.decode.run import other_code
 
     if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
         if settings:
@@ -189,11 +186,12 @@ def current_runs(
             if label in imported:
                 found[label] = ScoredRun.load(imported[label])
                 continue
-            folder = results.run(experiment.plan(label).spec)
+            planned = experiment.plan(label)
+            folder = results.run(planned.spec)
             if not folder.path.exists():
-                raise StoreError(
-                    f"{suite.name}/{label} was not run with these settings; `seetell run {called}` does it"
-                )
+                changed = other_code(planned, results)
+                now = f"today's code ({changed})" if changed else "these settings"
+                raise StoreError(f"{suite.name}/{label} was not run with {now}; `seetell run {called}` does it")
             found[label] = ScoredRun.load(folder, called)
         except SeeTellError as error:
             found[label] = error

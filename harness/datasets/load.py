@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.datasets.digests import _hash, data_digest, load_dataset, resolve_model
+from decoders.models.images import ImageLike
+from harness.datasets.digests import _hash, data_digest, image_digest, load_dataset, resolve_model
 from harness.datasets.images import AbsentImage
 from harness.datasets.known import check_count
 from harness.datasets.overlap import refuse_shared
@@ -114,6 +115,7 @@ class Digests:
         self._suite = suite
         self._examples = examples
         self._models: dict[str, ModelPin] = {}
+        self._images: dict[ImageLike, str] = {}
         self._data = ""
         self._captions: tuple[str, ...] | None = None
 
@@ -121,8 +123,14 @@ class Digests:
     def data(self) -> str:
         """Hash of all examples: ids, prompts, references, meta and the bytes of every image."""
         if not self._data:
-            self._data = data_digest(self._examples)
+            self._data = data_digest(self._examples, self.image)
         return self._data
+
+    def image(self, image: ImageLike) -> str:
+        """SHA-256 of an image's bytes as they were when it was read first; empty if it could not be."""
+        if image not in self._images:
+            self._images[image] = image_digest(image)
+        return self._images[image]
 
     @property
     def captions(self) -> tuple[str, ...]:

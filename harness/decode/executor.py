@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from decoders.base import Decoder, Generation, Limits, Need, Prompt
+from decoders.models.arithmetic import pinned_arithmetic
 from decoders.models.devices import empty_device_cache, is_memory_error
 from decoders.models.loaded import Models
 from harness.errors import DecoderFailed, OutOfMemory, PromptTooLong, SeeTellError, UnreadableImage
@@ -79,7 +80,8 @@ class Worker:
     def __init__(self, job: Job, notice: Notice = lambda _: None) -> None:
         self.job = job
         self.notice = notice
-        self.decoder = make_decoder(job)
+        with pinned_arithmetic():
+            self.decoder = make_decoder(job)
 
     def batches(self, tasks: Sequence[Task], batch_size: int) -> Iterator[list[Record]]:
         """Decode batch by batch. A batch that does not fit is halved, and so are all after it."""
@@ -102,7 +104,8 @@ class Worker:
             MemoryError, RuntimeError: the batch does not fit the device.
         """
         try:
-            generations = self.decoder.decode([task.prompt for task in tasks], [task.seed for task in tasks])
+            with pinned_arithmetic():
+                generations = self.decoder.decode([task.prompt for task in tasks], [task.seed for task in tasks])
         except EXAMPLE_ERRORS as error:
             if len(tasks) == 1:
                 return [Record(*tasks[0].key, failure=Failure(type(error).__name__, str(error)))]
@@ -159,7 +162,13 @@ class Worker:
 def make_decoder(job: Job) -> Decoder:
     """The decoder of a job with the models it needs, and none that it does not."""
     spec = job.spec
-    plugin = registry.decoders().load(spec.decoder)
+    plugins = registry.decoders()
+    plugin, code = plugins.load(spec.decoder), plugins.code(spec.decoder)
+    if spec.code is not None and (code is None or code.digest() != spec.code):
+        raise DecoderFailed(
+            f"the decoder {spec.decoder!r} has other code here than where the run was planned; install the same version of its "
+            "distribution on every machine"
+        )
     config = checked(plugin.Config, spec.config, f"[decoders.{spec.label}]")
     limits = Limits(spec.max_new_tokens, spec.max_length)
     return plugin(config, load_models(job, plugin.needs), limits)

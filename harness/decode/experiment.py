@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.datasets.load import Digests, load_examples
-from harness.decode.plan import Plan, plan
 from harness.store.durable import Progress, no_progress
 from harness.suites.examples import Example
 from harness.suites.spec import Suite
 
-if TYPE_CHECKING:  # planning needs no metric
+if TYPE_CHECKING:  # planning needs no metric, and scoring texts no model library
+    from harness.decode.plan import Plan
     from harness.metrics.evaluate import Evaluator, RowMaker
 
 
@@ -36,6 +36,8 @@ class Experiment:
 
     def plan(self, label: str) -> Plan:
         """One of the suite's decoders, pinned down; raises as `harness.decode.plan.plan`."""
+        from harness.decode.plan import plan
+
         return plan(self.suite, label, self.examples, digests=self.digests)
 
     def evaluator(self, device: str = "auto", *, make_rows: RowMaker | None = None) -> Evaluator:
@@ -47,9 +49,4 @@ class Experiment:
         """
         from harness.metrics.evaluate import Evaluator
 
-        evaluator = Evaluator(self.suite, self.examples, self.digests, device, make_rows=make_rows)
-        if any(due.plugin.needs for due in evaluator.due):  # counting words does without torch
-            from decoders.models.load import pick_device
-
-            evaluator.device = pick_device(device)
-        return evaluator
+        return Evaluator(self.suite, self.examples, self.digests, device, make_rows=make_rows)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from decoders.base import Need, Prompt
+from decoders.models.images import ImageLike
 from harness.datasets.load import Digests
 from harness.decode.executor import Task
+from harness.decode.planned_image import PlannedImage
 from harness.errors import NeedMissing, SuiteError, did_you_mean
 from harness.store.runs import (
     Key,
 )
 from harness.suites import registry
+from harness.suites.code import Code
 from harness.suites.examples import Example, seed_for
 from harness.suites.sections import checked
 from harness.suites.spec import DecoderRef, RunSpec, Suite
@@ -31,6 +34,10 @@ class Plan:
     captions: tuple[str, ...] | None
     captions_index: Path | None = None
     """Where their features are already."""
+    image_digests: Mapping[ImageLike, str] = field(default_factory=dict)
+    """SHA-256 of the images that could be read when the run was planned."""
+    code: Code | None = None
+    """Where a plug-in's decoder comes from."""
 
     @property
     def keys(self) -> list[Key]:
@@ -44,13 +51,17 @@ class Plan:
         return [
             Task(
                 (example.id, draw),
-                Prompt(example.id, self.spec.prompt.replace("{prompt}", example.prompt), example.image),
+                Prompt(example.id, self.spec.prompt.replace("{prompt}", example.prompt), self._image(example.image)),
                 seed_for(identity, example.id, draw),
             )
             for example in chosen
             for draw in range(self.spec.draws)
             if (example.id, draw) not in answered
         ]
+
+    def _image(self, image: ImageLike | None) -> ImageLike | None:
+        digest = "" if image is None else self.image_digests.get(image, "")
+        return PlannedImage(image, digest) if image is not None and digest else image
 
 
 def labels(suite: Suite) -> dict[str, DecoderRef]:
@@ -79,7 +90,8 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, named)}")
     ref = named[label]
     name = ref.decoder or label
-    plugin = registry.decoders().load(name)
+    plugins = registry.decoders()
+    plugin, code = plugins.load(name), plugins.code(name)
     config = checked(plugin.Config, ref.options, f"[decoders.{label}]")
     _check_needs(suite, label, plugin.needs, examples)
     needs_clip = plugin.needs & {Need.CLIP, Need.INDEX}
@@ -104,10 +116,13 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         seed=suite.run.seed,
         draws=(ref.draws or suite.run.draws) if plugin.seeded else 1,
         dtype=suite.run.dtype,
+        code=code and code.digest(),
     )
+    looked_at = [example.image for example in examples if example.image is not None and Need.IMAGE in plugin.needs]
+    images = {image: digests.image(image) for image in looked_at}
     if Need.INDEX not in plugin.needs:
-        return Plan(spec, examples, None)
-    return Plan(spec, examples, digests.captions, digests.captions_index)
+        return Plan(spec, examples, None, None, images, code)
+    return Plan(spec, examples, digests.captions, digests.captions_index, images, code)
 
 
 def _check_needs(suite: Suite, label: str, needs: frozenset[Need], examples: Sequence[Example]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decoders.models.load import pick_device
 from harness.decode.executor import Executor, InlineExecutor, Job, Task
 from harness.decode.plan import Plan
-from harness.errors import Interrupted
+from harness.errors import Interrupted, StoreError
 from harness.store.durable import Progress, no_progress
 from harness.store.runs import (
     Key,
@@ -21,6 +21,7 @@ from harness.store.runs import (
     RunFolder,
     cache_folder,
 )
+from harness.suites.code import code_changes
 from harness.suites.provenance import environment
 from harness.suites.spec import (
     Suite,
@@ -40,6 +41,8 @@ class Outcome:
     failures: Sequence[Record] = field(default_factory=tuple)
     fresh: int = 0
     """How many were decoded just now."""
+    note: str = ""
+    """Why a run that seemed to be there was decoded anew; empty where it was not."""
 
     @property
     def complete(self) -> bool:
@@ -55,7 +58,7 @@ class Outcome:
             )
             text += f", {len(self.failures)} failed: {shown}" + ("; ..." if len(self.failures) > 3 else "")
         missing = self.total - self.decoded - len(self.failures)
-        return text + (f", {missing} still to do" if missing else "")
+        return text + (f", {missing} still to do" if missing else "") + (f"; {self.note}" if self.note else "")
 
 
 def decode(
@@ -67,6 +70,7 @@ def decode(
     batch_size: int | None = None,
     limit: int | None = None,
     device: str = "auto",
+    fresh: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
     """Decode what is missing of one run and store it.
@@ -79,17 +83,32 @@ def decode(
         batch_size: examples at once; the suite's by default. It never changes a text.
         limit: only the first so many examples; the run stays incomplete and can be resumed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        fresh: decode everything again; answers and scores that are there are put into the run's folder `replaced`.
         progress: called with answers done and due after every batch.
 
     Raises:
         RunLocked: another process writes this run.
         Interrupted: Ctrl-C; everything up to the last batch is on disk.
+        StoreError: the stored answers are damaged, or are not those that the suite asks for.
+        DataError: an image is no longer what it was when the run was planned.
     """
     folder = results.run(planned.spec)
     keys = planned.keys
+    changed = other_code(planned, results)
+    wanted = set(keys)
     with folder.lock():
-        folder.open(planned.spec, len(keys), suite.document(), environment())
+        if fresh:
+            folder.set_aside()
+        code = planned.code.to_json() if planned.code else None
+        folder.open(planned.spec, len(keys), suite.document(), environment(), code)
         records = {record.key: record for record in folder.records()}
+        if folder.complete and records.keys() != wanted:
+            example, draw = min(wanted ^ records.keys())
+            raise StoreError(
+                f"{folder.path / 'samples.parquet'} does not answer what the suite asks (example {example!r}, draw {draw}, for "
+                "one); delete it and run the suite again"
+            )
+        records = {key: record for key, record in records.items() if key in wanted}  # a part may be damaged
         tasks = [] if folder.complete else planned.tasks(set(records), limit)
         progress(len(records), len(keys))
         if tasks:
@@ -115,7 +134,28 @@ def decode(
         len(records) - len(failures),
         failures,
         len(tasks),
+        f"decoded anew, because {changed}" if changed else "",
     )
+
+
+def other_code(planned: Plan, results: Results) -> str:
+    """What changed in a plug-in's code since the same decoder was run with the same settings; empty if nothing did.
+
+    Only told while there is no run of today's code yet.
+    """
+    if planned.code is None or results.run(planned.spec).path.exists():
+        return ""
+    asked = planned.spec.model_dump(mode="json", exclude={"code"})
+    same = [
+        (folder, content)
+        for folder, content in results.described(planned.spec.suite)[0]
+        if {key: value for key, value in content["spec"].items() if key != "code"} == asked
+    ]
+    if not same:
+        return ""
+    folder, content = max(same, key=lambda run: str(run[1]["created"]))
+    changes = code_changes(content.get("code"), planned.code)
+    return f"the code of {planned.spec.decoder!r} is not that of {folder.path.name}: {changes}"
 
 
 def _decode_tasks(

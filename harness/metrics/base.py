@@ -19,6 +19,10 @@ from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
 from harness.suites.sections import Section
 
+BLOCK = 64
+"""Samples that a model encodes together, from places that do not move: features depend in their last digits on what is encoded
+beside them, and scores of the same texts are to be the same bytes, whether a run was resumed, spread over workers or neither."""
+
 Resampling = Literal["bootstrap", "paired-only", "none"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from decoders.base import Need
 from decoders.models.images import ImageLike
 from harness.errors import MetricUnavailable, UnreadableImage
-from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
+from harness.metrics.base import BLOCK, Metric, MetricConfig, Output, mean_over_texts
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature, model_field
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from decoders.models.image_text import ImageTextModel
 
-_BATCH = 256
+_BATCH = BLOCK
+_REMEMBERED = 1024
+"""Blocks of images whose features are kept, for the next system of the same suite."""
+_FEATURES: WeakKeyDictionary[ImageTextModel, dict[tuple[object, ...], list[Tensor | None]]] = WeakKeyDictionary()
 
 
 class ClipScoreConfig(MetricConfig):
@@ -59,21 +63,23 @@ class ClipScore(Metric):
         if all(sample.example.image is None for sample in samples):
             raise MetricUnavailable("CLIPScore compares texts with images, and no example has an image")
         rows = np.full((len(samples), 3), np.nan)
-        asked = [
-            (i, sample.example.image, self.config.prefix + sample.text)
-            for i, sample in enumerate(samples)
-            if sample.failure is None and sample.example.image is not None
-        ]
-        for start in range(0, len(asked), _BATCH):
-            numbers, images, texts = zip(*asked[start : start + _BATCH], strict=True)
-            found = image_features(model, images)
-            readable = [place for place, features in enumerate(found) if features is not None]
-            if not readable:
+        for start in range(0, len(samples), _BATCH):
+            block = samples[start : start + _BATCH]
+            pictures = [sample.example.image for sample in block if sample.example.image is not None]
+            seen: dict[ImageLike | None, Tensor | None] = dict(
+                zip(pictures, image_features(model, pictures), strict=True)
+            )
+            scored = [
+                (place, features)
+                for place, sample in enumerate(block)
+                if sample.failure is None and (features := seen.get(sample.example.image)) is not None
+            ]
+            if not scored:
                 continue
-            seen = np.stack([features.cpu().numpy() for features in found if features is not None])
-            said = model.text_features([texts[place] for place in readable]).cpu().numpy()
-            cosine = np.einsum("nd,nd->n", seen, said, dtype=np.float64)
-            rows[[numbers[place] for place in readable]] = np.column_stack(
+            texts = model.text_features([self.config.prefix + block[place].text for place, _ in scored]).cpu().numpy()
+            images = np.stack([features.cpu().numpy() for _, features in scored])
+            cosine = np.einsum("nd,nd->n", images, texts, dtype=np.float64)
+            rows[[start + place for place, _ in scored]] = np.column_stack(
                 [self.config.w * np.maximum(cosine, 0.0), cosine, np.ones_like(cosine)]
             )
         return rows
@@ -95,11 +101,24 @@ class ClipScore(Metric):
 
 
 def image_features(model: ImageTextModel, images: Sequence[ImageLike]) -> list[Tensor | None]:
-    """One vector an image, None for those that cannot be read, which are found by halving."""
+    """One vector an image, None for those that cannot be read; the same bits whatever was encoded before."""
+    from decoders.models.image_text import image_key
+
+    known = _FEATURES.setdefault(model, {})
+    key = tuple(image_key(image) for image in images)
+    if key not in known:
+        if len(known) >= _REMEMBERED:
+            known.pop(next(iter(known)))
+        known[key] = _encoded(model, images)
+    return known[key]
+
+
+def _encoded(model: ImageTextModel, images: Sequence[ImageLike]) -> list[Tensor | None]:
+    """Images that cannot be read are found by halving."""
     try:
-        return list(model.image_features(images))
+        return list(model.image_features(images, remembered=False))
     except UnreadableImage:
         if len(images) == 1:
             return [None]
         half = len(images) // 2
-        return image_features(model, images[:half]) + image_features(model, images[half:])
+        return _encoded(model, images[:half]) + _encoded(model, images[half:])

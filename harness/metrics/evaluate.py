@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decoders.base import Need
+from decoders.models.arithmetic import pinned_arithmetic
 from decoders.models.loaded import Models
 from harness.datasets.load import Digests
 from harness.errors import (
@@ -28,6 +29,7 @@ from harness.errors import (
     NeedMissing,
     RunIncomplete,
     SeeTellError,
+    StoreError,
     SuiteError,
 )
 from harness.metrics import registry as metrics_registry
@@ -35,6 +37,7 @@ from harness.metrics.base import Metric, MetricConfig
 from harness.metrics.score import Score, ScoreSheet, score_samples, unavailable
 from harness.store.durable import Progress, no_progress
 from harness.store.runs import RunFolder, samples
+from harness.store.sealed import file_sha256
 from harness.suites.examples import Example, Sample
 from harness.suites.provenance import seetell_version
 from harness.suites.sections import checked
@@ -49,14 +52,23 @@ class Due:
     name: str
     plugin: type[Metric]
     config: MetricConfig
+    code: str = ""
+    """Hash of a plug-in's code; empty for SeeTell's own metrics."""
 
     def blank(self) -> Metric:
         """The metric without its models: enough to name its outputs and to finalise rows."""
         return self.plugin(self.config, Models())
 
     def named(self, scores: Sequence[Score]) -> list[Score]:
-        """Scores under the names that tables have for them: one metric may stand in a suite twice, under two labels."""
-        return [replace(each, output=self.output(each.output)) for each in scores]
+        """Scores under the names that tables have for them: one metric may stand in a suite twice, under two labels.
+
+        Signatures of plug-ins name their code, so that numbers made before and after an edit are not ranked together.
+        """
+        code = f"|code:{self.code[:8]}" if self.code else ""
+        return [
+            replace(score, output=self.output(score.output), signature=score.signature and score.signature + code)
+            for score in scores
+        ]
 
     def output(self, name: str) -> str:
         """`rep-2` where the metric stands under its own name, `rep-2:simctg` under the label `simctg`."""
@@ -70,22 +82,23 @@ def due_metrics(suite: Suite) -> list[Due]:
         SuiteError: an option that cannot be, or two metrics that report a number under one name.
         UnknownPlugin, BrokenPlugin, ClashingPlugins: as for decoders.
     """
-    found = []
+    due: list[Due] = []
+    plugins = metrics_registry()
     for label, ref in suite.metrics.items():
         name = ref.metric or label
-        plugin = metrics_registry().load(name)
+        plugin, code = plugins.load(name), plugins.code(name)
         config = checked(plugin.Config, ref.options, f"[metrics.{label}]")
-        found.append(Due(label, name, plugin, _located(config, suite.folder)))
+        due.append(Due(label, name, plugin, _located(config, suite.folder), code.digest() if code else ""))
     claimed: dict[str, str] = {}
-    for due in found:
-        for output in due.blank().outputs:
-            name = due.output(output.name)
-            if (other := claimed.setdefault(name, due.label)) != due.label:
+    for metric in due:
+        for output in metric.blank().outputs:
+            name = metric.output(output.name)
+            if (other := claimed.setdefault(name, metric.label)) != metric.label:
                 raise SuiteError(
-                    f"[metrics.{other}] and [metrics.{due.label}] both report {name!r}, so one hides the other; write one of "
-                    f'them under another label, with metric = "{due.name}"'
+                    f"[metrics.{other}] and [metrics.{metric.label}] both report {name!r}, so one hides the other; write one "
+                    f'of them under another label, with metric = "{metric.name}"'
                 )
-    return found
+    return due
 
 
 def _located(config: MetricConfig, folder: Path) -> MetricConfig:
@@ -109,16 +122,17 @@ def metric_with_models(name: str, config: MetricConfig, models: Mapping[Need, Mo
         return plugin(config, Models())
     from decoders.models import load  # torch with it: a second that metrics of texts alone do not cost
 
-    where = {"dtype": "float32", "device": device}
+    where = {"dtype": "float32", "device": load.pick_device(device)}
     lm, clip, encoder = (models.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
-    return plugin(
-        config,
-        Models(
-            language_model=load.load_language_model(lm.name, **where) if lm else None,
-            image_text=load.load_image_text(clip.name, **where) if clip else None,
-            sentence_encoder=load.load_sentence_encoder(encoder.name, **where) if encoder else None,
-        ),
-    )
+    with pinned_arithmetic():
+        return plugin(
+            config,
+            Models(
+                language_model=load.load_language_model(lm.name, **where) if lm else None,
+                image_text=load.load_image_text(clip.name, **where) if clip else None,
+                sentence_encoder=load.load_sentence_encoder(encoder.name, **where) if encoder else None,
+            ),
+        )
 
 
 class Evaluator:
@@ -156,8 +170,8 @@ class Evaluator:
                     self.metric(due).expect(runs)
 
     def _missing(self, folder: RunFolder, fresh: bool) -> list[Due]:
-        before = {} if fresh else (folder.scores() or {}).get("metrics", {})
-        content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
+        before = {} if fresh else folder.sound_scores()[0]
+        content = file_sha256(folder.path / "samples.parquet")
         return [due for due in self.due if not _still_good(before.get(due.label), self._key(due, content))]
 
     def score(
@@ -183,9 +197,12 @@ class Evaluator:
             raise RunIncomplete(
                 f"{folder.path} is not complete, and part of a run has no score; finish it with `seetell run {self.suite.name}`"
             )
-        content = hashlib.sha256((folder.path / "samples.parquet").read_bytes()).hexdigest()
-        stored = (folder.scores() or {}).get("metrics", {})
+        folder.records()  # raises where the stored answers were changed
+        content = file_sha256(folder.path / "samples.parquet")
+        stored, sound = folder.sound_scores()
         before = {} if fresh else stored
+        # A stored result counts as long as its key, a hash of all that moves it, is what it would be now. Those of metrics that
+        # are not asked for now (`others`) stay beside the ones that are, under the same rule.
         keys = {due.label: self._key(due, content) for due in self.due}
         beside = {
             label: entry
@@ -193,11 +210,10 @@ class Evaluator:
             if label not in keys and entry["key"] == self._key_beside(label, others or {}, content)
         }
         kept = {label: entry for label, entry in before.items() if _still_good(entry, keys.get(label))}
+        rows = {**self._sound_rows(folder, kept), **self._sound_rows(folder, beside)}
         missing = [due for due in self.due if due.label not in kept]
         progress(len(kept), len(self.due))
         entries: dict[str, Any] = dict(kept)
-        stay = [*kept.values(), *beside.values()]
-        rows = {entry["rows"]: folder.rows(entry["rows"]) for entry in stay if entry["rows"]}
         answers = samples(folder, self.examples) if missing else []
         for done, due in enumerate(missing, start=len(kept) + 1):
             sheet = self._sheet(due, answers)
@@ -211,12 +227,30 @@ class Evaluator:
             }
             progress(done, len(self.due))
         ordered = {due.label: entries[due.label] for due in self.due}
-        if missing or set(before) != {*ordered, *beside}:
+        if missing or not sound or set(before) != {*ordered, *beside}:
             together = ordered | beside
             labels = [*stored, *ordered] if beside else list(ordered)  # columns stay where they were
             whole = {label: together[label] for label in labels if label in together}
             folder.write_scores({"samples": content, "metrics": whole}, rows)
         return stored_scores({"metrics": ordered})
+
+    def _sound_rows(self, folder: RunFolder, entries: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+        """The rows behind stored entries, by their name; an entry whose rows are damaged or give other values is taken out."""
+        rows: dict[str, NDArray[np.float64]] = {}
+        blank = {due.label: due.blank() for due in self.due}
+        for label, entry in list(entries.items()):
+            if not entry["rows"]:
+                continue
+            try:
+                found = folder.rows(entry["rows"])
+            except StoreError:
+                del entries[label]
+                continue
+            if label in blank and not gives_values(blank[label], found, [score["value"] for score in entry["scores"]]):
+                del entries[label]
+            else:
+                rows[entry["rows"]] = found
+        return rows
 
     def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
         """Score samples with each metric, by its label, and keep nothing: for subsets that are no run of their own."""
@@ -240,8 +274,11 @@ class Evaluator:
             return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
         rows = None
         if self.make_rows is not None and due.plugin.per_sample:
-            rows = functools.partial(self.make_rows, due.name, due.config, self._pins(due), self.device)
-        sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed, rows=rows)
+            from decoders.models.devices import pick_device
+
+            rows = functools.partial(self.make_rows, due.name, due.config, self._pins(due), pick_device(self.device))
+        with pinned_arithmetic():
+            sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed, rows=rows)
         return replace(sheet, scores=due.named(sheet.scores))
 
     def _models_of(self, due: Due) -> dict[Need, str]:
@@ -276,8 +313,21 @@ class Evaluator:
             [self._digest(name) for name in self._models_of(due).values()],
             self.suite.run.seed,
             seetell_version(),
+            *filter(None, [due.code]),
         ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def gives_values(metric: Metric, rows: NDArray[np.float64], values: Sequence[float | None]) -> bool:
+    """Whether the metric's finaliser turns rows into these values; None stands for a value that is not defined."""
+    try:
+        found = metric.finalise(rows[~np.isnan(rows).any(axis=1)].sum(axis=0))
+    except (IndexError, ValueError):  # rows of another width than the finaliser takes
+        return False
+    return len(found) >= len(values) and all(
+        value is None or bool(np.isclose(found[place], value, rtol=1e-9, atol=1e-12))
+        for place, value in enumerate(values)
+    )
 
 
 def _still_good(entry: Mapping[str, Any] | None, key: str | None) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from decoders.base import Need
 from decoders.models.images import ImageLike
 from harness.errors import MetricUnavailable
-from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
+from harness.metrics.base import BLOCK, Metric, MetricConfig, Output, mean_over_texts
 from harness.metrics.clip import image_features
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature, model_field
@@ -64,8 +64,8 @@ class ImageRank(Metric):
         pictures = list(dict.fromkeys(s.example.image for s in samples if s.example.image is not None))
         place: dict[ImageLike | None, int] = {}
         seen: list[NDArray[np.float32]] = []
-        for start in range(0, len(pictures), _BLOCK):
-            block = pictures[start : start + _BLOCK]
+        for start in range(0, len(pictures), BLOCK):
+            block = pictures[start : start + BLOCK]
             for picture, features in zip(block, image_features(model, block), strict=True):
                 if features is not None:
                     place[picture] = len(seen)

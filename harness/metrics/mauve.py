@@ -135,6 +135,8 @@ class Mauve(Metric):
             raise MetricUnavailable(
                 f"MAUVE compares distributions, and {fewest} texts do not make one; it takes {FEWEST}, better {FEW} or more"
             )
+        # Equal token sequences get one vector, and rows are sorted by example and text before k-means sees them: the order of
+        # its input moves its result, and must say nothing about which run said what.
         distinct = sorted({ids for _, ids in (*theirs, *said)})
         vectors = dict(zip(distinct, self._features(distinct), strict=True))
         buckets = self.config.buckets or max(2, round(fewest / 10))

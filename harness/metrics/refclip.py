@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricUnavailable
-from harness.metrics.base import Output, mean_over_texts
+from harness.metrics.base import BLOCK, Output, mean_over_texts
 from harness.metrics.clip import ClipScore
-from harness.store.runs import cache_folder
 from harness.suites.examples import Sample
+from harness.suites.places import cache_folder
 from harness.suites.provenance import Signature
-
-_BLOCK = 1024
 
 
 class RefClipScore(ClipScore):
@@ -24,6 +23,9 @@ class RefClipScore(ClipScore):
     """
 
     needs_references = True
+    per_sample: ClassVar[bool] = (
+        False  # its references are encoded together, which a part of the samples would do otherwise
+    )
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -50,15 +52,14 @@ class RefClipScore(ClipScore):
         theirs = text_features([prefix + text for text in ordered], model, cache_folder())
         place = {text: number for number, text in enumerate(ordered)}
         rows = np.full((len(samples), 2), np.nan)
-        asked = [
-            i
-            for i, sample in enumerate(samples)
-            if not np.isnan(seen[i, 0]) and any(text in place for text in sample.example.references)
-        ]
-        for start in range(0, len(asked), _BLOCK):
-            part = asked[start : start + _BLOCK]
-            said = model.text_features([prefix + samples[i].text for i in part]).cpu().numpy()
-            for i, features in zip(part, said, strict=True):
+        for start in range(0, len(samples), BLOCK):
+            part = [
+                i
+                for i in range(start, min(start + BLOCK, len(samples)))
+                if not np.isnan(seen[i, 0]) and any(text in place for text in samples[i].example.references)
+            ]
+            texts = model.text_features([prefix + samples[i].text for i in part]).cpu().numpy()
+            for i, features in zip(part, texts, strict=True):
                 own = theirs[[place[text] for text in samples[i].example.references if text in place]]
                 best = max(0.0, float((own @ features).max()))
                 rows[i] = harmonic_mean(seen[i, 0], best), 1

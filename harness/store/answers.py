@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import StoreError
 from harness.store.durable import write_bytes
 from harness.suites.examples import Failure
+
+Value = TypeVar("Value")
 
 Key = tuple[str, int]
 """Example id and draw: what makes an answer unique within a run."""
@@ -45,12 +48,40 @@ class Record:
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
-        """The inverse of `to_line`; ValueError, KeyError or TypeError for anything else."""
-        fields = json.loads(line)
+        """The inverse of `to_line` and of `_part_line`; ValueError, KeyError or TypeError for anything else."""
+        try:
+            fields = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+        if not isinstance(fields, dict) or not fields.keys() <= _FIELDS:
+            raise ValueError("expected an object with the fields of an answer")
+        if _SUM in fields and line != _with_sum(line[:-_SUM_LENGTH] + b"}\n").rstrip(b"\n"):
+            raise ValueError("its checksum does not fit")
+        key = _typed(fields, "id", str), _typed(fields, "draw", int)
         if "failure" in fields:
-            failure = Failure(fields["failure"]["kind"], fields["failure"]["message"])
-            return cls(fields["id"], fields["draw"], failure=failure)
-        return cls(fields["id"], fields["draw"], fields["text"], tuple(fields["tokens"]), fields["finish"])
+            failure = _typed(fields, "failure", dict)
+            return cls(*key, failure=Failure(_typed(failure, "kind", str), _typed(failure, "message", str)))
+        tokens = _typed(fields, "tokens", list)
+        if not all(isinstance(token, int) for token in tokens):
+            raise TypeError("tokens: expected whole numbers")
+        return cls(*key, _typed(fields, "text", str), tuple(tokens), _typed(fields, "finish", str))
+
+
+_SUM = "sum"
+_SUM_LENGTH = len(',"sum":"00000000"}')
+_FIELDS = {"id", "draw", "text", "tokens", "finish", "failure", _SUM}
+
+
+def _with_sum(line: bytes) -> bytes:
+    """A line of `Record.to_line` with its CRC-32, which any one flipped bit breaks; parts have no other witness."""
+    return line[:-2] + f',"{_SUM}":"{zlib.crc32(line):08x}"}}\n'.encode()
+
+
+def _typed(fields: dict[str, Any], name: str, kind: type[Value]) -> Value:
+    value = fields[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected {kind.__name__}, found {type(value).__name__}")
+    return value
 
 
 class Part:
@@ -65,7 +96,7 @@ class Part:
         Raises:
             StoreError: the disk is full, or does not write for another reason.
         """
-        rest = b"".join(record.to_line() for record in records)
+        rest = b"".join(_with_sum(record.to_line()) for record in records)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -125,12 +156,8 @@ def write_samples(path: Path, records: Sequence[Record]) -> None:
     write_table(path, pa.table(arrays, schema=schema))
 
 
-def read_samples(path: Path, content: bytes | None = None) -> list[Record]:
+def read_samples(path: Path) -> list[Record]:
     """The inverse of `write_samples`.
-
-    Args:
-        path: the file.
-        content: its bytes, where they were read already.
 
     Raises:
         StoreError: the file is damaged.
@@ -139,20 +166,20 @@ def read_samples(path: Path, content: bytes | None = None) -> list[Record]:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path if content is None else BytesIO(content)).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
+        rows = pq.read_table(path).to_pylist()
+        return [
+            Record(
+                row["example_id"],
+                row["draw"],
+                row["text"] or "",
+                tuple(row["tokens"]),
+                row["finish"],
+                Failure(row["failure_kind"], row["failure_message"]) if row["failure_kind"] else None,
+            )
+            for row in rows
+        ]
+    except (OSError, pa.ArrowException, UnicodeDecodeError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run the suite again") from error
-    return [
-        Record(
-            row["example_id"],
-            row["draw"],
-            row["text"] or "",
-            tuple(row["tokens"]),
-            row["finish"],
-            Failure(row["failure_kind"], row["failure_message"]) if row["failure_kind"] else None,
-        )
-        for row in rows
-    ]
 
 
 def write_table(path: Path, table: Any) -> None:

@@ -14,12 +14,14 @@ This is the only module that builds such paths. Files appear whole (see `harness
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import (
     RunIncomplete,
@@ -40,11 +42,14 @@ from harness.store.durable import replacing as replacing
 from harness.store.durable import sync_folder as sync_folder
 from harness.store.durable import write_bytes as write_bytes
 from harness.store.durable import write_json as write_json
+from harness.store.sealed import SEAL, file_sha256, read_document, read_json, seal_of, sealed, without_seal
 from harness.suites.examples import Example, Sample
 from harness.suites.places import cache_folder as cache_folder  # who looks for it looks here
+from harness.suites.sections import checked, complaints
 from harness.suites.settings import settings_of
 from harness.suites.spec import (
     RunSpec,
+    Suite,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +59,18 @@ if TYPE_CHECKING:
 
 if sys.platform != "win32":
     import fcntl
+
+
+RUN_FORMAT, SCORES_FORMAT = "seetell-run-1", "seetell-scores-1"
+"""Layouts of run.json and scores.json. Files from before there were any have no `format`, and are read as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A run that cannot be shown."""
+
+    folder: RunFolder
+    reason: StoreError
 
 
 class Results:
@@ -70,6 +87,18 @@ class Results:
         """Every run there is, of one suite or of all, in name order."""
         pattern = f"{suite or '*'}/*/run.json"
         return [RunFolder(file.parent) for file in sorted((self.root / "runs").glob(pattern))]
+
+    def described(self, suite: str | None = None) -> tuple[list[tuple[RunFolder, dict[str, Any]]], list[Unreadable]]:
+        """Every run with what its run.json says, in name order; and those whose run.json cannot be read, with the reason."""
+        described: list[tuple[RunFolder, dict[str, Any]]] = []
+        unreadable = []
+        for folder in self.runs(suite):
+            try:
+                folder.suite()
+                described.append((folder, folder.describe()))
+            except StoreError as error:
+                unreadable.append(Unreadable(folder, error))
+        return described, unreadable
 
     def baseline(self, suite: str) -> Path:
         """Where the accepted baseline of a suite is kept."""
@@ -110,31 +139,58 @@ class RunFolder:
     # run.json
 
     def describe(self) -> dict[str, Any]:
-        """What run.json says.
+        """What run.json says, checked.
 
         Raises:
-            StoreError: it is missing or no description of a run.
+            StoreError: it is missing, was changed after it was written, is of another layout, or describes no run.
         """
         file = self.path / "run.json"
+        remedy = "delete it if it is there, and run the suite again, which writes it anew and keeps the answers"
         try:
-            content: dict[str, Any] = json.loads(file.read_bytes())
-            _ = content["identity"], content["spec"], content["suite"], content["environment"], content["created"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = read_document(file, remedy)
+            document = _RunDocument.model_validate(content)
+        except FileNotFoundError as error:
+            raise StoreError(f"{file} cannot be read (there is no such file); {remedy}") from error
+        except ValidationError as error:
+            raise StoreError(f"{file} cannot be read ({complaints(error)}); {remedy}") from error
+        if document.spec.identity() != document.identity:
             raise StoreError(
-                f"{file} cannot be read ({error!r}); delete it if it is there, and run the suite again, which writes it anew and "
-                "keeps the answers"
-            ) from error
+                f"{file} holds run {document.identity}, which its spec does not give; move it away, or {remedy}"
+            )
         return content
 
-    def open(self, spec: RunSpec, answers: int, suite: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-        """Write run.json for a run that starts or is resumed; `answers` is how many it needs.
+    def suite(self) -> Suite:
+        """The suite as it was when the run was made.
+
+        Raises:
+            StoreError: run.json cannot be read, or its suite is none.
+        """
+        return checked(Suite, self.describe()["suite"], f"the suite in {self.path / 'run.json'}", error=StoreError)
+
+    def open(
+        self,
+        spec: RunSpec,
+        answers: int,
+        suite: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        code: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write run.json for a run that starts or is resumed.
+
+        Args:
+            spec: of the run.
+            answers: how many it needs.
+            suite: where it comes from, as JSON values.
+            environment: what it is made with.
+            code: where a plug-in's decoder comes from.
 
         Raises:
             StoreError: the folder holds a run of another identity whose first eight digits agree.
         """
         identity = spec.identity()
         created = _now()
-        finished: dict[str, str] = {}
+        kept: dict[str, Any] = {}
+        legacy = False
         if (self.path / "run.json").exists():
             before = self.describe()
             if before["identity"] != identity:
@@ -146,7 +202,8 @@ class RunFolder:
                 suite = before["suite"]
             if self.complete:
                 environment = before["environment"]
-                finished = {"finished": before["finished"]} if "finished" in before else {}
+                kept = {key: before[key] for key in ("finished", "samples") if key in before}
+                legacy = "format" not in before  # a finished run of before there were formats keeps its bytes
         content = {
             "identity": identity,
             "spec": spec.model_dump(mode="json"),
@@ -155,9 +212,10 @@ class RunFolder:
             "answers": answers,
             "created": created,
             "state": "complete" if self.complete else "running",
-            **finished,
+            **({"code": dict(code)} if code else {}),
+            **kept,
         }
-        write_json(self.path / "run.json", content)
+        write_json(self.path / "run.json", content if legacy else sealed({"format": RUN_FORMAT, **content}))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -189,7 +247,8 @@ class RunFolder:
         """Everything answered so far, complete or not, each key once, sorted by example id and draw.
 
         Raises:
-            StoreError: a line other than the last of a part is damaged, or the parquet file is.
+            StoreError: a line other than the last of a part is damaged, or samples.parquet is, was changed after the run ended,
+                or lacks answers.
         """
         if not self.complete:
             found: dict[Key, Record] = {}
@@ -202,7 +261,21 @@ class RunFolder:
                     raise
             if not self.complete:  # else whoever writes it has finished meanwhile, and parts may have gone unread
                 return [found[key] for key in sorted(found)]
-        return read_samples(self.path / "samples.parquet")
+        return self._stored_samples()
+
+    def _stored_samples(self) -> list[Record]:
+        file = self.path / "samples.parquet"
+        remedy = f"delete it and run the suite again (`seetell run {self.path.parent.name}`)"
+        records = read_samples(file)
+        if (self.path / "run.json").exists():
+            content = self.describe()
+            if content.get("samples", "") not in ("", file_sha256(file)):
+                others = "so run.json and the scores are of other samples"
+                raise StoreError(f"{file} was changed or damaged after the run ended, {others}; {remedy}")
+            keys = {record.key for record in records}
+            if len(keys) != content["answers"] or len(records) != len(keys):
+                raise StoreError(f"{file} holds {len(keys)} of {content['answers']} answers; {remedy}")
+        return records
 
     @contextlib.contextmanager
     def part(self) -> Iterator[Part]:
@@ -218,18 +291,19 @@ class RunFolder:
         """Turn the parts into samples.parquet, sorted, with the same bytes however the run came about.
 
         Args:
-            keys: everything that must be there.
+            keys: everything that must be there; answers to anything else are dropped.
 
         Raises:
             RunIncomplete: something is missing.
         """
         if not self.complete:
-            records = self.records()
-            missing = set(keys) - {record.key for record in records}
+            wanted = set(keys)
+            records = [record for record in self.records() if record.key in wanted]
+            missing = wanted - {record.key for record in records}
             if missing:
                 example, draw = min(missing)
                 raise RunIncomplete(
-                    f"{self.path} lacks {len(missing)} answers (first: example {example!r}, draw {draw}); run it again to go on"
+                    f"{self.path} lacks {len(missing)} answers (first: example {example!r}, draw {draw}); run it again to resume"
                 )
             write_samples(self.path / "samples.parquet", records)
         for part in (self.path / "parts").glob("*.jsonl"):
@@ -238,20 +312,70 @@ class RunFolder:
             (self.path / "parts").rmdir()
         content = self.describe()
         if "finished" not in content:
-            write_json(self.path / "run.json", {**content, "state": "complete", "finished": _now()})
+            samples = file_sha256(self.path / "samples.parquet")
+            ended = {**content, "state": "complete", "finished": _now(), "samples": samples}
+            write_json(self.path / "run.json", sealed({"format": RUN_FORMAT, **ended}))
+
+    def set_aside(self) -> None:
+        """Move the answers and scores into `replaced/`, numbered, so that the run is decoded anew; hold the lock meanwhile."""
+        left = [self.path / name for name in ("samples.parquet", "parts", "scores.json", "rows", "run.json")]
+        left = [path for path in left if path.exists()]
+        if not left:
+            return
+        folder = self.path / "replaced"
+        number = 1 + max((int(old.name) for old in folder.glob("*") if old.name.isdigit()), default=0)
+        make_folder(folder / f"{number:03d}")
+        for path in left:
+            path.rename(folder / f"{number:03d}" / path.name)
+        sync_folder(self.path)
 
     # scores
 
-    def scores(self) -> dict[str, Any] | None:
-        """What scores.json says, or None before the run is scored."""
+    def scores(self, *, of_other_samples: bool = False) -> dict[str, Any] | None:
+        """What scores.json says, checked, or None before the run is scored.
+
+        Args:
+            of_other_samples: accept scores of other answers than those in samples.parquet now.
+
+        Raises:
+            StoreError: it was changed after it was written, is of another layout, or is of other samples.
+        """
+        content = self._read_scores()
+        if content is None:
+            return None
+        file = self.path / "scores.json"
+        remedy = f"run `seetell score {self.path.parent.name} --fresh`, which writes it anew"
+        broken = [label for label in content.get("metrics", {}) if not _is_sound(content, label)]
+        if broken:
+            raise StoreError(f"{file} was changed or damaged after it was written, at {', '.join(broken)}; {remedy}")
+        samples = self.path / "samples.parquet"
+        others = content.get("metrics") and samples.exists() and content.get("samples") != file_sha256(samples)
+        if others and not of_other_samples:
+            raise StoreError(f"the scores in {self.path} are of other samples; {remedy}")
+        return {
+            **content,
+            "metrics": {label: without_seal(entry) for label, entry in content.get("metrics", {}).items()},
+        }
+
+    def sound_scores(self) -> tuple[dict[str, Any], bool]:
+        """The entries of scores.json, by metric, that are as they were written and of today's samples; and whether all are."""
         try:
-            content: dict[str, Any] = json.loads((self.path / "scores.json").read_bytes())
+            content = self._read_scores() or {}
+        except StoreError:
+            return {}, False
+        if content.get("samples") != file_sha256(self.path / "samples.parquet"):
+            return {}, False
+        sound = {label: entry for label, entry in content["metrics"].items() if _is_sound(content, label)}
+        return sound, len(sound) == len(content["metrics"])
+
+    def _read_scores(self) -> dict[str, Any] | None:
+        file = self.path / "scores.json"
+        remedy = f"delete it and run `seetell score {self.path.parent.name}`"
+        try:
+            content = read_json(file, remedy)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise StoreError(
-                f"{self.path / 'scores.json'} is no JSON ({error}); delete it and run `seetell score`"
-            ) from error
+        checked(_ScoresDocument, content, str(file), error=StoreError, remedy=remedy)
         return content
 
     def write_scores(self, content: Mapping[str, Any], rows: Mapping[str, NDArray[np.float64]]) -> None:
@@ -260,7 +384,12 @@ class RunFolder:
         with _locked(self.path / ".scores.lock", wait=True):
             for name, values in rows.items():
                 _write_rows(folder / f"{name}.parquet", values)
-            write_json(self.path / "scores.json", dict(content))
+            document = {"format": SCORES_FORMAT, **content}
+            for label, entry in content.get("metrics", {}).items():
+                named = {"rows_sha256": file_sha256(folder / f"{entry['rows']}.parquet")} if entry["rows"] else {}
+                document["metrics"] = {**document["metrics"], label: {**without_seal(entry), **named}}
+                document["metrics"][label][SEAL] = _entry_seal(document, label)
+            write_json(self.path / "scores.json", document)
             for file in folder.glob("*.parquet"):
                 if file.stem not in rows:
                     file.unlink()
@@ -269,22 +398,66 @@ class RunFolder:
         """The rows stored under a name, `[n, k]`, in the order of `records`.
 
         Raises:
-            StoreError: their file is missing or damaged.
+            StoreError: their file is missing or damaged, or was changed after scores.json was written.
         """
         import numpy as np
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         file = self.path / "rows" / f"{name}.parquet"
+        remedy = f"delete {self.path / 'scores.json'} and run `seetell score`, which makes both anew"
         try:
             table = pq.read_table(file)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(
-                f"{file} cannot be read ({error}); delete {self.path / 'scores.json'} and run `seetell score`, which makes both "
-                "anew"
-            ) from error
-        columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
-        return np.stack(columns, axis=1).astype(np.float64)
+            columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
+            values = np.stack(columns, axis=1).astype(np.float64)
+            entries = ((self._read_scores() or {}).get("metrics") or {}).values()
+            written = {entry["rows"]: entry.get("rows_sha256") for entry in entries}
+            if written.get(name) not in (None, file_sha256(file)):
+                raise StoreError(f"{file} was changed or damaged after it was written; {remedy}")
+        except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+            raise StoreError(f"{file} cannot be read ({error}); {remedy}") from error
+        return values
+
+
+class _RunDocument(BaseModel):
+    """What run.json must hold; other keys are left alone."""
+
+    format: Literal["seetell-run-1"] | None = None
+    identity: str
+    spec: RunSpec
+    suite: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    answers: int = Field(ge=0, default=0)
+    created: str
+    finished: str = ""
+    samples: str = ""
+
+
+class _ScoresEntry(BaseModel):
+    key: str
+    rows: str | None
+    scores: tuple[Mapping[str, Any], ...]
+    rows_sha256: str = ""
+
+
+class _ScoresDocument(BaseModel):
+    """What scores.json must hold."""
+
+    format: Literal["seetell-scores-1"] | None = None
+    samples: str = ""
+    metrics: Mapping[str, _ScoresEntry] = {}
+
+
+def _entry_seal(content: Mapping[str, Any], label: str) -> str:
+    """Over a metric's entry, its label and the samples that it is about."""
+    return seal_of(
+        {"label": label, "samples": content.get("samples"), "entry": without_seal(content["metrics"][label])}
+    )
+
+
+def _is_sound(content: Mapping[str, Any], label: str) -> bool:
+    """Whether an entry of scores.json fits its seal; of before there were seals, it has none."""
+    return content["metrics"][label].get(SEAL) in (None, _entry_seal(content, label))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.errors import StoreError
 from harness.store.durable import write_json
 from harness.store.runs import Results
+from harness.store.sealed import read_document, sealed
 from harness.suites.provenance import Signature
 from harness.suites.sections import Section, Slug, checked
 
@@ -102,7 +103,7 @@ def write_speed(results: Results, suite: str, speeds: Iterable[Speed]) -> Path:
     path = results.speed(suite)
     values = {"format": FORMAT, "suite": suite, "speeds": tuple(speeds)}
     content = checked(SpeedFile, values, f"the figures for {path} cannot be kept", error=StoreError)
-    write_json(path, content.model_dump(mode="json"))
+    write_json(path, sealed(content.model_dump(mode="json")))
     return path
 
 
@@ -115,11 +116,9 @@ def read_speed(results: Results, suite: str) -> tuple[Speed, ...]:
     path = results.speed(suite)
     remedy = f"measure again with `seetell bench decoders {suite}`, or move the file away"
     try:
-        content = checked(SpeedFile, path.read_bytes(), str(path), error=StoreError, remedy=remedy)
+        content = checked(SpeedFile, read_document(path, remedy), str(path), error=StoreError, remedy=remedy)
     except FileNotFoundError:
         return ()
-    except OSError as error:
-        raise StoreError(f"the speeds in {path} cannot be read ({error}); move the file away") from error
     if content.suite != suite:
         raise StoreError(f"{path} holds the speeds of {content.suite!r}, not of {suite!r}; move it to where it belongs")
     return content.speeds

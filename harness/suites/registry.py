@@ -7,6 +7,7 @@ is an error for whoever names it and for nobody else.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from harness.errors import BrokenPlugin, ClashingPlugins, UnknownPlugin, did_you_mean
+from harness.suites.code import Code, code_of
 
 if TYPE_CHECKING:
     from decoders.base import Decoder
@@ -108,8 +110,9 @@ class Registry(Generic[T]):
         """
         entry = self.find(name)
         try:
-            plugin = _resolve(entry.target)
-        except Exception as error:  # the plug-in boundary: foreign code may raise anything
+            with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints must not run into a JSON document
+                plugin = _resolve(entry.target)
+        except (Exception, SystemExit) as error:  # the plug-in boundary: foreign code may raise anything
             raise BrokenPlugin(
                 f"the {self.noun} {name!r} of {entry.distribution} {entry.version} cannot be loaded from {entry.target}: "
                 f"{type(error).__name__}: {error}. Repair or uninstall {entry.distribution}"
@@ -120,6 +123,11 @@ class Registry(Generic[T]):
                 f"{self.base.replace(':', '.')}"
             )
         return cast("type[T]", plugin)
+
+    def code(self, name: str) -> Code | None:
+        """Where the code of a plug-in comes from; None for SeeTell's own. Raises as `load`."""
+        entry = self.find(name)
+        return code_of(self.load(name), entry.target.partition(":")[0], entry.distribution, entry.version)
 
 
 def _resolve(target: str) -> object:

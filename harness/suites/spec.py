@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from harness.errors import SuiteError
+from harness.suites.places import data_folder
 from harness.suites.sections import Section, Slug, checked
 from harness.suites.settings import settings_of
-from harness.suites.tables import find_suite, suite_table
+from harness.suites.tables import DATA_VARIABLE, find_suite, suite_table
 from harness.suites.tables import packaged_suites as packaged_suites
 from harness.suites.wording import Cleaner, Rule
 
@@ -249,6 +250,25 @@ class RunSpec(Section):
     seed: int
     draws: int
     dtype: Dtype
+    code: str | None = None
+    """Hash of the code of a plug-in's decoder, `harness.suites.code.Code.digest`; None for SeeTell's own."""
+
+    def as_written(self, suite: Suite) -> RunSpec:
+        """The spec with its models named as the suite's author wrote them, for pages: a folder's full path says who runs it."""
+        names = {part: getattr(suite.models, part) for part in ("language_model", "image_text")}
+        pins = {
+            part: pin.model_copy(update={"name": name.replace(str(data_folder()), DATA_VARIABLE)})
+            for part, name in names.items()
+            if name and (pin := getattr(self, part))
+        }
+        return self.model_copy(update=pins)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_code(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        if content.get("code", "") is None:  # as before there were fingerprints: the same documents, the same identity
+            del content["code"]
+        return content
 
     def identity(self) -> str:
         """SHA-256 over all that decides the text: 64 hex digits.

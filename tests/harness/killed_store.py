@@ -24,7 +24,7 @@ from harness.store.runs import Record, Results, RunFolder
 from harness.suites.examples import Failure
 from tests.harness.test_spec import spec
 
-CODE = frozenset({"store.py", "answers.py", "durable.py"})
+CODE = frozenset({"runs.py", "answers.py", "durable.py"})
 BATCHES = [
     [Record("b", 0, "a red boat", (5, 0), "eos"), Record("a", 0, "line\nbreak", (7,), "length")],
     [Record("c", 0, failure=Failure("UnreadableImage", "c.jpg: no image"))],
@@ -58,7 +58,7 @@ class Places:
 
     def trace(self, frame: FrameType, event: str, _: Any) -> Any:
         file = Path(frame.f_code.co_filename)
-        if file.name not in CODE or file.parent.name != "harness":
+        if file.name not in CODE or file.parent.name != "store":
             return None
         place = file.name, frame.f_lineno
         if event == "line":

@@ -90,7 +90,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(moody: Job, kin
     batches = decode(moody, [f"needs 3 {kind}"] * 17, batch_size=16, notices=notices)
     assert [record.example_id for batch in batches for record in batch] == [f"ex{i}" for i in range(17)]
     assert max(len(batch) for batch in batches) == 2
-    assert notices == [f"out of memory with {size} examples at once; going on with {size // 2}" for size in (16, 8, 4)]
+    assert notices == [
+        f"out of memory with {size} examples at once; continuing with {size // 2}" for size in (16, 8, 4)
+    ]
 
 
 def test_one_example_that_does_not_fit_is_an_error(moody: Job) -> None:

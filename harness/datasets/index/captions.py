@@ -19,7 +19,8 @@ from decoders.models.image_text import ImageTextModel
 from decoders.nearest import CaptionIndex
 from harness.datasets.index.query import Index
 from harness.errors import StoreError
-from harness.store.runs import replacing
+from harness.store.durable import replacing
+from harness.store.sealed import file_sha256
 
 _ENCODED = 8192
 """Captions that are encoded before the next features are written."""
@@ -63,12 +64,17 @@ def text_features(texts: Sequence[str], model: ImageTextModel, cache: Path) -> N
         model: whose text features are wanted.
         cache: folder for the features; made if missing.
     """
-    file = cache / "caption-index" / f"{_key(texts, model)}.npy"
-    features = _mapped(file, len(texts))
-    if features is None:
-        _encode(texts, model, file)
-        features = np.load(file, mmap_mode="r", allow_pickle=False)
-    return features
+    folder, key = cache / "caption-index", _key(texts, model)
+    for file in folder.glob(f"{key}-*.npy"):
+        features = _mapped(file, len(texts))
+        if features is not None:
+            return features
+    new = folder / f"{key}.npy"
+    _encode(texts, model, new)
+    # The name says which content is to be believed: a file that was changed is encoded anew.
+    file = new.rename(folder / f"{key}-{file_sha256(new)[:32]}.npy")
+    mapped: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return mapped
 
 
 def _key(texts: Sequence[str], model: ImageTextModel) -> str:
@@ -81,10 +87,12 @@ def _key(texts: Sequence[str], model: ImageTextModel) -> str:
 
 
 def _mapped(file: Path, rows: int) -> NDArray[np.float32] | None:
-    """The features in a file, left on disk; None if there is no such file or not all of it."""
+    """The features in a file, left on disk; None if there is no such file, not all of it, or another than was written."""
     try:
+        if not file.stem.endswith(file_sha256(file)[:32]):
+            return None
         features: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, EOFError, ValueError):  # half a file from a disk that was full; encode again
+    except (OSError, EOFError, ValueError):  # half a file from a disk that was full; encode again
         return None
     return features if features.shape[:1] == (rows,) else None
 

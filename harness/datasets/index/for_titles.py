@@ -18,9 +18,10 @@ from harness.datasets.index.inputs import ExampleImages, ImageSource, image_sour
 from harness.datasets.index.manifest import Model
 from harness.datasets.index.query import Index, meta_of
 from harness.errors import DataError, StoreError, SuiteError
-from harness.store.durable import Progress, no_progress
-from harness.store.runs import cache_folder, write_json
+from harness.store.durable import Progress, no_progress, write_json
+from harness.store.sealed import read_document, sealed
 from harness.suites.examples import Example, ranked_id
+from harness.suites.places import cache_folder
 from harness.suites.spec import DataRef, ImagesRef, Suite, packaged_suites
 from harness.suites.wording import CLEANERS
 
@@ -187,9 +188,9 @@ def _found(index: Index, model: Model, titles: list[str], top: int) -> tuple[lis
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
     file = cache_folder() / "retrieved" / f"{key}.json"
     try:
-        kept = json.loads(file.read_bytes())
+        kept = read_document(file, "delete it", must_be_sealed=True)
         return kept["rows"], kept["cosines"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, StoreError, KeyError):
         loaded = load_image_text(model.name, dtype=model.dtype, device=pick_device("auto"))
     index.check_model(loaded)
     distinct = list(dict.fromkeys(titles))
@@ -197,7 +198,7 @@ def _found(index: Index, model: Model, titles: list[str], top: int) -> tuple[lis
     places = [distinct.index(title) for title in titles]
     rows = [[int(row) for row in hits[place] if row >= 0] for place in places]
     cosines = [[float(cosine) for cosine in scores[place][: len(rows[n])]] for n, place in enumerate(places)]
-    write_json(file, {"rows": rows, "cosines": cosines})
+    write_json(file, sealed({"rows": rows, "cosines": cosines}))
     return rows, cosines
 
 

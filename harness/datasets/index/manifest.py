@@ -12,6 +12,7 @@ from pydantic import Field
 
 from harness.errors import StoreError
 from harness.store.durable import write_json
+from harness.store.sealed import check_seal, file_sha256, read_json, sealed, without_seal
 from harness.suites.sections import Section, checked
 
 MANIFEST = "manifest.json"
@@ -82,7 +83,7 @@ class Manifest(Section):
 
     def write(self, folder: Path) -> None:
         """Put it in place, which makes the index whole."""
-        write_json(folder / MANIFEST, self.model_dump(mode="json"))
+        write_json(folder / MANIFEST, sealed(self.model_dump(mode="json")))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -102,7 +103,8 @@ def read_manifest(folder: Path) -> Manifest:
         )
     remedy = "it is damaged or of another version: delete the folder and build the index again"
     try:
-        manifest = checked(Manifest, path.read_bytes(), str(path), error=StoreError, remedy=remedy)
+        content = read_json(path, remedy)
+        manifest = checked(Manifest, without_seal(content), str(path), error=StoreError, remedy=remedy)
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
     for name, stored in manifest.files.items():
@@ -120,7 +122,22 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} claims {manifest.rows} rows of {manifest.dimensions} numbers, which {FEATURES} does not hold; build the "
             "index again"
         )
+    check_seal(content, str(path), remedy)
     return manifest
+
+
+def check_file(folder: Path, manifest: Manifest, name: str) -> Path:
+    """One file of an index, its content compared with the manifest once a process.
+
+    Raises:
+        StoreError: it was changed or damaged since the index was built.
+    """
+    if file_sha256(folder / name) != manifest.files[name].sha256:
+        raise StoreError(
+            f"{folder / name} was changed or damaged (its SHA-256 is not the manifest's); delete the folder and build the "
+            "index again"
+        )
+    return folder / name
 
 
 def stored(path: Path) -> Stored:
@@ -136,9 +153,5 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     Raises:
         StoreError: a file whose content is not what was built.
     """
-    for name, expected in manifest.files.items():
-        if stored(folder / name) != expected:
-            raise StoreError(
-                f"{folder / name} was changed or damaged (its SHA-256 is not the manifest's); delete the folder and build the "
-                "index again"
-            )
+    for name in manifest.files:
+        check_file(folder, manifest, name)

@@ -16,7 +16,7 @@ from decoders.nearest import FeatureRows
 from harness.datasets.index import kinds
 from harness.datasets.index.build import Encoder
 from harness.datasets.index.features import Row, open_features
-from harness.datasets.index.manifest import FEATURES, ROWS, Manifest, read_manifest
+from harness.datasets.index.manifest import FEATURES, ROWS, Manifest, check_file, read_manifest
 from harness.errors import ModelMismatch, StoreError
 
 
@@ -68,12 +68,12 @@ class Index:
     def features(self) -> FeatureRows:
         """All features, memory-mapped, `[n, d]` float32."""
         own = self.manifest
-        return FeatureRows(open_features(self.folder / FEATURES, own.rows, own.dimensions))
+        return FeatureRows(open_features(check_file(self.folder, own, FEATURES), own.rows, own.dimensions))
 
     @cached_property
     def _faiss(self) -> Any:
         kind = self.manifest.kind
-        return kinds.read(kind, self.folder / f"{kind}.faiss", self.manifest.parameters)
+        return kinds.read(kind, check_file(self.folder, self.manifest, f"{kind}.faiss"), self.manifest.parameters)
 
     def search(
         self, queries: NDArray[np.float32], top: int, *, exact: bool = False
@@ -137,7 +137,7 @@ class Index:
     def _table(self) -> Any:
         import pyarrow as pa
 
-        path = self.folder / ROWS
+        path = check_file(self.folder, self.manifest, ROWS)
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         except (OSError, pa.ArrowInvalid) as error:

@@ -26,7 +26,7 @@ from harness.decode.cluster.actor import Actor, Hello, MetricRequest, versions
 from harness.decode.cluster.shipping import packed_sample, packed_task
 from harness.decode.executor import Job, Notice, Task
 from harness.errors import ClusterError, SeeTellError, WorkerLost
-from harness.metrics.base import MetricConfig
+from harness.metrics.base import BLOCK, MetricConfig
 from harness.store.runs import Record
 from harness.suites.examples import Sample
 from harness.suites.spec import ModelPin
@@ -37,7 +37,7 @@ IN_FLIGHT = 2
 DEATHS = 3
 """How many actors may die over one chunk, or before their first word, until it is no accident any more."""
 
-SHARD = 512
+SHARD = 8 * BLOCK
 """Samples that an actor scores at once."""
 
 _LOOK_AROUND = 2.0
@@ -170,7 +170,7 @@ class RayExecutor:
         def ask(member: _Member, items: Sequence[Sample]) -> Any:
             return member.actor.rows.remote(sent, items if self._is_here(member) else [*map(packed_sample, items)])
 
-        shards = sorted(self._work(samples, SHARD, ask), key=lambda done: done[0].start)
+        shards = sorted(self._work(samples, SHARD, ask, grain=BLOCK), key=lambda done: done[0].start)
         width = max((found.shape[1] for _, (found, _) in shards if found is not None), default=0)
         if not width:
             raise next(reason for _, (_, reason) in shards)
@@ -181,7 +181,7 @@ class RayExecutor:
     # handing out and collecting
 
     def _work(
-        self, items: Sequence[Any], size: int, ask: Callable[[_Member, Sequence[Any]], Any]
+        self, items: Sequence[Any], size: int, ask: Callable[[_Member, Sequence[Any]], Any], *, grain: int = 1
     ) -> Iterator[tuple[_Chunk, Any]]:
         waiting = deque([_Chunk(items, 0)] if items else [])
         try:
@@ -189,18 +189,18 @@ class RayExecutor:
                 self._recruit(sum(len(chunk.items) for chunk in waiting))
                 for member in self._free():
                     if waiting:
-                        chunk = self._cut(waiting, size)
+                        chunk = self._cut(waiting, size, grain)
                         member.held[ask(member, chunk.items)] = chunk
                 yield from self._collect(waiting)
         finally:  # on a failure, or when the caller stops in the middle, what is under way is nobody's any more
             for member in self._members:
                 member.held.clear()
 
-    def _cut(self, waiting: deque[_Chunk], size: int) -> _Chunk:
-        """The next chunk: whole batches while much is left, smaller ones towards the end, so that all finish together."""
+    def _cut(self, waiting: deque[_Chunk], size: int, grain: int) -> _Chunk:
+        """The next chunk: whole batches while much is left, fewer times `grain` towards the end, so that all finish together."""
         left = sum(len(chunk.items) for chunk in waiting)
         ready = max(1, sum(member.ready for member in self._members))
-        size = min(size, max(1, -(-left // (2 * ready))))
+        size = min(size, grain * max(1, -(-left // (2 * ready * grain))))
         chunk = waiting.popleft()
         if chunk.deaths or len(chunk.items) <= size:  # what an actor died over is tried as it was
             return chunk

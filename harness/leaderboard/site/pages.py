@@ -22,7 +22,9 @@ from harness.leaderboard.site.manifest import anchor, examples_page, run_page
 from harness.store.numbers import finite
 from harness.store.speed import Speed
 from harness.store.text import one_line, printable
+from harness.suites.places import data_folder
 from harness.suites.spec import RunSpec, Suite
+from harness.suites.tables import DATA_VARIABLE
 
 LOCAL = "'self' file:"
 """Sources of pictures: the site's own folder. Not every browser counts a file beside the page as `'self'`, hence the second."""
@@ -94,7 +96,9 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
             "kind": KINDS[row.kind],
             "identity": made.content["identity"],
             "texts": texts + ("" if row.complete else ", incomplete"),
-            "toml": suite_toml(suite, spec.label) if needs_file(spec, suite) else "",
+            "toml": suite_toml(suite, spec.label).replace(str(data_folder()), DATA_VARIABLE)
+            if needs_file(spec, suite)
+            else "",
             "scores": [
                 {
                     "label": f"{column.label} {column.arrow}".strip(),
@@ -109,7 +113,7 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
                 for name, column in labels.items()
                 if (cell := row.cells.get(name)) is not None
             ],
-            "spec": json.dumps(made.content["spec"], indent=1, ensure_ascii=False),
+            "spec": json.dumps(spec.as_written(suite).model_dump(mode="json"), indent=1, ensure_ascii=False),
             "environment": ""
             if reproducible
             else json.dumps(made.content["environment"], indent=1, ensure_ascii=False),

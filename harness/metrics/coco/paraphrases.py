@@ -202,6 +202,9 @@ class _Torn(Exception):
 
 
 def _select(table: Path, asked: Keys) -> Paraphrases:
+    # Two sieves, one after the other. Here: a pair stays if one of its phrases stands in any reference, which is the same for
+    # every system of a suite and is kept on disk. Later, in `Paraphrases.table`: of these, a pair stays if its other phrase
+    # stands in a text at hand. Both only ever keep too much, since phrases are compared by 32-bit hashes of their letters.
     sieve = _Sieve(asked)
     path = cache_folder() / "paraphrases" / f"{_identity(table)}.index"
     try:

@@ -18,7 +18,8 @@ from typing import Literal
 
 from harness.errors import JavaError, MetricError, MetricUnavailable
 from harness.metrics.coco.java import INSTALL, find_jar, java_path, run_java
-from harness.store.runs import cache_folder, write_bytes
+from harness.store.durable import write_bytes
+from harness.suites.places import cache_folder
 
 TokenizerName = Literal["auto", "ptb", "python", "none"]
 PTB, PYTHON, NONE = "ptb-3.4.1", "python", "none"
@@ -74,6 +75,8 @@ def tokenize(
     clean = [_one_line(text) for text in texts]
     distinct = sorted(set(clean))
     missing = [text for text in distinct if text not in known]
+    # Starting Java costs a second, tokenising thousands of texts little more. So texts that will be asked for next go along in
+    # the same start, and a set of references, which every system of a suite shares, is kept on disk as a whole.
     if missing:
         path = _cache_path(variant, distinct) if keep else None
         stored = _read(path, len(distinct)) if path else None
@@ -168,25 +171,33 @@ def python_tokens(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# On disk
+# On disk: a list of texts, in a file whose name ends in the hash of its content, so that a changed one is not believed
 
 
 def _cache_path(variant: str, texts: Sequence[str]) -> Path:
     content = json.dumps([variant, texts], ensure_ascii=True)
-    return cache_folder() / "tokens" / f"{variant}-{hashlib.sha256(content.encode()).hexdigest()[:32]}.json"
+    return cache_folder() / "tokens" / f"{variant}-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
 
 def _read(path: Path, expected: int) -> list[str] | None:
-    """What is kept there; None for anything but a list of `expected` strings, which is then made again."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(content, list) and len(content) == expected and all(isinstance(each, str) for each in content)
-    return content if whole else None
+    """The tokens kept there; None for anything but `expected` strings as they were written, which are then made again."""
+    for file in path.parent.glob(f"{path.name}-*.json"):
+        try:
+            content = file.read_bytes()
+            tokens = json.loads(content) if file == _named(path, content) else None
+        except (OSError, ValueError):
+            continue
+        if isinstance(tokens, list) and len(tokens) == expected:
+            return tokens
+    return None
 
 
 def _write(path: Path, tokens: Sequence[str]) -> None:
-    """Keep it if the disk lets us; a cache that cannot be written costs time only."""
+    """Keep the tokens if the disk lets us; a cache that cannot be written costs time only."""
+    content = json.dumps(tokens, ensure_ascii=False).encode()
     with contextlib.suppress(OSError):
-        write_bytes(path, json.dumps(tokens, ensure_ascii=False).encode())
+        write_bytes(_named(path, content), content)
+
+
+def _named(path: Path, content: bytes) -> Path:
+    return path.with_name(f"{path.name}-{hashlib.sha256(content).hexdigest()[:32]}.json")

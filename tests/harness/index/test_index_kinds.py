@@ -13,6 +13,7 @@ import pytest
 from harness.bench.index import MadeUp, measure
 from harness.datasets.index.build import build_index
 from harness.datasets.index.kinds import FLAT_UP_TO, HNSW_UP_TO, choose, parameters
+from harness.datasets.index.manifest import read_manifest, stored
 from harness.datasets.index.query import Index
 
 
@@ -45,6 +46,9 @@ def test_rows_that_float32_cannot_tell_apart_are_told_apart_and_equal_ones_come_
     features[40:440] = (query + noise).astype(np.float32)
     features[500:540] = features[300]
     (tmp_path / "features.f32").write_bytes(features.tobytes())
+    manifest = read_manifest(tmp_path)
+    files = {**manifest.files, "features.f32": stored(tmp_path / "features.f32")}
+    manifest.model_copy(update={"files": files}).write(tmp_path)
     exact = features.astype(np.float64) @ query.astype(np.float64)
     _, cosines = Index(tmp_path).search(query[None], 20)
     np.testing.assert_allclose(cosines[0], np.sort(exact)[::-1][:20], rtol=0, atol=1e-15)
@@ -83,6 +87,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from harness.bench.memory import forget_peak, peak_bytes
+from harness.datasets.index.manifest import read_manifest, stored
+from harness.datasets.index.manifest import read_manifest, stored
 from harness.datasets.index.query import Index
 index = Index(Path(sys.argv[1]))
 queries = np.ascontiguousarray(np.array(index.features.features[:4]))
