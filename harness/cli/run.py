@@ -34,7 +34,7 @@ from harness.cli.flags import (
     cut_off_if,
     split_label,
 )
-from harness.errors import BrokenPlugin, Interrupted, SeeTellError, SuiteError
+from harness.errors import BrokenPlugin, Interrupted, SeeTellError, SuiteError, did_you_mean
 from harness.suites.settings import as_flags
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
@@ -92,6 +92,7 @@ def run(
     /,
     *,
     only: Several = (),
+    fresh: Several = (),
     limit: int | None = None,
     batch_size: BatchSize = None,
     device: Device = "auto",
@@ -113,6 +114,8 @@ def run(
     Args:
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
         only: Decoders to run, by their label in the suite; all of them by default.
+        fresh: Decoders to decode anew, by their label, although their texts are on disk. The old answers and scores are kept in
+            the run's folder, under `replaced`.
         limit: Only the first examples, so many: a quick look. The run stays incomplete and is not ranked.
         score: Score each run that is complete.
     """
@@ -125,6 +128,9 @@ def run(
 
     loaded = Suite.load(suite, settings)
     labels = chosen_labels(loaded, only)
+    for label in fresh:
+        if label not in labels:
+            raise SuiteError(f"--fresh {label}: expected a decoder that is run{did_you_mean(label, labels)}")
     check_suite_offline(offline, loaded)
     with console.progress_bar(f"reading {loaded.name}") as progress:
         experiment = Experiment(loaded, progress=progress)
@@ -144,7 +150,7 @@ def run(
                 report.append(
                     _run_one(
                         planned, loaded, Results(results), executor, evaluator,
-                        batch_size=batch_size, limit=limit, device=device,
+                        fresh=planned.spec.label in fresh, batch_size=batch_size, limit=limit, device=device,
                     )
                 )  # fmt: skip
             except (Exception, SystemExit) as error:  # the other decoders are run all the same
@@ -179,6 +185,7 @@ def _run_one(
     executor: Executor,
     evaluator: Evaluator | None,
     *,
+    fresh: bool,
     batch_size: int | None,
     limit: int | None,
     device: str,
@@ -189,15 +196,9 @@ def _run_one(
     name = f"{suite.name}/{planned.spec.label}"
     with console.progress_bar(f"{name}: decoding") as progress:
         outcome = decode(
-            planned,
-            suite,
-            store,
-            executor=executor,
-            batch_size=batch_size,
-            limit=limit,
-            device=device,
+            planned, suite, store, executor=executor, fresh=fresh, batch_size=batch_size, limit=limit, device=device,
             progress=progress,
-        )
+        )  # fmt: skip
     console.say(f"{name}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
     entry: dict[str, Any] = {
         "suite": suite.name,

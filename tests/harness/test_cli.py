@@ -118,7 +118,7 @@ def test_the_list_of_verbs_says_what_each_verb_says_first_and_each_shows_an_exam
             assert " ".join(words) in GROUPS_OF_VERBS
             continue
         text = " ".join((command.__doc__ or "").split())
-        assert listed is None or text.startswith(listed.rstrip(".?")), words
+        assert text.startswith(" ".join(listed.split()).rstrip(".?")), words
         shown = re.findall(r"`(seetell [^`]+)`", text.partition("For example: ")[2].partition(" Args: ")[0])
         assert any(shlex.split(example)[1 : 1 + len(words)] == list(words) for example in shown), words
         for example in shown:

@@ -88,7 +88,7 @@ def plug_in(folder: Path, bad: str) -> Path:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ("import", "sys.exit(0)"),
+        ("import", "SystemExit: 0"),
         ("broken import", "ValueError: half installed"),
         ("making", "RuntimeError: no weights here"),
         ("ending", "sys.exit(0)"),
@@ -172,3 +172,21 @@ def test_markup_and_emoji_names_are_text(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert shown.count(":dog:") == 2
     assert ":cat:" in shown
+
+
+def test_a_run_is_decoded_anew_where_that_is_asked_for_and_nothing_is_deleted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(plug_in(folder, "making"))
+    command = ("run", "mixed.toml", "--only", "first,last", "--no-score", "--json")
+    first = json.loads(seetell_here(*command, cwd=folder).stdout)["runs"]
+    done = seetell_here(*command, "--fresh", "last", cwd=folder)
+    assert json.loads(done.stdout)["runs"] == first
+    assert "mixed/first: 2 of 2 decoded (already on disk)" in done.stderr
+    assert "mixed/last: 2 of 2 decoded\n" in done.stderr
+    assert done.stderr.count("a line of the plug-in") == 1
+    replaced = folder / first[1]["folder"] / "replaced"
+    assert (replaced / "001" / "samples.parquet").is_file()
+    refused = seetell_here(*command, "--fresh", "lasst", cwd=folder)
+    assert refused.returncode == 1
+    assert "--fresh lasst: expected a decoder that is run (did you mean 'last'" in refused.stderr
