@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from harness.store.runs import Results, RunFolder
 from harness.suites.examples import Example, read_image
 from harness.suites.spec import RunSpec, Suite
 
-_SERVED = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 _ENDINGS = ("", ".jpg", ".jpeg", ".png", ".webp", ".gif")
 
 
@@ -114,20 +112,13 @@ def picture(example: Example, images: Path | None = None) -> Picture | None:
         source = _named_after(example.id, images)
     if source is None:
         return None
-    from PIL import Image
+    from decoders.models.images import image_for_browsers
 
     try:
-        content = read_image(source)
-        with Image.open(io.BytesIO(content)) as opened:
-            opened.load()
-            mime = _SERVED.get(opened.format or "")
-            if mime is None:
-                buffer = io.BytesIO()
-                opened.convert("RGB").save(buffer, "PNG")
-                content, mime = buffer.getvalue(), "image/png"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, UnreadableImage) as error:
+        content, mime = image_for_browsers(read_image(source))
+    except UnreadableImage as error:
         raise StudyError(
-            f"the image of example {example.id!r} cannot be read ({error}); mend it, or leave that example out"
+            f"the image of example {example.id!r} cannot be read ({error}); correct it, or leave that example out"
         ) from error
     return Picture(hashlib.sha256(content).hexdigest(), mime, content)
 
