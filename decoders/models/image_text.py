@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from decoders.errors import UnreadableImage
 from decoders.models.images import ImageLike, open_image
 from decoders.models.prefix_scorer import PrefixScorer, project
 from decoders.models.text_ids import CandidateIds, WordIds
@@ -69,14 +70,22 @@ class ImageTextModel:
         self._continuations = _Recent(_CONTINUATIONS)
 
     @torch.no_grad()
-    def image_features(self, images: Sequence[ImageLike], *, remembered: bool = True) -> Tensor:
+    def image_features(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        opened: Callable[[ImageLike], Image.Image] = open_image,
+        remembered: bool = True,
+    ) -> Tensor:
         """Features of images, `[n, d]` float32 of unit length.
 
         Images seen lately are remembered, files by path, size and time of change, bytes by content, images in archives by
         their place.
 
         Args:
-            images: any number.
+            images: files, bytes, or where to read them.
+            opened: how they are opened: `open_image`, or `open_as_stored` for the pixels as the model's own preprocessing makes
+                them of Pillow's image.
             remembered: take features of images seen lately. They are those of the batch in which an image was seen first, whose
                 other images move the last digits; without, equal calls give equal bits.
 
@@ -84,15 +93,24 @@ class ImageTextModel:
             UnreadableImage: the first image that cannot be opened.
         """
         recent = self._images if remembered else _Recent(_REMEMBERED)
-        features = recent.of([image_key(image) for image in images], lambda new: self._encode([images[i] for i in new]))
+        features = recent.of(
+            [image_key(image) if opened is open_image else (opened, image_key(image)) for image in images],
+            lambda new: self._encode([images[i] for i in new], opened),
+        )
         return torch.stack(features) if features else torch.empty(0, 0, device=self.device)
 
-    def _encode(self, images: Sequence[ImageLike]) -> Iterator[Tensor]:
+    def _encode(self, images: Sequence[ImageLike], opened: Callable[[ImageLike], Image.Image]) -> Iterator[Tensor]:
         for start in range(0, len(images), _IMAGE_BATCH):
-            pixels = torch.stack(
-                [self._preprocess(open_image(image)) for image in images[start : start + _IMAGE_BATCH]]
-            )
+            pixels = torch.stack([self._pixels(opened(image), image) for image in images[start : start + _IMAGE_BATCH]])
             yield from _unit(self.model.encode_image(pixels.to(self.device, self._weights_dtype)))
+
+    def _pixels(self, picture: Image.Image, image: ImageLike) -> Tensor:
+        try:
+            pixels: Tensor = self._preprocess(picture)
+        except ValueError as error:  # Pillow cannot resize every mode that it opens
+            name = f"an image of {len(image)} bytes" if isinstance(image, bytes) else str(image)
+            raise UnreadableImage(f"{name} cannot be scaled as it is stored ({error})") from error
+        return pixels
 
     def forget(self) -> None:
         """Encode images and candidate texts anew from here on, so that a measurement includes it."""

@@ -16,6 +16,7 @@ from decoders.models.images import ImageLike
 from harness.datasets.base import Dataset, DatasetOptions
 from harness.datasets.images import AbsentImage, Images
 from harness.datasets.packed import Container
+from harness.datasets.tables import image_columns
 from harness.errors import DataError
 from harness.suites.examples import Example
 
@@ -40,13 +41,13 @@ class HuggingFaceOptions(DatasetOptions):
     rows: Mapping[str, str | int | bool] = {}
     """Only rows whose columns have these values, as in `rows = {split = "test"}` where all of Flickr30k is one split."""
     image: str = ""
-    """The column of images; the first one that the data set itself declares to be one, if left out."""
+    """The column of images; if left out, the first one that the data set declares to be one, or that holds image files."""
     captions: str = ""
     """The column of captions: a text, a list of texts, or of objects with `raw`; found by its name if left out."""
     id: str = ""
     """The column of ids; found by its name if left out, and the row's number where there is none."""
     prompt: str = ""
-    """The column of the examples' own words to start from (titles of stories), if any."""
+    """The column of the examples' own words to start from (titles of stories), if any; `prompt` if there is one."""
     images: Path | tuple[Path, ...] | None = None
     """Where the images are, for data sets that hold their names only: a folder, zip, tar or parquet file, or several."""
 
@@ -210,11 +211,14 @@ class _Columns:
         names = data.column_names
         captions = options.captions or _first(CAPTION_COLUMNS, names)
         if not captions:
+            texts = [name for name in names if _holds_texts(data.data.column(name).type)]
+            hint = f'name it: captions = "{texts[0]}"' if texts else "and none holds texts"
             raise DataError(
-                f"{options.name} has the columns {', '.join(names)}, none of which is called as captions are; name it: captions "
-                f'= "{names[0]}"'
+                f"{options.name} has the columns {', '.join(names)}, none of which is called as captions are; {hint}"
             )
         declared = [name for name, feature in data.features.items() if type(feature).__name__ == "Image"]
+        declared = declared or image_columns({name: data.data.column(name).type for name in names})
+        prompt = "prompt" if "prompt" in names and _is_whole_text(data.data.column("prompt")) else ""
         name = _first(NAME_COLUMNS, names)
         example_id = options.id or next(
             (column for column in NAME_COLUMNS if column in names and _unique(data, column)), ""
@@ -225,8 +229,22 @@ class _Columns:
             name,
             example_id,
             _first(FOLDER_COLUMNS, names),
-            options.prompt,
+            options.prompt or prompt,
         )
+
+
+def _holds_texts(kind: Any) -> bool:
+    """Whether a column holds texts, or lists of texts."""
+    from pyarrow import types
+
+    inner = kind.value_type if types.is_list(kind) or types.is_large_list(kind) else kind
+    return bool(types.is_string(inner) or types.is_large_string(inner))
+
+
+def _is_whole_text(values: Any) -> bool:
+    from pyarrow import types
+
+    return bool((types.is_string(values.type) or types.is_large_string(values.type)) and values.null_count == 0)
 
 
 def _first(wanted: Sequence[str], names: Sequence[str]) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+
+_LINE_BREAK = re.compile("\r\n|\r|\n")
 
 
 def read_json(path: Path, expected: str) -> Any:
@@ -65,6 +70,38 @@ def json_lines(content: str, path: Path, parse: Callable[[str], Any] = parse_jso
             )
         objects.append((number, fields))
     return objects
+
+
+class TableError(Exception):
+    """A table that is not CSV (or TSV); names the line where the record starts."""
+
+
+def table_rows(content: str, delimiter: str = ",") -> tuple[list[str], Iterator[tuple[int, dict[str | None, Any]]]]:
+    """The header of a CSV text, and its records with the line (from 1) that each starts at: quoted cells may hold line breaks.
+
+    Raises:
+        TableError: while reading, for quotes that do not match.
+    """
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=delimiter)
+    try:
+        header = list(reader.fieldnames or ())
+    except csv.Error as error:
+        raise TableError(f"line 1: {error}") from error
+
+    def records() -> Iterator[tuple[int, dict[str | None, Any]]]:
+        end = reader.line_num
+        try:
+            for row in reader:
+                end = reader.line_num
+                cells = [cell for value in row.values() for cell in (value if isinstance(value, list) else [value])]
+                breaks = sum(len(_LINE_BREAK.findall(cell)) for cell in cells if cell)
+                yield end - breaks, row
+        except csv.Error as error:
+            lines = _LINE_BREAK.split(content)
+            start = next((number for number in range(end, len(lines)) if lines[number].strip()), end)
+            raise TableError(f"line {start + 1}: {error}") from error
+
+    return header, records()
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

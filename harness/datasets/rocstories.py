@@ -7,12 +7,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from harness.datasets.base import Dataset, DatasetOptions
-from harness.datasets.reading import read_text
+from harness.datasets.reading import TableError, read_text, table_rows
 from harness.errors import DataError
 from harness.suites.examples import Example
 
@@ -75,33 +73,33 @@ def _from_lines(content: str, path: Path) -> list[tuple[str, str]]:
 
 
 def _from_csv(content: str, path: Path) -> list[tuple[str, str]]:
-    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
     stories = []
     try:
-        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        header, records = table_rows(content)
+        names = [name.strip().lower() for name in header]
         if twice := {name for name in names if name and names.count(name) > 1}:
             raise DataError(f"{path} has the column {min(twice)} twice; expected each once. Rename one of them")
-        columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+        columns = {name.strip().lower(): name for name in header if name}
         lacking = [name for name in ("storytitle", *SENTENCES) if name not in columns]
         if lacking:
             raise DataError(
                 f"{path} has the columns {', '.join(columns)} and lacks {', '.join(lacking)}; expected the ROCStories CSV, or "
                 f"{SHAPES}"
             )
-        for row in reader:
+        for line, row in records:
             if None in row:  # the cells beyond the header's
                 raise DataError(
-                    f"line {reader.line_num} of {path} has more cells than the header has columns; expected texts with commas in "
-                    'quotation marks ("a, b"). Export the table again'
+                    f"line {line} of {path} has more cells than the header has columns; expected texts with commas in quotation "
+                    'marks ("a, b"). Export the table again'
                 )
             title = (row[columns["storytitle"]] or "").strip()
             sentences = [(row[columns[name]] or "").strip() for name in SENTENCES]
             if not title or not all(sentences):
                 raise DataError(
-                    f"line {reader.line_num} of {path} ({title[:60]!r}) lacks a title or one of its five sentences; expected "
-                    "none empty. Fetch the file again"
+                    f"line {line} of {path} ({title[:60]!r}) lacks a title or one of its five sentences; expected none empty. "
+                    "Fetch the file again"
                 )
             stories.append((title, " ".join(sentences)))
-    except csv.Error as error:
-        raise DataError(f"line {reader.line_num} of {path} is no CSV ({error}); expected {SHAPES}") from error
+    except TableError as error:
+        raise DataError(f"{path} is no CSV ({error}); expected {SHAPES}") from error
     return stories

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -121,14 +122,19 @@ def parquet_images(path: Path) -> dict[str, ImageLike]:
     return images
 
 
+def image_columns(types: Mapping[str, Any]) -> list[str]:
+    """The columns that hold image files: structs with `bytes` (the hub's way), and binary ones that are called like images."""
+    structs = [
+        name
+        for name, kind in types.items()
+        if pa.types.is_struct(kind) and any(part.name == "bytes" and _is_binary(part.type) for part in kind)
+    ]
+    return structs + [name for name in IMAGE_COLUMNS if name in types and _is_binary(types[name])]
+
+
 def _image_column(schema: Any, path: Path) -> str:
-    """A struct with `bytes` (the hub's way), else a binary column that is called like an image."""
-    for item in schema:
-        if pa.types.is_struct(item.type) and any(part.name == "bytes" for part in item.type):
-            return str(item.name)
-    for name in IMAGE_COLUMNS:
-        if name in schema.names and _is_binary(schema.field(name).type):
-            return name
+    if columns := image_columns({item.name: item.type for item in schema}):
+        return columns[0]
     raise DataError(
         f"{path} has the columns {', '.join(schema.names)}; expected one with image files: a struct with `bytes`, or binary and "
         f"called {', '.join(IMAGE_COLUMNS)}"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from decoders.base import Need
-from decoders.models.images import ImageLike
+from decoders.models.images import ImageLike, open_as_stored, open_image
 from harness.errors import MetricUnavailable, UnreadableImage
 from harness.metrics.base import BLOCK, Metric, MetricConfig, Output, mean_over_texts
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature, model_field
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from decoders.models.image_text import ImageTextModel
@@ -34,6 +36,15 @@ class ClipScoreConfig(MetricConfig):
     """Scale; 2.5 as published, so that values fill 0 to 1."""
     prefix: str = "A photo depicts "
     """What is said before the text; as published, trailing space included."""
+    pixels: Literal["upright-on-white", "as-open_clip"] = "upright-on-white"
+    """How an image file becomes pixels: upright, on white, deep samples scaled, as decoders and raters see it; or as the model's
+    own preprocessing makes them of the file, as `clipscore.py` does."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the default of `pixels`, so that scores from before there was a choice stay valid."""
+        fields: dict[str, Any] = dump(self)
+        return fields if self.pixels != "upright-on-white" else {key: fields[key] for key in fields if key != "pixels"}
 
 
 class ClipScore(Metric):
@@ -63,11 +74,12 @@ class ClipScore(Metric):
         if all(sample.example.image is None for sample in samples):
             raise MetricUnavailable("CLIPScore compares texts with images, and no example has an image")
         rows = np.full((len(samples), 3), np.nan)
+        as_stored = self.config.pixels == "as-open_clip"
         for start in range(0, len(samples), _BATCH):
             block = samples[start : start + _BATCH]
             pictures = [sample.example.image for sample in block if sample.example.image is not None]
             seen: dict[ImageLike | None, Tensor | None] = dict(
-                zip(pictures, image_features(model, pictures), strict=True)
+                zip(pictures, image_features(model, pictures, as_stored=as_stored), strict=True)
             )
             scored = [
                 (place, features)
@@ -97,28 +109,34 @@ class ClipScore(Metric):
             "clip": model_field(model.name, model.digest),
             "dt": model.dtype,
         }
-        return Signature.of("clipscore", fields)
+        # The default stands in docs/metrics.md and in no signature, so that numbers of before stay comparable.
+        pixels = {} if self.config.pixels == "upright-on-white" else {"pixels": self.config.pixels}
+        return Signature.of("clipscore", fields | pixels)
 
 
-def image_features(model: ImageTextModel, images: Sequence[ImageLike]) -> list[Tensor | None]:
+def image_features(
+    model: ImageTextModel, images: Sequence[ImageLike], *, as_stored: bool = False
+) -> list[Tensor | None]:
     """One vector an image, None for those that cannot be read; the same bits whatever was encoded before."""
     from decoders.models.image_text import image_key
 
     known = _FEATURES.setdefault(model, {})
-    key = tuple(image_key(image) for image in images)
+    key = (as_stored, *(image_key(image) for image in images))
     if key not in known:
         if len(known) >= _REMEMBERED:
             known.pop(next(iter(known)))
-        known[key] = _encoded(model, images)
+        known[key] = _encoded(model, images, open_as_stored if as_stored else open_image)
     return known[key]
 
 
-def _encoded(model: ImageTextModel, images: Sequence[ImageLike]) -> list[Tensor | None]:
+def _encoded(
+    model: ImageTextModel, images: Sequence[ImageLike], opened: Callable[[ImageLike], Image]
+) -> list[Tensor | None]:
     """Images that cannot be read are found by halving."""
     try:
-        return list(model.image_features(images, remembered=False))
+        return list(model.image_features(images, opened=opened, remembered=False))
     except UnreadableImage:
         if len(images) == 1:
             return [None]
         half = len(images) // 2
-        return _encoded(model, images[:half]) + _encoded(model, images[half:])
+        return _encoded(model, images[:half], opened) + _encoded(model, images[half:], opened)

@@ -135,7 +135,9 @@ def test_images_that_are_missing_broken_or_equal_are_named(coco: Path) -> None:
     images[2].write_text("<html>not found</html>")
     images[3].write_bytes(images[4].read_bytes())
     shallow = check_suite(suite(coco))
-    assert [finding.detail for finding in problems(shallow)] == [f"1 of 20 images are missing: {images[0].name}"]
+    looked_at = str(coco / "val2014" / "val2014" / images[0].name)  # Karpathy's file names the folder too
+    assert [finding.detail for finding in problems(shallow)] == [f"1 of 20 images are missing: {looked_at}"]
+    assert problems(shallow)[0].items == (looked_at,)
     assert "19 images found, none opened (--deep opens them all)" in said(shallow)
     seen: list[tuple[int, int]] = []
     deep = check_suite(suite(coco), deep=True, progress=lambda what, done, total: seen.append((done, total)))
@@ -144,6 +146,7 @@ def test_images_that_are_missing_broken_or_equal_are_named(coco: Path) -> None:
     assert broken.detail.startswith("2 images cannot be read: ")
     assert images[1].name in broken.detail
     assert images[2].name in broken.detail
+    assert [images[n].name in broken.items[n - 1] for n in (1, 2)] == [True, True]
     assert f"1 image with the same content as another: {images[3].name} = {images[4].name}" in said(deep)
 
 
@@ -324,3 +327,18 @@ def test_a_run_on_a_zip_is_the_run_on_the_folder(coco: Path, gpt2_folder: Path, 
     assert done.returncode == 2, done.stderr
     assert "19 of 20 decoded, 1 failed: UnreadableImage: val2014/COCO_val2014_000000001420.jpg in " in done.stderr
     assert "Bad CRC-32" in done.stderr
+
+
+def test_decoders_that_look_at_images_need_some(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(json.dumps({"id": "a", "references": ["one"]}), encoding="utf-8")
+    toml = {
+        "name": "blind",
+        "data": {"dataset": "jsonl", "file": "d.jsonl"},
+        "models": {"language_model": "toybox:plain", "image_text": "toybox:clip"},
+        "text": {"max_length": 8},
+        "decoders": {"greedy": {}, "magic": {}},
+        "folder": tmp_path,
+    }
+    (problem,) = problems(check_suite(Suite.model_validate(toml)))
+    assert problem.detail == "no example has an image, and magic looks at images"
+    assert check_suite(Suite.model_validate({**toml, "decoders": {"greedy": {}}})).complete

@@ -5,9 +5,7 @@ Every format becomes records: objects with keys such as `image_id`, `caption` or
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import re
 import zlib
@@ -15,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.datasets.reading import json_lines
+from harness.datasets.reading import TableError, json_lines, table_rows
 from harness.errors import DataError
 
 COCO_RESULTS = "COCO results"
@@ -164,27 +162,23 @@ def _table_rows(path: Path, text: str, delimiter: str) -> Rows:
     """Rows of a CSV or TSV file; columns of one reference each are gathered, or `references` is a JSON list."""
     rows: Rows = []
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-        header = reader.fieldnames or ()
+        header, records = table_rows(text, delimiter)
         repeated = sorted({name for name in header if header.count(name) > 1})
         if repeated:
             raise DataError(f"{path} has several columns named {', '.join(repeated)}; expected names of their own")
-        start = reader.line_num
-        for number, row in enumerate(reader, start=2):
-            # A quoted cell may hold line breaks, so rows and lines of the file differ.
-            where = f"row {number}" if start + 1 == number else f"row {number} (line {start + 1})"
-            start = reader.line_num
+        for number, (line, row) in enumerate(records, start=2):
+            where = f"row {number}" if line == number else f"row {number} (line {line})"
             if None in row or None in row.values():
                 raise DataError(f"{where} of {path} has {'more' if None in row else 'fewer'} cells than the header")
-            record: dict[str, Any] = dict(row)
-            single = [record[key] for key in row if _REFERENCE_COLUMN.fullmatch(key) and record[key]]
+            record: dict[str, Any] = {str(key): value for key, value in row.items()}
+            single = [record[key] for key in record if _REFERENCE_COLUMN.fullmatch(key) and record[key]]
             if single:
                 record["references"] = single
             elif isinstance(record.get("references"), str):
                 record["references"] = _json_list(record["references"], f"{where} of {path}")
             rows.append((where, record))
-    except csv.Error as error:
-        raise DataError(f"{path} is no {'TSV' if delimiter == chr(9) else 'CSV'}: {error}") from error
+    except TableError as error:
+        raise DataError(f"{path} is no {'TSV' if delimiter != ',' else 'CSV'}: {error}") from error
     return rows
 
 

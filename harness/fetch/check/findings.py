@@ -23,6 +23,8 @@ class Finding:
     """What was found, in a sentence."""
     steps: tuple[str, ...] = ()
     """What puts it right; empty where nothing is wrong."""
+    items: tuple[str, ...] = ()
+    """Everything that `detail` counts, such as all broken images; the detail itself names the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,13 @@ class Report:
         return {
             "suite": self.suite,
             "complete": self.complete,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [_to_json(finding) for finding in self.findings],
         }
+
+
+def _to_json(finding: Finding) -> dict[str, Any]:
+    """Plain JSON values; `items` only where there are some."""
+    return {key: value for key, value in asdict(finding).items() if key != "items" or value}
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from decoders.models.images import ImageLike
+from decoders.models.images import ImageLike, stored_mode
 from harness.datasets.images import AbsentImage
 from harness.datasets.known import SHOWN, first_few
 from harness.errors import UnreadableImage
@@ -17,6 +17,9 @@ from harness.fetch.check.findings import (
     Section,
     count,
 )
+
+MOST_BROKEN = 100
+"""Images that cannot be read, as many as a line of text names."""
 
 
 def check_images(section: Section, deep: bool, progress: Progress) -> list[Finding]:
@@ -28,13 +31,14 @@ def check_images(section: Section, deep: bool, progress: Progress) -> list[Findi
     blind = [example.id for example in section.examples if example.image is None]
     findings = []
     if absent:
-        first = first_few([image.name for _, image in absent if not isinstance(image, bytes)])
+        looked_at = tuple(str(image) for _, image in absent)
+        first = ", ".join(looked_at[:SHOWN]) + (", ..." if len(looked_at) > SHOWN else "")
         detail = f"{len(absent):,} of {len(named):,} images are missing: {first}"
         if section.without == "note":
             findings.append(Finding(section.name, "note", f"{detail}; only texts are read here, so they may stay away"))
         else:
             remedy = "put them where the others are; without them these examples fail and are counted as failures"
-            findings.append(Finding(section.name, "problem", detail, (remedy,)))
+            findings.append(Finding(section.name, "problem", detail, (remedy,), looked_at))
     if blind:
         findings.append(
             Finding(section.name, "note", f"{count(blind, 'example')} without an image: {first_few(blind)}")
@@ -63,7 +67,7 @@ def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progres
     modes: Counter[str] = Counter()
     for done, (example_id, image) in enumerate(images, start=1):
         try:
-            modes[_mode(image)] += 1
+            modes[stored_mode(image)] += 1
         except UnreadableImage as error:
             broken.append(str(error) if not isinstance(image, bytes) else f"{example_id}: {error}")
         else:
@@ -74,10 +78,9 @@ def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progres
     findings = []
     if broken:
         remedy = "fetch them again; as they are, these examples fail and are counted as failures"
-        detail = f"{count(broken, 'image')} cannot be read: {'; '.join(broken[:SHOWN])}" + (
-            "; ..." if len(broken) > SHOWN else ""
-        )
-        findings.append(Finding(section.name, "problem", detail, (remedy,)))
+        more = f"; and {len(broken) - MOST_BROKEN:,} more (--json lists them all)" if len(broken) > MOST_BROKEN else ""
+        detail = f"{count(broken, 'image')} cannot be read: {'; '.join(broken[:MOST_BROKEN])}{more}"
+        findings.append(Finding(section.name, "problem", detail, (remedy,), tuple(broken)))
     if twins:
         findings.append(
             Finding(
@@ -88,21 +91,3 @@ def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progres
     note = "; all are converted to RGB, and none is left out" if set(modes) - {"RGB"} else ""
     findings.append(Finding(section.name, "ok", f"{modes.total():,} images opened: {colours or 'none'}{note}"))
     return findings
-
-
-def _mode(image: ImageLike) -> str:
-    """The colours that an image is stored in, as Pillow calls them; all of its pixels are decoded.
-
-    Raises:
-        UnreadableImage: they cannot be.
-    """
-    import io
-
-    from PIL import Image
-
-    from decoders.models.images import open_image
-
-    content = image if isinstance(image, Path | bytes) else image.read()
-    open_image(content)
-    with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
-        return opened.mode

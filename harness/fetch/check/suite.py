@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 
+from decoders.base import Need
 from harness.datasets.base import Dataset
 from harness.datasets.known import first_few, remark, steps_for
 from harness.datasets.overlap import folded, same_examples
@@ -19,6 +21,7 @@ from harness.fetch.check.findings import (
 )
 from harness.fetch.check.images import check_images
 from harness.fetch.check.models import check_index, check_lock, check_models
+from harness.suites.registry import decoders
 from harness.suites.spec import DataRef, ImagesRef, Suite
 
 
@@ -57,6 +60,27 @@ def check_suite(
     return Report(suite.name, tuple(findings))
 
 
+def _check_needs(section: Section, suite: Suite) -> list[Finding]:
+    """Whether the examples have what the decoders look at: an image, or none would be decoded."""
+    if (
+        section.name != "[data]"
+        or suite.images is not None
+        or not section.examples
+        or any(example.image for example in section.examples)
+    ):
+        return []
+    looking = []
+    for label, ref in suite.decoders.items():
+        with contextlib.suppress(RegistryError):  # `run` will say so
+            if Need.IMAGE in decoders().load(ref.decoder or label).needs:
+                looking.append(label)
+    if not looking:
+        return []
+    steps = ("say where the images are (`images`, or the column `image`), or take these decoders out",)
+    detail = f"no example has an image, and {first_few(looking)} look{'s' if len(looking) == 1 else ''} at images"
+    return [Finding(section.name, "problem", detail, steps)]
+
+
 def _check_section(section: Section, suite: Suite, deep: bool, progress: Progress) -> list[Finding]:
     from harness.datasets.digests import load_dataset
     from harness.datasets.load import counted
@@ -87,6 +111,7 @@ def _check_section(section: Section, suite: Suite, deep: bool, progress: Progres
     findings += _check_texts(section, suite)
     if "images" not in lost:
         findings += check_images(section, deep, progress)
+        findings += _check_needs(section, suite)
     return findings
 
 

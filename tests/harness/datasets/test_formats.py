@@ -15,6 +15,7 @@ from PIL import Image
 from harness.datasets.base import Dataset
 from harness.datasets.coco import Coco, CocoOptions
 from harness.datasets.digests import data_digest
+from harness.datasets.images import AbsentImage
 from harness.datasets.jsonl import Jsonl, JsonlOptions
 from harness.datasets.karpathy import Karpathy, KarpathyOptions
 from harness.datasets.load import load_examples
@@ -299,7 +300,7 @@ def test_captions_in_text_files_and_in_other_keys(tmp_path: Path) -> None:
     found = load(WebDataset, tmp_path, shards="a.tar")
     assert [(each.id, each.references) for each in found] == [("a", ("one", "two")), ("b", ("three",)), ("c", ())]
     assert [read_image(each.image) for each in found if each.image] == [image_bytes(0), image_bytes(3), image_bytes(5)]
-    with pytest.raises(DataError, match="'b' in .* has no 'blip'; it has sentences: change `captions`"):
+    with pytest.raises(DataError, match="no .json of a.tar has 'blip'; they have sentences: change `captions`"):
         load(WebDataset, tmp_path, shards="a.tar", captions="blip")
 
 
@@ -310,13 +311,52 @@ def test_captions_in_text_files_and_in_other_keys(tmp_path: Path) -> None:
         ({"a__json": b"3"}, "expected an object with captions"),
         ({"a__json": b'{"captions": 4}'}, "references are '4'"),
         ({"a__txt": b"\xff\xfe"}, "cannot be read .*expected UTF-8"),
-        ({"a__cls": b"4"}, "neither an image nor a text, only .cls"),
+        ({"a__cls": b"4"}, "no sample of a.tar has an image or a text"),
     ],
 )
 def test_samples_that_make_no_sense_are_named(tmp_path: Path, members: dict[str, bytes], says: str) -> None:
     shard(tmp_path / "a.tar", **members)
     with pytest.raises(DataError, match=says):
         load(WebDataset, tmp_path, shards="a.tar")
+
+
+def test_one_sample_without_a_caption_or_with_nan_costs_itself_at_most(tmp_path: Path) -> None:
+    shard(
+        tmp_path / "a.tar",
+        a__jpg=image_bytes(0), a__json=b'{"caption": null, "status": "success"}', a__txt=b"",
+        b__jpg=image_bytes(1), b__json=b'{"caption": "two", "similarity": NaN}',
+        c__jpg=image_bytes(2), c__json=b'{"caption": NaN}',
+        d__cls=b"4",
+    )  # fmt: skip
+    examples = load(WebDataset, tmp_path, shards="a.tar")
+    assert [(example.id, example.references) for example in examples] == [
+        ("a", ()),
+        ("b", ("two",)),
+        ("c", ()),
+        ("d", ()),
+    ]
+    assert [isinstance(example.image, AbsentImage) for example in examples] == [False, False, False, True]
+    assert load(WebDataset, tmp_path, shards="a.tar", captions="caption") == examples
+
+
+def test_dots_in_keys_are_refused_with_the_rule(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", **{"22.05__png": image_bytes(0), "22.05__txt": b"one", "22.06__png": image_bytes(1)})
+    with pytest.raises(
+        DataError, match=r"a key ends at the first dot of the file name, so 22\.05\.png belongs to '22'"
+    ):
+        load(WebDataset, tmp_path, shards="a.tar")
+
+
+def test_a_bad_row_of_a_table_is_named_by_its_line(tmp_path: Path) -> None:
+    header = "storyid,storytitle," + ",".join(f"sentence{n}" for n in range(1, 6)) + "\n"
+    good = '1,"A title\nof two lines",a.,b.,c.,d.,e.\n\n'
+    for bad, says in (
+        ("2,T,a.,b.,c.,d.,\n", "line 5 of .* lacks a title or one"),
+        ('2,"T,a.\n\n\n', "is no CSV .line 5: "),
+    ):
+        (tmp_path / "s.csv").write_text(header + good + bad, encoding="utf-8")
+        with pytest.raises(DataError, match=says):
+            load(RocStories, tmp_path, file="s.csv")
 
 
 def test_a_key_in_two_shards_names_both(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from harness.datasets.digests import data_digest
@@ -119,7 +121,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path, options: dict[str, Any], says
 def test_a_table_without_captions_lists_its_columns(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"a": [1], "b": ["x"]}).save_to_disk(str(tmp_path / "d"))
     with pytest.raises(
-        DataError, match='has the columns a, b, none of which is called as captions are.*captions = "a"'
+        DataError, match='has the columns a, b, none of which is called as captions are.*captions = "b"'
     ):
         load(tmp_path, name="d")
     (tmp_path / "broken").mkdir()
@@ -172,3 +174,18 @@ def test_a_hub_data_set_is_fetched_at_its_commit_and_found_again_offline(tmp_pat
     assert all(
         "a" * 40 in path or "b" * 40 in path for path in asked if "/resolve/" in path
     )  # never a branch that moves
+
+
+def test_images_that_nobody_declared_and_prompts_are_found(tmp_path: Path) -> None:
+    """A column of {bytes, path} without the library's own metadata, as pandas and pyarrow write it."""
+    rows = [
+        {"image": {"bytes": image_bytes(n), "path": None}, "caption": [f"c{n}"], "prompt": f"p{n}"} for n in range(2)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test-00000-of-00001.parquet")
+    examples = load(tmp_path, name=".")
+    assert [read_image(example.image) for example in examples if example.image] == [image_bytes(0), image_bytes(1)]
+    assert [example.prompt for example in examples] == ["p0", "p1"]
+    torn = [{**rows[0], "prompt": None}, rows[1]]
+    (tmp_path / "torn").mkdir()
+    pq.write_table(pa.Table.from_pylist(torn), tmp_path / "torn" / "test.parquet")
+    assert [example.prompt for example in load(tmp_path, name="torn")] == ["", ""]

@@ -119,3 +119,29 @@ def test_signature_names_what_moves_the_value(model: ImageTextModel) -> None:
     assert model.digest[:8] in plain
     assert "w:2.5" in plain
     assert len({plain, str(scorer(model, w=1.0).signature()), str(scorer(model, prefix="").signature())}) == 3
+
+
+@torch.no_grad()
+def test_pixels_as_open_clip_makes_them_of_the_file(model: ImageTextModel, clip_folder: Path, tmp_path: Path) -> None:
+    """As `clipscore.py` opens images: a transparent picture keeps the colours that nobody sees, and nothing is turned."""
+    import open_clip
+    from PIL import Image
+
+    picture = Image.effect_noise((40, 24), 90).convert("RGB")
+    picture.putalpha(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "hidden.png", exif=exif)
+    sample = Sample(Example("a", image=tmp_path / "hidden.png"), text="a red boat")
+    whole, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{clip_folder}")
+    seen = whole.eval().encode_image(preprocess(Image.open(tmp_path / "hidden.png"))[None]).double()
+    said = whole.encode_text(
+        open_clip.get_tokenizer(f"local-dir:{clip_folder}")(["A photo depicts a red boat"])
+    ).double()
+    cosine = float((seen @ said.T) / (seen.norm() * said.norm()))
+    metric, default = scorer(model, pixels="as-open_clip"), scorer(model)
+    np.testing.assert_allclose(metric.rows([sample])[0, 1], cosine, atol=2e-5)
+    assert abs(default.rows([sample])[0, 1] - cosine) > 1e-4
+    assert "|pixels:as-open_clip|" in str(metric.signature())
+    assert "pixels" not in str(default.signature()) + default.config.model_dump_json()
+    np.testing.assert_allclose(metric.rows([sample])[0, 1], cosine, atol=2e-5)  # each kind is remembered by itself
