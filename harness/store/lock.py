@@ -91,7 +91,7 @@ class Lock(Section):
         """
         try:
             table = tomllib.loads(content.decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{where} is not TOML ({error}); delete it and run `seetell prefetch` again") from error
         return checked(cls, table, where, error=DataError, remedy="delete it and run `seetell prefetch` again")
 

@@ -89,7 +89,7 @@ def parse_value(text: str) -> Any:
     """A value written as in TOML; what is not TOML is taken for a text without its quotes."""
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return table["value"] if list(table) == ["value"] else text
 

@@ -129,8 +129,8 @@ def _extended(table: Table, where: str, folder: Path, path: list[str]) -> Table:
 def _read(content: bytes, where: str) -> Table:
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{where} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, or a number of thousands of digits
+        raise SuiteError(f"{where} is not TOML: {str(error)[:300]}") from error
 
 
 def _located(table: Table) -> Table:
