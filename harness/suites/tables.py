@@ -142,7 +142,7 @@ def _in_place(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace(DATA_VARIABLE, str(data_folder())) if DATA_VARIABLE in value else value
     if isinstance(value, Mapping):
-        return {key: _in_place(each) for key, each in value.items()}
+        return {key: _in_place(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_in_place(each) for each in value]
+        return [_in_place(item) for item in value]
     return value
