@@ -25,13 +25,17 @@ from harness.suites.spec import RunSpec, Suite, packaged_suites
 
 @dataclass(frozen=True, slots=True)
 class ScoredMetric:
-    """What one metric said about a run."""
+    """The scores of one metric for a run."""
 
     scores: tuple[Score, ...]
     rows: NDArray[np.float64] | None
     """`[n, k]` in the order of the run's answers; None where the metric was unavailable."""
     joint: bool = False
     """Whether the rows were made together with those of the run it is compared with; see `harness.compare.joint`."""
+    failed: int = 0
+    """Answers without a score that count as the worst value; see `harness.compare.same_examples`."""
+    not_ranked: str = ""
+    """Why these numbers are not ranked; empty where they may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,14 @@ class StoredRun:
         Raises:
             StoreError: a file is damaged.
         """
-        content = folder.describe()
-        spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
+        try:
+            content = folder.describe()
+            spec, suite = RunSpec.model_validate(content["spec"]), Suite.model_validate(content["suite"])
+            _ = int(content["answers"]), content["environment"]["packages"].items()
+        except DAMAGE as error:
+            raise StoreError(
+                f"{folder.path / 'run.json'} is damaged ({_first_line(error)}); move the folder away and run the suite again"
+            ) from error
         complete, digest = folder.complete, ""
         if complete:
             samples = folder.path / "samples.parquet"
@@ -103,12 +113,21 @@ class StoredRun:
             records = read_samples(samples, packed)
         else:
             records = folder.records()
-        return cls(folder, content, spec, suite, complete, tuple(records), digest, folder.scores())
+        try:
+            stored = folder.scores()
+        except RecursionError as error:
+            raise StoreError(
+                f"{folder.path / 'scores.json'} is damaged ({_first_line(error)}); delete it and run `seetell score`"
+            ) from error
+        return cls(folder, content, spec, suite, complete, tuple(records), digest, stored)
 
     @property
     def scores(self) -> tuple[Score, ...]:
         """The stored scores, in the suite's order; not checked against the answers, which `scored` does."""
-        return tuple(stored_scores(self.stored or {"metrics": {}}))
+        try:
+            return tuple(stored_scores(self.stored or {"metrics": {}}))
+        except DAMAGE:
+            return ()
 
     def scored(self, called: str = "") -> ScoredRun:
         """The run with its scores and the rows behind them.
@@ -128,18 +147,37 @@ class StoredRun:
             )
         if self.stored is None:
             raise StoreError(f"{path} is not scored yet; run `{again}`")
-        if self.stored["samples"] != self.digest:
-            raise StoreError(f"the scores in {path} are of other samples; run `{again} --fresh`")
-        metrics = {
-            label: ScoredMetric(
-                tuple(Score.from_json(score) for score in entry["scores"]),
-                _rows(self.folder, entry["rows"], again) if entry["rows"] else None,
-            )
-            for label, entry in self.stored["metrics"].items()
-        }
+        try:
+            if self.stored["samples"] != self.digest:
+                raise StoreError(f"the scores in {path} are of other samples; run `{again} --fresh`")
+            metrics = {
+                label: ScoredMetric(
+                    tuple(Score.from_json(score) for score in entry["scores"]),
+                    _rows(self.folder, entry["rows"], again) if entry["rows"] else None,
+                )
+                for label, entry in self.stored["metrics"].items()
+            }
+        except DAMAGE as error:
+            raise StoreError(
+                f"{path / 'scores.json'} is damaged ({_first_line(error)}); `{again} --fresh` writes it anew"
+            ) from error
+        for label, metric in metrics.items():
+            if metric.rows is not None and len(metric.rows) != len(self.records):
+                raise StoreError(
+                    f"{path} has {len(metric.rows)} rows of {label!r} for {len(self.records)} answers; "
+                    f"`{again} --fresh` scores anew"
+                )
         ids = tuple(record.example_id for record in self.records)
         digest = digest_answers(self.records)
         return ScoredRun(self.spec, self.suite, self.content["environment"], ids, digest, metrics, self.records)
+
+
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What files raise that hold something else than what was written: other types, other keys, nesting without end."""
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 def command(verb: str, spec: RunSpec, suite: Suite, called: str = "") -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricUnavailable
-from harness.metrics.base import Output, mean_over_texts
+from harness.metrics.base import Output, mean_over_texts, nothing_right
 from harness.metrics.clip import ClipScore
 from harness.store.runs import cache_folder
 from harness.suites.examples import Sample
@@ -67,6 +67,10 @@ class RefClipScore(ClipScore):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
         return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero."""
+        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """As CLIPScore, and how the references enter."""

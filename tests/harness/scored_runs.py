@@ -62,6 +62,16 @@ class Unresampled(Quality):
     @property
     def outputs(self):
         return tuple(Output("un-" + each.name, each.higher_is_better, each.percent) for each in super().outputs)
+
+class Bounded(Quality):
+    """The same, and 0 is the worst quality."""
+
+    @property
+    def outputs(self):
+        return tuple(Output("bounded-" + each.name, each.higher_is_better, each.percent) for each in super().outputs)
+
+    def worst_row(self, rows):
+        return np.array([0.0, 0.0, 1.0])
 '''
 
 SUITE = b"""
@@ -79,9 +89,10 @@ way = "%s"
 
 
 def install_metric(folder: Path) -> Path:
-    """A folder for `sys.path` in which the metrics `quality` and `unresampled` are installed."""
+    """A folder for `sys.path` in which the metrics `quality`, `unresampled` and `bounded` are installed."""
     module = f"quality_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    entries = {"quality": f"{module}:Quality", "unresampled": f"{module}:Unresampled"}
+    entries = {"quality": f"{module}:Quality", "unresampled": f"{module}:Unresampled",
+               "bounded": f"{module}:Bounded"}  # fmt: skip
     return install(folder, "quality-metric", module, METRIC, {"seetell.metrics": entries})
 
 
