@@ -52,8 +52,8 @@ def show(board: Board) -> None:
 
 def _row_name(row: Row) -> str:
     if not row.complete:
-        return f"{row.decoder} (incomplete: {row.decoded + row.failed} of {row.total})"
-    return f"{row.decoder} ({row.failed} failed)" if row.failed else row.decoder
+        return f"{row.name} (incomplete: {row.decoded + row.failed} of {row.total})"
+    return f"{row.name} ({row.failed} failed)" if row.failed else row.name
 
 
 def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> str:

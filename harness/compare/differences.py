@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -259,7 +260,7 @@ def _tested(
             columns |= _rare(aligned, metric.finalise, pseudo_values(rows, difference), percent, (1 - level) / 2)
     measured = []
     for place, blank in blanks.items():
-        numbers = {name: float(values[place]) for name, values in columns.items()}
+        numbers: dict[str, Any] = {name: float(values[place]) for name, values in columns.items()}
         measured.append(
             replace(
                 blank,

@@ -59,7 +59,7 @@ def made_alike(runs: Mapping[str, ScoredRun], label: str) -> list[list[str]]:
 def _compared(runs: Mapping[str, ScoredRun], label: str, unreadable: Collection[str] | None) -> dict[str, ScoredMetric]:
     """A metric of runs that were scored in the same way; those that change."""
     rows = {name: _rows(run, label) for name, run in runs.items()}
-    unscored = {name: np.isnan(values).any(axis=1) for name, values in rows.items()}
+    unscored = {name: np.asarray(np.isnan(values).any(axis=1)) for name, values in rows.items()}
     if not unreadable and not any(missing.any() for missing in unscored.values()):
         return {}
     outside = _outside(runs, unscored, unreadable)
@@ -170,7 +170,7 @@ def with_lost_as_worst(accepted: ScoredRun, candidate: ScoredRun) -> ScoredRun:
         before = accepted.metrics.get(label)
         if before is None or before.rows is None or after.rows is None or before.rows.shape[1:] != after.rows.shape[1:]:
             continue
-        scored = ~np.isnan(before.rows).any(axis=1)
+        scored = np.asarray(~np.isnan(before.rows).any(axis=1))
         known = {key for key, has_score in zip(accepted.example_ids, scored, strict=True) if has_score}
         missing = np.isnan(after.rows).any(axis=1)
         lost = missing & np.array([key in known for key in candidate.example_ids], bool)
