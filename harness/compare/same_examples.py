@@ -58,51 +58,57 @@ def made_alike(runs: Mapping[str, ScoredRun], label: str) -> list[list[str]]:
 
 def _compared(runs: Mapping[str, ScoredRun], label: str, unreadable: Collection[str] | None) -> dict[str, ScoredMetric]:
     """A metric of runs that were scored in the same way; those that change."""
+    first = next(iter(runs.values()))
     rows = {name: _rows(run, label) for name, run in runs.items()}
     unscored = {name: np.asarray(np.isnan(values).any(axis=1)) for name, values in rows.items()}
-    if not unreadable and not any(missing.any() for missing in unscored.values()):
-        return {}
-    outside = _outside(runs, unscored, unreadable)
-    inside = {name: np.array([key not in outside for key in run.example_ids]) for name, run in runs.items()}
-    first = next(iter(runs.values()))
     try:
         metric = load_metric(first.suite, label)
     except SeeTellError as error:
-        reason = f"not ranked: some answers have no score, and {error}"
         return {
-            name: replace(run.metrics[label], failed=int(unscored[name].sum()), not_ranked=reason)
+            name: replace(run.metrics[label], not_ranked=f"{_without_score(unscored[name])}, and {error}")
             for name, run in runs.items()
             if unscored[name].any()
         }
-    scored = np.concatenate([rows[name][~unscored[name] & inside[name]] for name in runs])
-    worst = metric.worst_row(scored) if len(scored) and metric.resampling != "paired-only" else None
-    found = {}
+    changed = {
+        name: _without_values(run, label) for name, run in runs.items() if not gives_back(run.metrics[label], metric)
+    }
+    runs = {name: run for name, run in runs.items() if name not in changed}
+    if not unreadable and not any(unscored[name].any() for name in runs):
+        return changed
+    outside = _outside(runs, unscored, unreadable)
+    inside = {name: np.array([key not in outside for key in run.example_ids]) for name, run in runs.items()}
+    scored = [rows[name][~unscored[name] & inside[name]] for name in runs]
+    worst = metric.worst_row(np.concatenate(scored)) if metric.resampling != "paired-only" else None
     for name, run in runs.items():
         failed = unscored[name] & inside[name]
-        if not failed.any() and not (~unscored[name] & ~inside[name]).any():
+        answered = ~unscored[name] & inside[name]
+        if not failed.any() and answered.sum() == (~unscored[name]).sum():
             continue
-        before = run.metrics[label]
-        if not gives_back(before, metric):
-            found[name] = replace(
-                before,
-                failed=int(failed.sum()),
-                not_ranked="not ranked: the stored rows do not give the stored value; "
-                f"`{command('score', run.spec, run.suite)} --fresh` scores anew",
-            )
-            continue
-        filled = rows[name].copy()
-        filled[~inside[name]] = np.nan
+        filled = np.where(inside[name][:, None], rows[name], np.nan)
         not_ranked = ""
-        if failed.any():
-            if worst is None:
-                not_ranked = (
-                    f"not ranked: {int(failed.sum())} answers have no score, and this number has no worst value"
-                )
-            else:
-                filled[failed] = worst
-        scores = _scores(run, before, metric, filled, int((~unscored[name] & inside[name]).sum()))
-        found[name] = replace(before, scores=scores, rows=filled, failed=int(failed.sum()), not_ranked=not_ranked)
-    return found
+        if worst is not None:
+            filled[failed] = worst
+        elif failed.any():
+            not_ranked = f"{_without_score(failed)}, and this number has no worst value to count for them"
+        before = run.metrics[label]
+        scores = _scores(run, before, metric, filled, int(answered.sum()))
+        changed[name] = replace(before, scores=scores, rows=filled, failed=int(failed.sum()), not_ranked=not_ranked)
+    return changed
+
+
+def _without_score(missing: NDArray[np.bool_]) -> str:
+    count = int(missing.sum())
+    return f"{count} answers have no score" if count != 1 else "1 answer has no score"
+
+
+def _without_values(run: ScoredRun, label: str) -> ScoredMetric:
+    """The metric of a run whose rows are not those of its values: neither is shown."""
+    reason = (
+        f"the stored rows do not give the stored value; `{command('score', run.spec, run.suite)} --fresh` scores anew"
+    )
+    scores = [replace(score, value=np.nan, low=np.nan, high=np.nan, unavailable=reason)
+              for score in run.metrics[label].scores]  # fmt: skip
+    return replace(run.metrics[label], scores=tuple(scores), rows=None)
 
 
 def _rows(run: ScoredRun, label: str) -> Floats:

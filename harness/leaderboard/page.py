@@ -192,7 +192,7 @@ def _cell_view(
     if column.kind != "speed":
         facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
     facts += [f"{cell.failed} of them count as the worst value"] if cell.failed and not cell.not_ranked else []
-    facts += [text for text in (cell.not_ranked, cell.caution) if text]
+    facts += [text for text in (cell.not_ranked and f"not ranked: {cell.not_ranked}", cell.caution) if text]
     group = signatures.index(cell.signature) if cell.signature in signatures else 0
     plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
     partial = f"{cell.n} of {cell.n + cell.unscored}" if cell.unscored else ""

@@ -72,7 +72,7 @@ def tables(runs: Sequence[StoredRun], suite: Suite, examples: Sequence[Example])
     for run in runs:
         if run.folder not in chosen:
             groups.setdefault(_differences(run.spec, digests, suite, preferred, versions), []).append(run)
-    apart = [Table(tuple(group), words, _remedy(group)) for words, group in groups.items()]
+    apart = [Table(tuple(group), words, _remedy(group)) for words, group in sorted(groups.items())]
     return [Table(tuple(run for run in runs if run.folder in chosen)), *apart]
 
 

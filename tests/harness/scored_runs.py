@@ -107,8 +107,9 @@ def make_run(
     data: str = "",
     data_digest: str = "",
     metrics: Iterable[str] = ("quality",),
+    **spec_fields: object,
 ) -> RunFolder:
-    """Store a complete, scored run: `texts` by example id, several for several draws."""
+    """Store a complete, scored run: `texts` by example id, several for several draws; `spec_fields` are changed of its spec."""
     suite = Suite.parse(SUITE % (suite_name.encode(), way.encode()), "suite", results.root)
     suite = suite.model_copy(
         update={"metrics": {name: suite.metrics["quality"].model_copy(update={"metric": name}) for name in metrics}}
@@ -119,7 +120,7 @@ def make_run(
         language_model=None, image_text=None, data_digest=data_digest or _hash(data), captions_digest=None,
         prompt="{prompt}", max_new_tokens=8, max_length=None, seed=0, draws=max(len(each) for _, each in answers),
         dtype="float32",
-    )  # fmt: skip
+    ).model_copy(update=spec_fields)  # fmt: skip
     records = [
         Record(key, draw, failure=text) if isinstance(text, Failure) else Record(key, draw, text, (), "eos")
         for key, draws in answers
