@@ -10,18 +10,21 @@ whose numbers were made in the same way:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decoders.models.images import open_image
 from harness.compare.differences import gives_back, load_metric
 from harness.compare.scored import ScoredMetric, ScoredRun, command
-from harness.errors import SeeTellError
+from harness.errors import SeeTellError, UnreadableImage
 from harness.metrics.base import Metric
 from harness.metrics.intervals import CONFIDENCE, interval
 from harness.metrics.score import Score
+from harness.store.answers import Record
+from harness.suites.examples import Example
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +45,26 @@ def on_same_examples(runs: Mapping[str, ScoredRun], unreadable: Collection[str] 
             for name, metric in _compared({name: runs[name] for name in names}, label, unreadable).items():
                 changed[name][label] = metric
     return {name: replace(run, metrics=changed[name]) for name, run in runs.items()}
+
+
+def unreadable_images(records: Iterable[Record], examples: Sequence[Example]) -> list[str]:
+    """The examples whose image some run could not read, and that cannot be read here either; by id."""
+    blamed = {
+        record.example_id
+        for record in records
+        if record.failure is not None and record.failure.kind == UnreadableImage.__name__
+    }
+    return [example.id for example in examples if example.id in blamed and not _readable(example)]
+
+
+def _readable(example: Example) -> bool:
+    if example.image is None:
+        return False
+    try:
+        open_image(example.image)
+    except UnreadableImage:
+        return False
+    return True
 
 
 def made_alike(runs: Mapping[str, ScoredRun], label: str) -> list[list[str]]:
@@ -164,6 +187,26 @@ def _scores(run: ScoredRun, before: ScoredMetric, metric: Metric, rows: Floats, 
         )
         for place, score in enumerate(before.scores)
     )
+
+
+def pair_on_same_examples(
+    first: ScoredRun, second: ScoredRun, unreadable: Collection[str] | None
+) -> tuple[ScoredRun, ScoredRun]:
+    """Two runs with their failures as the worst value where a metric has one.
+
+    By a metric without a worst value they are compared on what both have a score for, and the others are counted.
+    """
+    both = on_same_examples({"first": first, "second": second}, unreadable)
+    one, other = (
+        replace(run, metrics={label: changed.metrics[label] if _counted(changed.metrics[label]) else metric
+                              for label, metric in run.metrics.items()})
+        for run, changed in ((first, both["first"]), (second, both["second"]))
+    )  # fmt: skip
+    return one, other
+
+
+def _counted(metric: ScoredMetric) -> bool:
+    return metric.rows is not None and not metric.not_ranked
 
 
 def with_lost_as_worst(accepted: ScoredRun, candidate: ScoredRun) -> ScoredRun:

@@ -12,12 +12,12 @@ from decoders.base import Need
 from harness.compare.corrections import Correction
 from harness.compare.groups import Letters, enough_permutations, suite_groups
 from harness.compare.paired import SIGNIFICANCE
-from harness.compare.same_examples import on_same_examples
+from harness.compare.same_examples import on_same_examples, unreadable_images
 from harness.compare.scored import ScoredRun, StoredRun
 from harness.datasets.load import load_examples
 from harness.decode.imported.keep import IMPORTED
 from harness.decode.plan import CONSTANT
-from harness.errors import SeeTellError, StoreError, SuiteError, UnreadableImage, did_you_mean
+from harness.errors import SeeTellError, StoreError, SuiteError, did_you_mean
 from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Grouping, Kind, Row
 from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
@@ -202,7 +202,10 @@ def suite_materials(
     examples = _examples(suite)
     main, *apart = tables(runs, suite, examples)
     sentences = [left_out, *unreadable]
-    sentences += [f"{len(table.runs)} runs stand apart ({table.apart}): {table.remedy}." for table in apart]
+    for table in apart:
+        count = len(table.runs)
+        runs_stand = "1 run stands" if count == 1 else f"{count} runs stand"
+        sentences.append(f"{runs_stand} apart ({table.apart}): {table.remedy}.")
     materials = [_material(main, examples, speeds, shown=shown, with_settings=bool(settings))]
     materials[0] = _with_left_out(materials[0], *sentences)
     return materials + [_material(table, examples, speeds, shown=0, with_settings=bool(settings)) for table in apart]
@@ -259,7 +262,8 @@ def _material(
     runs = table.runs
     suite = max(runs, key=lambda run: run.content["created"]).suite
     scored, refused = _scored_runs(runs)
-    unreadable = _unreadable(runs, examples) if letters else []
+    records = (record for run in runs for record in run.records)
+    unreadable = unreadable_images(records, examples) if letters else []
     compared = on_same_examples(scored, unreadable if examples else None) if letters else scored
     groups, grouping = _letters(compared) if letters else ({}, None)
     twice = told_apart(runs)
@@ -320,17 +324,6 @@ def _scored_runs(runs: Sequence[StoredRun]) -> tuple[dict[str, ScoredRun], dict[
             except SeeTellError as error:
                 refused[run.folder.path.name] = str(error)
     return scored, refused
-
-
-def _unreadable(runs: Sequence[StoredRun], examples: Sequence[Example]) -> list[str]:
-    """The examples whose image some run could not read, and that cannot be read here either."""
-    blamed = {
-        record.example_id
-        for run in runs
-        for record in run.records
-        if record.failure is not None and record.failure.kind == UnreadableImage.__name__
-    }
-    return [example.id for example in examples if example.id in blamed and thumbnail(example) is None]
 
 
 def _failure_rules(rows: Sequence[Row], columns: Sequence[Column], unreadable: Sequence[str]) -> list[str]:

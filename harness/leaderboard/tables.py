@@ -145,7 +145,7 @@ def _remedy(runs: Sequence[StoredRun]) -> str:
         return remove
     name, flags = runs[0].spec.suite, as_flags(runs[0].suite.settings)
     only = "" if set(again) >= set(labels(runs[0].suite)) else "".join(f" --only {label}" for label in again)
-    return f"`seetell run {name}{flags}{only}` runs as the main table has it; {remove}"
+    return f"`seetell run {name}{flags}{only}` makes what the main table has; {remove}"
 
 
 def shown_path(path: Path) -> str:

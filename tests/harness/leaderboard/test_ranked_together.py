@@ -163,7 +163,7 @@ def test_runs_on_other_data_stand_apart_and_move_nobody(results: Results) -> Non
         ("other data (bbbbbbbb)", 3),
     ]
     assert f"`rm -r {shown(stale)}` removes it" in main.left_out
-    assert "`seetell run made --only one` runs as the main table has it" in main.left_out
+    assert "`seetell run made --only one` makes what the main table has" in main.left_out
     rows = list(csv.DictReader(io.StringIO(render([main, *apart], "csv"))))
     assert {(line["suite"], line["ranked"]) for line in rows if line["metric"] == "bounded-quality"} == {
         ("made", "2"), ("made (other data (aaaaaaaa))", "1"), ("made (other data (bbbbbbbb))", "3"),
