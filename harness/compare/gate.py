@@ -5,6 +5,10 @@ the CONSORT extension for non-inferiority trials). Passing needs evidence, so a 
 time in twenty. Failing needs evidence too: only a number whose examples suffice to see the margin fails for staying unproven,
 and those levels are divided by the count of numbers that are judged, so that a whole gate raises a false alarm at most one
 time in twenty. What lies between could not be judged, and the gate says how many examples would do.
+
+Three bounds are taken together, since each alone fails somewhere: the bootstrap's for skewed differences, Student's for a few
+examples, and an exact one for losses that are too rare to be in the sample (`harness.compare.paired.rare_change_bounds`). Answers
+that were lost count as the worst value. Texts that are the same, byte for byte, need no test.
 """
 
 from __future__ import annotations

@@ -68,6 +68,8 @@ def notes(report: GateReport) -> list[str]:
         f"({DEFAULT_MARGIN} where none was set).",
         "pass: the one-sided 95 % bound of the loss is within the margin. worse: it is not, although the examples suffice to see "
         f"the margin, or the loss is surely beyond it. undecided: too few examples, or not comparable. Seed {report.seed}.",
+        "The bound is the largest of the bootstrap's, Student's, and one that allows for losses too rare to be in the sample. "
+        "lost: answers that the baseline has a score for and the candidate has not; they count as the worst value.",
     ]
 
 

@@ -334,23 +334,23 @@ def _failure_rules(rows: Sequence[Row], columns: Sequence[Column], unreadable: S
         sentences.append(
             f"Left out for every system, because their images cannot be read: {len(unreadable)} ({names})."
         )
-    failed = {row.name: max((cell.failed for cell in row.cells.values()), default=0) for row in rows}
-    counted = [f"{name} ({count})" for name, count in failed.items() if count]
+    counts = {
+        row.name: max((cell.failed for cell in row.cells.values() if not cell.not_ranked), default=0) for row in rows
+    }
+    counted = [f"{name} ({count})" for name, count in counts.items() if count]
     if counted:
         sentences.append(
             "A failed answer, and a text that a metric cannot score, counts as the worst value (0 where higher is better): "
             f"{', '.join(counted)}."
         )
-    unranked = [
-        column.label
-        for column in columns
-        if column.higher_is_better is not None
-        and any(cell.not_ranked for row in rows if (cell := row.cells.get(column.name)) is not None)
-    ]
+    unranked = []
+    for column in columns:
+        cells = [(row.name, row.cells.get(column.name)) for row in rows]
+        names = [name for name, cell in cells if cell is not None and cell.not_ranked]
+        if names and column.higher_is_better is not None:
+            unranked.append(f"{column.label} ({', '.join(names)})")
     if unranked:
-        sentences.append(
-            f"Where there is no worst value, systems with such answers are not ranked: {', '.join(unranked)}."
-        )
+        sentences.append(f"Not ranked where such an answer has no worst value: {'; '.join(unranked)}.")
     return sentences
 
 

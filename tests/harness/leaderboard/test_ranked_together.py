@@ -104,7 +104,9 @@ def test_without_a_worst_value_a_system_that_failed_is_not_ranked(results: Resul
     assert cell.not_ranked == "1 answer has no score, and this number has no worst value to count for them"
     assert cell.letters == ""
     assert row(board, "other").cells["quality"].letters
-    assert "are not ranked: quality, badness." in " ".join(notes(board))
+    assert "Not ranked where such an answer has no worst value: quality (picky); badness (picky)." in " ".join(
+        notes(board)
+    )
     assert cell.not_ranked in render([board], "json")
 
 
