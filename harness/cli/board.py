@@ -52,9 +52,9 @@ def show(board: Board) -> None:
 
 def _row_name(row: Row) -> str:
     if not row.complete:
-        return f"{row.decoder} (incomplete: {row.decoded + row.failed} of {row.total})"
+        return f"{row.name} (incomplete: {row.decoded + row.failed} of {row.total})"
     facts = ["imported" if row.note.startswith("imported") else "", f"{row.failed} failed" if row.failed else ""]
-    return f"{row.decoder} ({', '.join(filter(None, facts))})" if any(facts) else row.decoder
+    return f"{row.name} ({', '.join(filter(None, facts))})" if any(facts) else row.name
 
 
 def _cell(row: Row, column: Column, standing: Standing, with_interval: bool) -> str:

@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from harness.compare.scored import ScoredMetric, ScoredRun
+from harness.compare.differences import gives_back, load_metric
+from harness.compare.scored import DAMAGE, ScoredMetric, ScoredRun, command
 from harness.errors import SeeTellError, StoreError, SuiteError, did_you_mean
 from harness.metrics.score import Score
 from harness.store.durable import write_json
@@ -118,7 +119,7 @@ class Baseline(Section):
     suite: str
     created: str
     seetell: str
-    margins: Mapping[str, float | None] = Field(default_factory=dict)
+    margins: Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False)] | None] = Field(default_factory=dict)
     """Agreed when it was accepted, by output; None for one that is not gated."""
     runs: Mapping[str, AcceptedRun]
     """By decoder label."""
@@ -150,7 +151,7 @@ class Baseline(Section):
             check_seal(content, str(path), remedy)
         except FileNotFoundError:
             raise StoreError(f"there is no baseline {path}; {remedy}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *DAMAGE) as error:
             raise StoreError(f"the baseline {path} cannot be read ({error}); {remedy}") from error
         return baseline
 
@@ -178,7 +179,12 @@ class Baseline(Section):
         for run in runs.values():
             if isinstance(run, SeeTellError):
                 raise run
+            _check_values(run)
             ready.append(run)
+        outputs = {score.output for run in ready for metric in run.metrics.values() for score in metric.scores}
+        for output in margins:
+            if output not in outputs:
+                raise SuiteError(f"--margin {output}=...: no run has such an output{did_you_mean(output, outputs)}")
         before = cls.read(path) if path.exists() else None
         suites = {run.spec.suite for run in ready}
         if before and before.suite not in suites:
@@ -206,3 +212,17 @@ class Baseline(Section):
     def write(self, path: Path) -> None:
         """Put the file in place, whole."""
         write_json(path, sealed(self.model_dump(mode="json")))
+
+
+def _check_values(run: ScoredRun) -> None:
+    """Refuse a run whose stored values are not what its rows give.
+
+    Raises:
+        StoreError: naming the metric.
+    """
+    for label, scored in run.metrics.items():
+        if scored.rows is not None and not gives_back(scored, load_metric(run.suite, label)):
+            raise StoreError(
+                f"the rows of {label!r} in {run.name} do not give its stored value; "
+                f"`{command('score', run.spec, run.suite)} --fresh` scores anew"
+            )

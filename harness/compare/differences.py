@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,14 @@ from harness.compare.paired import (
     PERMUTATIONS,
     Aligned,
     Clusters,
+    Finalise,
+    Floats,
     align,
     detectable_effect,
     differences,
     permutation_test,
+    pseudo_values,
+    rare_change_bounds,
     standard_error,
 )
 from harness.compare.scored import ScoredMetric, ScoredRun, command
@@ -28,6 +33,8 @@ from harness.metrics.score import Score
 from harness.suites.provenance import Signature
 from harness.suites.spec import Suite
 
+_ROUNDING = 1e-9
+"""A contribution as small as this, relative to the scores, is a tie that sums in another order have blurred."""
 COUNT_FIELDS = frozenset({"n"})
 """Signature fields that may differ between two runs: examples are paired and counted here."""
 
@@ -50,6 +57,11 @@ class Difference:
     """Interval of the difference: bootstrap over examples, both runs resampled together."""
     error: float = math.nan
     """Jackknife standard error of the difference."""
+    rare_low: float = math.nan
+    rare_high: float = math.nan
+    """One-sided bounds of the difference that hold for changes too rare to be in the sample."""
+    scale: float = math.nan
+    """The size that a change which is not in the sample is taken to have."""
     p: float = math.nan
     """Two-sided, paired permutation."""
     p_adjusted: float = math.nan
@@ -60,6 +72,8 @@ class Difference:
     """Examples compared."""
     left_out: int = 0
     """Examples without a score in one of the runs."""
+    lost: int = 0
+    """Answers of the second run that were lost and count as the worst value; a gate counts them."""
     signature: str = ""
     reason: str = ""
     """Why it was not compared, or not tested; empty where it was."""
@@ -231,33 +245,49 @@ def _tested(
     if not aligned.n:
         reason = "no example has a score in both runs"
         return [replace(blank, left_out=aligned.left_out, reason=reason) for blank in blanks.values()]
-    values = metric.finalise(aligned.rows.sum(axis=1))
+    totals = metric.finalise(aligned.rows.sum(axis=1))
     rows, difference = differences(aligned.rows, metric.finalise)
-    nothing = np.full(values.shape[1], np.nan)
-    columns = {"p": nothing, "low": nothing, "high": nothing, "error": nothing}
+    nothing = np.full(totals.shape[1], np.nan)
+    columns = dict.fromkeys(("p", "low", "high", "error", "rare_low", "rare_high", "scale"), nothing)
     reason = metric.no_interval or ("not tested: its rows cannot be resampled" if metric.resampling == "none" else "")
     if metric.resampling != "none" and permutations:
         columns["p"] = permutation_test(aligned.rows, metric.finalise, [(0, 1)], draws=permutations, seed=seed)[0]
     if metric.resampling == "bootstrap":
         found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
         columns |= {"low": found.low, "high": found.high, "error": standard_error(rows, difference)}
+        if aligned.n > 1:
+            percent = next(iter(blanks.values())).percent
+            columns |= _rare(aligned, metric.finalise, pseudo_values(rows, difference), percent, (1 - level) / 2)
     measured = []
     for place, blank in blanks.items():
-        low, high, error, p = (float(columns[name][place]) for name in ("low", "high", "error", "p"))
+        numbers: dict[str, Any] = {name: float(values[place]) for name, values in columns.items()}
         measured.append(
             replace(
                 blank,
-                first=float(values[0, place]),
-                second=float(values[1, place]),
-                difference=float(values[1, place] - values[0, place]),
-                low=low,
-                high=high,
-                error=error,
-                p=p,
-                detectable=float(detectable_effect(np.asarray(error))),
+                first=float(totals[0, place]),
+                second=float(totals[1, place]),
+                difference=float(totals[1, place] - totals[0, place]),
+                detectable=float(detectable_effect(np.asarray(numbers["error"]))),
+                **numbers,
                 n=aligned.n,
                 left_out=aligned.left_out,
                 reason=reason,
             )
         )
     return measured
+
+
+def _rare(aligned: Aligned, finalise: Finalise, contributions: Floats, percent: bool, tail: float) -> dict[str, Floats]:
+    """`rare_low`, `rare_high` and `scale` of every output."""
+    own = finalise(aligned.rows)  # every example alone, `[2, m, outputs]`
+    same = (aligned.rows[0] == aligned.rows[1]).all(axis=1)
+    columns = {name: np.full(contributions.shape[1], np.nan) for name in ("rare_low", "rare_high", "scale")}
+    for place in range(contributions.shape[1]):
+        values = own[..., place][np.isfinite(own[..., place])]
+        room = max(float(np.abs(values).max(initial=0.0)), float(np.ptp(values)) if len(values) else 0.0)
+        changes = contributions[:, place]
+        changes[same | (np.abs(changes) <= _ROUNDING * (1 + room))] = 0.0
+        bounds = rare_change_bounds(changes, max(room, 1.0 if percent else 0.0), tail)
+        for name, value in zip(columns, bounds, strict=True):
+            columns[name][place] = value
+    return columns

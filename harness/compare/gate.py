@@ -5,6 +5,10 @@ the CONSORT extension for non-inferiority trials). Passing needs evidence, so a 
 time in twenty. Failing needs evidence too: only a number whose examples suffice to see the margin fails for staying unproven,
 and those levels are divided by the count of numbers that are judged, so that a whole gate raises a false alarm at most one
 time in twenty. What lies between could not be judged, and the gate says how many examples would do.
+
+Three bounds are taken together, since each alone fails somewhere: the bootstrap's for skewed differences, Student's for a few
+examples, and an exact one for losses that are too rare to be in the sample (`harness.compare.paired.rare_change_bounds`). Answers
+that were lost count as the worst value. Texts that are the same, byte for byte, need no test.
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from harness.compare.baseline import Baseline
 from harness.compare.differences import Difference, measure
 from harness.compare.runs import check_same_examples
+from harness.compare.same_examples import with_lost_as_worst
 from harness.compare.scored import ScoredRun
 from harness.errors import SeeTellError, SuiteError, did_you_mean
 
@@ -170,12 +175,25 @@ def _prepare(
         check_same_examples(accepted, candidate)
     except SeeTellError as error:
         return replace(verdict, reason=str(error)), []
-    new = f"{NEW_METRIC}; `seetell gate {baseline.suite} --accept` takes it in"
+    if not same:
+        candidate = with_lost_as_worst(accepted, candidate)
     differences = [
-        each if each.metric in accepted.metrics else replace(each, reason=new)
-        for each in measure(accepted, candidate, level=1 - 2 * ERROR_RATE, permutations=0, seed=seed)
+        _with_reason(difference, accepted, candidate, baseline.suite)
+        for difference in measure(accepted, candidate, level=1 - 2 * ERROR_RATE, permutations=0, seed=seed)
     ]
     return (replace(verdict, outcome="pass", reason="the same texts, byte for byte") if same else verdict), differences
+
+
+def _with_reason(difference: Difference, accepted: ScoredRun, candidate: ScoredRun, suite: str) -> Difference:
+    """The difference, with its reason where it must not be judged, and the number of answers that were lost."""
+    if difference.metric not in accepted.metrics:
+        return replace(difference, reason=f"{NEW_METRIC}; `seetell gate {suite} --accept` takes it in")
+    scored = candidate.metrics.get(difference.metric)
+    if scored is None:
+        return difference
+    if scored.not_ranked:
+        return replace(difference, difference=math.nan, lost=scored.failed, reason=scored.not_ranked)
+    return replace(difference, lost=scored.failed)
 
 
 def _judge_run(
@@ -240,7 +258,9 @@ def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdi
         reason = f"the score hangs on a single example: without it there is none; leave it out with --margin {name}=off"
         return Verdict(name, "undecided", reason, margin, difference=difference)
     loss, most = _loss(difference)
-    if most <= margin:
+    rare = _rare_loss(difference)
+    if max(most, rare) <= margin:
+        most = max(most, rare)
         bound = (
             f"worse by {_show(most)} at most"
             if most > 0
@@ -249,30 +269,60 @@ def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdi
             else "as good"
         )
         return Verdict(name, "pass", bound, margin, difference=difference)
-    strict = float(ndtri(1 - ERROR_RATE / tests))
+    strict = 1 - ERROR_RATE / tests
     needed = _needed(difference, margin, strict)
+    if loss - _quantile(strict, difference.n) * difference.error > margin:
+        return Verdict(name, "worse", f"worse by {_show(loss)}, surely beyond the margin", margin, needed, difference)
+    if most <= margin:
+        needed = _needed_for_rare(difference, margin)
+        reason = (
+            f"{difference.n} examples are too few to rule out a loss on few examples that is beyond the margin of "
+            f"{_show(margin)}; it takes about {needed}"
+        )
+        return Verdict(name, "undecided", reason, margin, needed, difference)
     if difference.n >= needed:
         reason = f"worse by {_show(loss)}, and by up to {_show(most)}: beyond the margin of {_show(margin)}"
         return Verdict(name, "worse", reason, margin, needed, difference)
-    if loss - strict * difference.error > margin:
-        return Verdict(name, "worse", f"worse by {_show(loss)}, surely beyond the margin", margin, needed, difference)
     reason = f"{difference.n} examples are too few to see a margin of {_show(margin)}; it takes about {needed}"
     return Verdict(name, "undecided", reason, margin, needed, difference)
 
 
 def _loss(difference: Difference) -> tuple[float, float]:
-    """The loss and its upper 95 % bound; negative where the candidate gained."""
+    """The loss and its upper 95 % bound, the larger of the bootstrap's and Student's; negative where the candidate gained."""
+    reach = _quantile(1 - ERROR_RATE, difference.n) * difference.error
     if difference.higher_is_better is None:
-        return abs(difference.difference), max(abs(difference.low), abs(difference.high))
+        loss = abs(difference.difference)
+        return loss, max(abs(difference.low), abs(difference.high), loss + reach)
     if difference.higher_is_better:
-        return -difference.difference, -difference.low
-    return difference.difference, difference.high
+        return -difference.difference, max(-difference.low, -difference.difference + reach)
+    return difference.difference, max(difference.high, difference.difference + reach)
+
+
+def _rare_loss(difference: Difference) -> float:
+    """The upper 95 % bound of the loss that holds for rare changes too; without examples to tell, no bound but the others."""
+    if math.isnan(difference.rare_low):
+        return -math.inf
+    if difference.higher_is_better is None:
+        return max(abs(difference.rare_low), abs(difference.rare_high))
+    return -difference.rare_low if difference.higher_is_better else difference.rare_high
+
+
+def _quantile(probability: float, n: int) -> float:
+    """Of Student's t distribution with as many degrees of freedom as n examples leave."""
+    return float(stdtrit(max(n - 1, 1), probability))
 
 
 def _needed(difference: Difference, margin: float, strict: float) -> int:
-    """Examples at which a candidate as good as the baseline passes with probability 1 - ERROR_RATE / tests."""
-    reach = (float(ndtri(1 - ERROR_RATE)) + strict) * difference.error
+    """Examples at which a candidate as good as the baseline passes with probability `strict`."""
+    reach = (_quantile(1 - ERROR_RATE, difference.n) + _quantile(strict, difference.n)) * difference.error
     return max(2, math.ceil(difference.n * (reach / margin) ** 2))
+
+
+def _needed_for_rare(difference: Difference, margin: float) -> int:
+    """Examples of which none may change so that a change of the largest size stays within the margin (rule of three)."""
+    if not margin < difference.scale:
+        return 2
+    return max(difference.n + 1, math.ceil(math.log(ERROR_RATE) / math.log1p(-margin / difference.scale)))
 
 
 def _show(value: float) -> str:

@@ -54,7 +54,9 @@ def _row(run: RunVerdict, verdict: Verdict) -> tuple[str, ...]:
         ends = [difference.low, difference.high]
         interval = "–" if math.isnan(ends[0]) else " to ".join(f"{scale * end:+.{digits}f}" for end in ends)
         numbers = [first, second, change, interval]
-        examples = f"{difference.n}" + (f" ({difference.left_out} left out)" if difference.left_out else "")
+        counts = [f"{difference.lost} lost" if difference.lost else "",
+                  f"{difference.left_out} left out" if difference.left_out else ""]  # fmt: skip
+        examples = f"{difference.n}" + (f" ({', '.join(filter(None, counts))})" if any(counts) else "")
     margin = "–" if verdict.margin is None else f"{verdict.margin:g}"
     return run.label, verdict.output, *numbers, margin, examples, verdict.outcome, verdict.reason
 
@@ -66,6 +68,8 @@ def notes(report: GateReport) -> list[str]:
         f"({DEFAULT_MARGIN} where none was set).",
         "pass: the one-sided 95 % bound of the loss is within the margin. worse: it is not, although the examples suffice to see "
         f"the margin, or the loss is surely beyond it. undecided: too few examples, or not comparable. Seed {report.seed}.",
+        "The bound is the largest of the bootstrap's, Student's, and one that allows for losses too rare to be in the sample. "
+        "lost: answers that the baseline has a score for and the candidate has not; they count as the worst value.",
     ]
 
 
@@ -107,7 +111,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "high": each.high,
         }
         content |= {name: finite(value) for name, value in numbers.items()}
-        content |= {"n": each.n, "left_out": each.left_out, "signature": each.signature}
+        content |= {"n": each.n, "left_out": each.left_out, "lost": each.lost, "signature": each.signature}
     return content
 
 

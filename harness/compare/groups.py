@@ -20,6 +20,7 @@ from harness.compare.paired import (
     align,
     permutation_test,
 )
+from harness.compare.same_examples import made_alike
 from harness.compare.scored import ScoredRun
 from harness.errors import SeeTellError
 
@@ -47,7 +48,8 @@ def suite_groups(
     not give the stored value any more get none.
 
     Args:
-        runs: by the name of their row; runs on other examples than the rest are compared on what all of them share.
+        runs: by the name of their row, from `on_same_examples` where answers failed; runs on other examples than the rest are
+            compared on what all of them share.
         draws: permutations a test; what `enough_permutations` says by default.
         seed: of the permutations.
         correction: over all pairs of a column.
@@ -58,7 +60,7 @@ def suite_groups(
     draws = draws or enough_permutations(len(runs))
     found: dict[str, Letters] = {}
     for label in dict.fromkeys(label for run in runs.values() for label in run.metrics):
-        for names in _made_alike(runs, label):
+        for names in made_alike(runs, label):
             first = runs[names[0]]
             try:
                 metric = load_metric(first.suite, label)
@@ -69,7 +71,7 @@ def suite_groups(
             systems = {}
             for name in names:
                 scored = runs[name].metrics[label]
-                if scored.rows is not None and gives_back(scored, metric):
+                if scored.rows is not None and not scored.not_ranked and gives_back(scored, metric):
                     systems[name] = Clusters.of(runs[name].clusters, scored.rows)
             scores = first.metrics[label].scores
             better = [score.higher_is_better for score in scores]
@@ -79,17 +81,6 @@ def suite_groups(
             for score, letters in zip(scores, columns, strict=True):
                 found.setdefault(score.output, {}).update(letters)
     return found
-
-
-def _made_alike(runs: Mapping[str, ScoredRun], label: str) -> list[list[str]]:
-    """The runs that have a metric, by signature, width of its rows, and outputs."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for name, run in runs.items():
-        metric = run.metrics.get(label)
-        if metric is not None and metric.rows is not None:
-            key = (metric.scores[0].signature, f"{metric.rows.shape[1]}", *(score.output for score in metric.scores))
-            alike.setdefault(key, []).append(name)
-    return list(alike.values())
 
 
 def significance_groups(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import betaincinv, ndtri
 
 from harness.errors import MetricError
 
@@ -183,6 +183,25 @@ def differences(pair: Floats, finalise: Finalise) -> tuple[Floats, Finalise]:
     return np.concatenate([pair[0], pair[1]], axis=1), lambda sums: finalise(sums[..., k:]) - finalise(sums[..., :k])
 
 
+def pseudo_values(rows: Floats, finalise: Finalise) -> Floats:
+    """What each example contributes, as the jackknife sees it: `m * value - (m - 1) * value without it`.
+
+    Of a mean over examples these are the examples' own values.
+
+    Args:
+        rows: `[m, k]`, finite.
+        finalise: sums to values.
+
+    Returns:
+        `[m, outputs]`; NaN with fewer than two examples.
+    """
+    m = len(rows)
+    total = rows.sum(axis=0)
+    if m < 2:
+        return np.full((m, *finalise(total).shape), np.nan)
+    return np.asarray(m * finalise(total) - (m - 1) * finalise(total - rows))
+
+
 def standard_error(rows: Floats, finalise: Finalise) -> Floats:
     """Jackknife standard error over examples (Efron and Tibshirani 1993, eq. 11.5).
 
@@ -193,13 +212,52 @@ def standard_error(rows: Floats, finalise: Finalise) -> Floats:
     Returns:
         `[outputs]`; NaN with fewer than two examples.
     """
-    m = len(rows)
-    total = rows.sum(axis=0)
+    contributions, m = pseudo_values(rows, finalise), len(rows)
     if m < 2:
-        return np.full(finalise(total).shape, np.nan)
-    without = finalise(total - rows)
-    spread = without - without.mean(axis=0)
-    return np.asarray(np.sqrt((m - 1) / m * (spread**2).sum(axis=0)))
+        return np.full(contributions.shape[1:], np.nan)
+    spread = contributions - contributions.mean(axis=0)
+    return np.asarray(np.sqrt((spread**2).sum(axis=0) / (m * (m - 1))))
+
+
+FEW = 10
+"""Fewer changed examples than these do not tell how large a change can be; fewer losses than these count as their largest."""
+
+
+def rare_change_bounds(contributions: Floats, room: float, tail: float) -> tuple[float, float, float]:
+    """One-sided bounds of a mean difference that hold where most examples are tied and a few change by much.
+
+    A bootstrap sees only the changes that are in the sample: if none of ten examples lost, it gives an interval of zero
+    width, though one in four may lose. Here the share of examples that lose has an exact upper bound, and the share of those that
+    gain an exact lower one (Clopper and Pearson 1934); with no change at all this is the rule of three.
+
+    Args:
+        contributions: what each example contributes to the difference, `[m]`; exactly 0 where both answers score the same.
+        room: the largest change that one example can make, for when too few have changed to tell.
+        tail: probability that a bound is wrong.
+
+    Returns:
+        The lower and the upper bound, each with that probability, and the size that an unseen change is taken to have; NaN
+        without examples.
+    """
+    if not len(contributions) or not np.isfinite(contributions).all():
+        return np.nan, np.nan, np.nan
+    below, above = -contributions[contributions < 0], contributions[contributions > 0]
+    largest = float(np.abs(contributions).max())
+    unseen = largest if len(below) + len(above) >= FEW else max(room, largest)
+    m = len(contributions)
+    return -_most_lost(below, above, m, unseen, tail), _most_lost(above, below, m, unseen, tail), unseen
+
+
+def _most_lost(losses: Floats, gains: Floats, m: int, unseen: float, tail: float) -> float:
+    """Upper bound of the mean loss of m examples, of which these lost and these gained."""
+    lost, gained = len(losses), len(gains)
+    tail = tail / 2 if gained else tail  # both bounds have to hold together
+    often = float(betaincinv(lost + 1, m - lost, 1 - tail)) if lost < m else 1.0
+    seldom = float(betaincinv(gained, m - gained + 1, tail)) if gained else 0.0
+    few = lost + gained < FEW or not lost
+    loss = unseen if few else float(losses.max() if lost < FEW else losses.mean())
+    gain = 0.0 if not gained else float(gains.min() if gained < FEW else gains.mean())
+    return often * loss - seldom * gain
 
 
 def detectable_effect(error: Floats, *, power: float = POWER, significance: float = SIGNIFICANCE) -> Floats:

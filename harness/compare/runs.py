@@ -12,9 +12,10 @@ from harness.compare.corrections import Correction, correct
 from harness.compare.differences import Difference, load_metric, measure
 from harness.compare.joint import measured_together
 from harness.compare.paired import PERMUTATIONS, Clusters, align
+from harness.compare.same_examples import pair_on_same_examples, unreadable_images
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.decode.imported.keep import IMPORTED
-from harness.errors import IncomparableRuns, MetricError
+from harness.errors import IncomparableRuns, MetricError, SeeTellError
 from harness.metrics.intervals import CONFIDENCE
 from harness.store.runs import as_samples
 
@@ -57,6 +58,8 @@ class Comparison:
     moved_by: str
     """The output that `moved` is about; empty if there is none."""
     examples: int
+    counted_as_worst: tuple[int, int]
+    """Answers without a score, of the first run and of the second, that count as the worst value where a metric has one."""
     identical_answers: int
     """Examples to which both runs said the same, to the byte."""
     correction: Correction
@@ -92,6 +95,7 @@ def compare_runs(
     """
     check_same_examples(first, second)
     first, second = measured_together(first, second, device=device)
+    first, second = pair_on_same_examples(first, second, _unreadable(first, second))
     found = measure(first, second, level=CONFIDENCE, permutations=permutations, seed=seed)
     if not any(each.compared for each in found):
         reasons = "; ".join(f"{each.output}: {each.reason}" for each in found) or "neither has a score"
@@ -109,12 +113,29 @@ def compare_runs(
         moved=tuple(moved_most(first, second, chosen)),
         moved_by=chosen.output,
         examples=len(set(second.example_ids)),
+        counted_as_worst=(_failed(first), _failed(second)),
         identical_answers=sum(said[0].get(example) == text for example, text in said[1].items()),
         correction=correction,
         permutations=permutations,
         level=CONFIDENCE,
         seed=seed,
     )
+
+
+def _failed(run: ScoredRun) -> int:
+    return max((metric.failed for metric in run.metrics.values()), default=0)
+
+
+def _unreadable(first: ScoredRun, second: ScoredRun) -> list[str] | None:
+    """Examples that no run can read; the data is looked at only where a run failed to. None where it is not available."""
+    if not any(record.failure is not None for run in (first, second) for record in run.answers):
+        return []
+    from harness.datasets.load import load_examples
+
+    try:
+        return unreadable_images([*first.answers, *second.answers], load_examples(second.suite))
+    except SeeTellError:
+        return None
 
 
 def check_same_examples(first: ScoredRun, second: ScoredRun) -> None:

@@ -25,13 +25,17 @@ from harness.suites.spec import RunSpec, Suite, packaged_suites
 
 @dataclass(frozen=True, slots=True)
 class ScoredMetric:
-    """What one metric said about a run."""
+    """The scores of one metric for a run."""
 
     scores: tuple[Score, ...]
     rows: NDArray[np.float64] | None
     """`[n, k]` in the order of the run's answers; None where the metric was unavailable."""
     joint: bool = False
     """Whether the rows were made together with those of the run it is compared with; see `harness.compare.joint`."""
+    failed: int = 0
+    """Answers without a score that count as the worst value; see `harness.compare.same_examples`."""
+    not_ranked: str = ""
+    """Why these numbers are not ranked; empty where they may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,13 @@ class StoredRun:
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """The stored scores, in the suite's order; none where they are of other answers."""
+        """The stored scores, in the suite's order; none where they are of other answers or cannot be read."""
         if self.stored is None or (self.complete and self.stored["samples"] != self.digest):
             return ()
-        return tuple(stored_scores(self.stored))
+        try:
+            return tuple(stored_scores(self.stored))
+        except DAMAGE:
+            return ()
 
     def scored(self, called: str = "") -> ScoredRun:
         """The run with its scores and the rows behind them.
@@ -124,18 +131,37 @@ class StoredRun:
             )
         if self.stored is None:
             raise StoreError(f"{path} is not scored yet; run `{again}`")
-        if self.stored["samples"] != self.digest:
-            raise StoreError(f"the scores in {path} are of other samples; run `{again} --fresh`")
-        metrics = {
-            label: ScoredMetric(
-                tuple(Score.from_json(score) for score in entry["scores"]),
-                _rows(self.folder, entry["rows"], again) if entry["rows"] else None,
-            )
-            for label, entry in self.stored["metrics"].items()
-        }
+        try:
+            if self.stored["samples"] != self.digest:
+                raise StoreError(f"the scores in {path} are of other samples; run `{again} --fresh`")
+            metrics = {
+                label: ScoredMetric(
+                    tuple(Score.from_json(score) for score in entry["scores"]),
+                    _rows(self.folder, entry["rows"], again) if entry["rows"] else None,
+                )
+                for label, entry in self.stored["metrics"].items()
+            }
+        except DAMAGE as error:
+            raise StoreError(
+                f"{path / 'scores.json'} is damaged ({_first_line(error)}); `{again} --fresh` writes it anew"
+            ) from error
+        for label, metric in metrics.items():
+            if metric.rows is not None and len(metric.rows) != len(self.records):
+                raise StoreError(
+                    f"{path} has {len(metric.rows)} rows of {label!r} for {len(self.records)} answers; "
+                    f"`{again} --fresh` scores anew"
+                )
         ids = tuple(record.example_id for record in self.records)
         digest = digest_answers(self.records)
         return ScoredRun(self.spec, self.suite, self.content["environment"], ids, digest, metrics, self.records)
+
+
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What files raise that hold something else than what was written: other types, other keys, nesting without end."""
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 def command(verb: str, spec: RunSpec, suite: Suite, called: str = "") -> str:

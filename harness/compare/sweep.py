@@ -23,6 +23,7 @@ from harness.compare.paired import (
     align,
     permutation_test,
 )
+from harness.compare.same_examples import on_same_examples, unreadable_images
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.datasets.digests import image_digest
 from harness.datasets.load import Digests, load_examples
@@ -233,7 +234,13 @@ def sweep(
         for done, folder in enumerate(folders, start=1):
             evaluator.score(folder)
             progress(done, len(folders))
-    trials = [_Trial(*each) for each in zip(planned, folders, map(ScoredRun.load, folders), failures, strict=True)]
+    stored = {str(folder.path): ScoredRun.load(folder) for folder in folders}
+    records = (record for run in stored.values() for record in run.answers)
+    runs = on_same_examples(stored, unreadable_images(records, experiment.examples))
+    trials = [
+        _Trial(point, folder, runs[str(folder.path)], failed)
+        for point, folder, failed in zip(planned, folders, failures, strict=True)
+    ]
     return [
         result
         for label in dict.fromkeys(point.label for point in planned)
@@ -254,12 +261,13 @@ def _ranked(trials: Sequence[_Trial], due: Due, output: str) -> list[Result]:
     scored = [trial.run.metrics[due.label] for trial in trials]
     column = next(index for index, score in enumerate(scored[0].scores) if score.output == output)
     values = []
-    for each in scored:
-        score = each.scores[column]
-        if math.isnan(score.value):
+    for trial, metric in zip(trials, scored, strict=True):
+        score = metric.scores[column]
+        if math.isnan(score.value) or metric.not_ranked:
+            reason = metric.not_ranked or score.unavailable or "no text could be scored"
             raise SuiteError(
-                f"{output} has no value here ({score.unavailable or 'no text could be scored'}), so it ranks nothing; mend that, "
-                "or choose another with --metric"
+                f"{output} has no value that ranks {trial.point.label} with {shown(trial.point.values)} ({reason}); correct "
+                "that, or choose another number with --metric"
             )
         values.append(score.value if score.higher_is_better else -score.value)
     order = sorted(range(len(trials)), key=lambda place: -values[place])

@@ -104,6 +104,12 @@ def notes(comparison: Comparison) -> list[str]:
         f"Seed {comparison.seed}.",
         f"detectable: the smallest true difference found with {POWER:.0%} power at {SIGNIFICANCE:.0%}, one test.",
     ]
+    if any(comparison.counted_as_worst):
+        one, other = comparison.counted_as_worst
+        said.append(
+            "Answers without a score count as the worst value where a metric has one: "
+            f"{one} of the first run, {other} of the second."
+        )
     data = [change for change in comparison.changes if change.field == "data_digest"]
     if data:
         said.append(

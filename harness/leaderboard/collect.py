@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from decoders.base import Need
 from harness.compare.corrections import Correction
 from harness.compare.groups import Letters, enough_permutations, suite_groups
 from harness.compare.paired import SIGNIFICANCE
+from harness.compare.same_examples import on_same_examples, unreadable_images
 from harness.compare.scored import ScoredRun, StoredRun
 from harness.datasets.load import load_examples
 from harness.decode.imported.keep import IMPORTED
@@ -21,6 +22,7 @@ from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Grouping
 from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
 from harness.leaderboard.side_columns import SPEED_COLUMNS, headline_speed, human_studies, speed_cells, with_human
+from harness.leaderboard.tables import Table, shown_path, tables, told_apart
 from harness.metrics import registry as metrics_registry
 from harness.metrics.score import Score
 from harness.store.numbers import Column
@@ -152,10 +154,11 @@ def materials(
             )
     studies = human_studies(results)
     chosen = [suite for suite in suites or sorted(by_suite) if suite in by_suite]
-    measured, without = [], []
+    measured: list[Material] = []
+    without: list[SeeTellError] = []
     for suite in chosen:
         try:
-            measured.append(material_of(by_suite[suite], read_speed(results, suite), settings, shown=shown))
+            measured += suite_materials(by_suite[suite], read_speed(results, suite), settings, shown=shown)
         except (NoneAsked, SuiteError) as error:  # a setting may be another suite's
             if suites:
                 raise
@@ -163,9 +166,7 @@ def materials(
     if without and not measured:
         raise without[0]
     if without:
-        board = measured[-1].board
-        left_out = " ".join([*filter(None, [board.left_out]), *(f"{each}." for each in without)])
-        measured[-1] = replace(measured[-1], board=replace(board, left_out=left_out))
+        measured[-1] = _with_left_out(measured[-1], *(f"{error}." for error in without))
     found = with_published([with_human(each.board, studies) for each in measured], published)
     whole = [_on_board(each, board) for each, board in zip(measured, found, strict=False)]
     whole += [Material(board) for board in found[len(measured) :]]
@@ -181,58 +182,176 @@ def _on_board(material: Material, board: Board) -> Material:
     return replace(material, board=board, runs=tuple(replace(run, row=row) for row, run in rows))
 
 
-def material_of(
-    folders: Sequence[RunFolder],
-    speeds: Sequence[Speed] = (),
-    settings: Sequence[str] | None = None,
-    *,
-    shown: int = 0,
-    letters: bool = True,
-) -> Material:
-    """What there is about runs of one suite.
+def suite_materials(
+    folders: Sequence[RunFolder], speeds: Sequence[Speed], settings: Sequence[str], *, shown: int
+) -> list[Material]:
+    """The main table of a suite, and after it the tables of runs that cannot be ranked with those.
+
+    Args:
+        folders: the runs of the suite.
+        speeds: of the suite.
+        settings: show the runs that were made with these, as for `boards`.
+        shown: how many examples the main board holds with pictures.
+
+    Raises:
+        StoreError: no run can be read.
+    """
+    runs, unreadable = _read(folders)
+    runs, left_out = _asked(runs, settings)
+    suite = max(runs, key=lambda run: run.content["created"]).suite
+    examples = _examples(suite)
+    main, *apart = tables(runs, suite, examples)
+    sentences = [left_out, *unreadable]
+    for table in apart:
+        count = len(table.runs)
+        runs_stand = "1 run stands" if count == 1 else f"{count} runs stand"
+        sentences.append(f"{runs_stand} apart ({table.apart}): {table.remedy}.")
+    materials = [_material(main, examples, speeds, shown=shown, with_settings=bool(settings))]
+    materials[0] = _with_left_out(materials[0], *sentences)
+    return materials + [_material(table, examples, speeds, shown=0, with_settings=bool(settings)) for table in apart]
+
+
+def material_of(folders: Sequence[RunFolder], *, letters: bool = True) -> Material:
+    """What there is about runs of one suite, all in one table.
 
     Args:
         folders: the runs.
-        speeds: of the suite.
-        settings: show the runs that were made with these, as for `boards`; None shows them all.
-        shown: how many examples the board holds with pictures.
-        letters: test every pair in every column, which takes a second or two for ten runs of a hundred examples.
+        letters: rank and test them; else every number is as it was scored, and failures count for nothing.
+
+    Raises:
+        StoreError: a run cannot be read.
     """
     runs = [StoredRun.read(folder) for folder in folders]
-    left_out = ""
-    if settings is not None:
-        runs, left_out = _asked(runs, settings)
+    examples = _examples(max(runs, key=lambda run: run.content["created"]).suite)
+    return _material(Table(tuple(runs)), examples, letters=letters)
+
+
+def _read(folders: Sequence[RunFolder]) -> tuple[list[StoredRun], list[str]]:
+    """The runs that can be read, and a sentence about each other one."""
+    runs, sentences, errors = [], [], []
+    for folder in folders:
+        try:
+            runs.append(StoredRun.read(folder))
+        except SeeTellError as error:
+            errors.append(error)
+            sentences.append(f"{shown_path(folder.path)} is not shown: {error}.")
+    if errors and not runs:
+        raise errors[0]
+    return runs, sentences
+
+
+def _material(
+    table: Table,
+    examples: Sequence[Example],
+    speeds: Sequence[Speed] = (),
+    *,
+    shown: int = 0,
+    with_settings: bool = False,
+    letters: bool = True,
+) -> Material:
+    """A table with what stands behind it.
+
+    Args:
+        table: its runs.
+        examples: of the suite; none if its data cannot be read.
+        speeds: of the suite.
+        shown: how many examples the board holds with pictures.
+        with_settings: whether the title says what `--set` changed.
+        letters: rank and test, with failures as the worst value; this takes a second or two for ten runs of a hundred examples.
+    """
+    runs = table.runs
     suite = max(runs, key=lambda run: run.content["created"]).suite
-    scored = [_scored(run) for run in runs]
-    groups, grouping = _letters(runs, scored) if letters else ({}, None)
-    rows = [_row(run, groups, headline_speed(speeds, run.content["identity"])) for run in runs]
-    examples = _examples(suite)
+    scored, refused = _scored_runs(runs)
+    records = (record for run in runs for record in run.records)
+    unreadable = unreadable_images(records, examples) if letters else []
+    compared = on_same_examples(scored, unreadable if examples else None) if letters else scored
+    groups, grouping = _letters(compared) if letters else ({}, None)
+    twice = told_apart(runs)
+    rows = [
+        _row(run, _cells(run, compared, refused, groups), headline_speed(speeds, run.content["identity"]), twice)
+        for run in runs
+    ]
     environment = runs[0].content["environment"]
     ids = {record.example_id for run in runs for record in run.records}
     scores = [run.scores for run in runs]
     columns = (*_columns(scores), *_speed_columns(rows))
+    title = suite.title + (f", with{as_flags(suite.settings)}" if with_settings else "")
+    dtype = runs[0].spec.dtype if len({run.spec.dtype for run in runs}) == 1 else "float32"
+    if table.apart:
+        title = f"{title or suite.name}: apart, {table.apart}"
+    elif dtype != "float32":
+        title = f"{title or suite.name}, in {dtype}"
+    models = {MODELS[part]: name for part, name in suite.models.model_dump().items() if name}
     board = Board(
         suite=suite.name,
         task=suite.task,
         columns=columns,
         rows=tuple(rows),
         examples=_views(examples[:shown], [(row, run.records) for row, run in zip(rows, runs, strict=True)]),
-        description=suite.title + (f", with{as_flags(suite.settings)}" if settings else ""),
+        description=title,
         headline=next((SUMS_UP.get(each.name, "") for each in columns if each.higher_is_better is not None), ""),
-        models={MODELS[part]: name for part, name in suite.models.model_dump().items() if name},
-        examples_total=len(examples) or len(ids),
+        models=models | ({} if dtype == "float32" else {"arithmetic": dtype}),
+        examples_total=len(ids) if table.apart else len(examples) or len(ids),
         created=max(run.content.get("finished", run.content["created"]) for run in runs),
         version=seetell_version(),
         environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
         intervals=_intervals(scores),
         grouping=grouping,
-        left_out=left_out,
+        left_out=" ".join(_failure_rules(rows, columns, unreadable)) if letters else "",
+        apart=table.apart,
     )
     material = tuple(
-        RunMaterial(row, run.folder, run.content, run.scores, run.records, whole)
-        for row, run, whole in zip(rows, runs, scored, strict=True)
+        RunMaterial(row, run.folder, run.content, run.scores, run.records, scored.get(run.folder.path.name))
+        for row, run in zip(rows, runs, strict=True)
     )
     return Material(board, material, tuple(examples), tuple(speeds))
+
+
+def _with_left_out(material: Material, *sentences: str) -> Material:
+    """The material with more said about runs that are not in its table."""
+    text = " ".join(filter(None, [*sentences, material.board.left_out]))
+    return replace(material, board=replace(material.board, left_out=text))
+
+
+def _scored_runs(runs: Sequence[StoredRun]) -> tuple[dict[str, ScoredRun], dict[str, str]]:
+    """The runs with their rows, by folder name; and why the stored scores of others are not those of their texts."""
+    scored: dict[str, ScoredRun] = {}
+    refused: dict[str, str] = {}
+    for run in runs:
+        if run.complete and run.stored is not None:
+            try:
+                scored[run.folder.path.name] = run.scored()
+            except SeeTellError as error:
+                refused[run.folder.path.name] = str(error)
+    return scored, refused
+
+
+def _failure_rules(rows: Sequence[Row], columns: Sequence[Column], unreadable: Sequence[str]) -> list[str]:
+    """How answers without a score count in this table: a sentence each, none where there are no such answers."""
+    sentences = []
+    if unreadable:
+        names = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
+        sentences.append(
+            f"Left out for every system, because their images cannot be read: {len(unreadable)} ({names})."
+        )
+    counts = {
+        row.name: max((cell.failed for cell in row.cells.values() if not cell.not_ranked), default=0) for row in rows
+    }
+    counted = [f"{name} ({count})" for name, count in counts.items() if count]
+    if counted:
+        sentences.append(
+            "A failed answer, and a text that a metric cannot score, counts as the worst value (0 where higher is better): "
+            f"{', '.join(counted)}."
+        )
+    unranked = []
+    for column in columns:
+        cells = [(row.name, row.cells.get(column.name)) for row in rows]
+        names = [name for name, cell in cells if cell is not None and cell.not_ranked]
+        if names and column.higher_is_better is not None:
+            unranked.append(f"{column.label} ({', '.join(names)})")
+    if unranked:
+        sentences.append(f"Not ranked where such an answer has no worst value: {'; '.join(unranked)}.")
+    return sentences
 
 
 def _asked(runs: Sequence[StoredRun], settings: Sequence[str]) -> tuple[list[StoredRun], str]:
@@ -259,26 +378,37 @@ def _asked(runs: Sequence[StoredRun], settings: Sequence[str]) -> tuple[list[Sto
     return chosen, f"{count} runs were made with other settings and are not in this table: {commands}{more}."
 
 
-def _scored(run: StoredRun) -> ScoredRun | None:
-    """The run with its rows; None where it is incomplete, not scored, or its scores belong to other texts."""
-    with contextlib.suppress(SeeTellError):
-        return run.scored()
-    return None
-
-
-def _letters(
-    runs: Sequence[StoredRun], scored: Sequence[ScoredRun | None]
-) -> tuple[Mapping[str, Letters], Grouping | None]:
-    """Significance groups, by output and folder name; runs that are not complete and scored are left out."""
-    tested = {run.folder.path.name: whole for run, whole in zip(runs, scored, strict=True) if whole is not None}
-    groups = suite_groups(tested, correction=CORRECTION, seed=SEED)
+def _letters(scored: Mapping[str, ScoredRun]) -> tuple[Mapping[str, Letters], Grouping | None]:
+    """Significance groups, by output and folder name."""
+    groups = suite_groups(scored, correction=CORRECTION, seed=SEED)
     if not any(letters for column in groups.values() for letters in column.values()):
         return {}, None
-    permutations = enough_permutations(len(tested))
+    permutations = enough_permutations(len(scored))
     return groups, Grouping("paired permutation test", permutations, CORRECTION.capitalize(), SIGNIFICANCE, SEED)
 
 
-def _row(run: StoredRun, letters: Mapping[str, Letters], speed: Speed | None) -> Row:
+def _cells(
+    run: StoredRun, compared: Mapping[str, ScoredRun], refused: Mapping[str, str], letters: Mapping[str, Letters]
+) -> dict[str, Cell]:
+    """The run's scores as they stand in the table; a score that does not follow from the run's texts is no number."""
+    name = run.folder.path.name
+    if name not in compared:
+        unavailable = refused.get(name, "")
+        scores = run.scores if not unavailable else [without_value(score, unavailable) for score in run.scores]
+        return {score.output: Cell.of(score) for score in scores}
+    return {
+        score.output: Cell.of(score, letters.get(score.output, {}).get(name, ""), metric.failed, metric.not_ranked)
+        for metric in compared[name].metrics.values()
+        for score in metric.scores
+    }
+
+
+def without_value(score: Score, reason: str) -> Score:
+    """The score with a reason in the place of its value."""
+    return replace(score, value=math.nan, low=math.nan, high=math.nan, unavailable=reason)
+
+
+def _row(run: StoredRun, cells: Mapping[str, Cell], speed: Speed | None, twice: Collection[str]) -> Row:
     spec = run.spec
     failed = sum(record.failure is not None for record in run.records)
     kind, config = _kind_and_config(spec)
@@ -286,11 +416,7 @@ def _row(run: StoredRun, letters: Mapping[str, Letters], speed: Speed | None) ->
         suite=spec.suite,
         decoder=spec.label,
         identity=spec.identity()[:8],
-        cells={
-            score.output: Cell.of(score, letters.get(score.output, {}).get(run.folder.path.name, ""))
-            for score in run.scores
-        }
-        | speed_cells(speed),
+        cells={**cells, **speed_cells(speed)},
         decoded=len(run.records) - failed,
         failed=failed,
         total=run.content["answers"],
@@ -301,6 +427,7 @@ def _row(run: StoredRun, letters: Mapping[str, Letters], speed: Speed | None) ->
             filter(None, [_origin(spec), f"{spec.draws} draws" if spec.draws > 1 else ""]),
         ),
         reproduce=command(spec, run.suite),
+        same_label=spec.label in twice,
     )
 
 
@@ -368,7 +495,7 @@ def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Recor
     for row, records in runs:
         for record in records:
             if record.example_id in said:
-                answer = Answer(row.decoder, row.identity, record.text, record.draw, record.failure)
+                answer = Answer(row.name, row.identity, record.text, record.draw, record.failure)
                 said[record.example_id].append(answer)
     return tuple(
         ExampleView(example.id, example.prompt, thumbnail(example), example.references, tuple(said[example.id]))

@@ -83,7 +83,7 @@ def figure(board: Board, column: Column) -> Figure | None:
         number = cell.number or 0.0
         low, high = cell.interval or (number, number)
         best = number == cells[0].number
-        marks.append(Mark(row.decoder, TOP + LINE * (index + 0.5), place(number), place(low), place(high), best))
+        marks.append(Mark(row.name, TOP + LINE * (index + 0.5), place(number), place(low), place(high), best))
     scale = 100 if column.percent else 1
     ticks = tuple((place(value / scale), shown) for value, shown in _round_ticks(scale * start, scale * end))
     bars = _bars(cells, [mark.y for mark in marks])
@@ -110,7 +110,7 @@ def verdict(board: Board, column: Column) -> str:
     if not rows:
         return ""
     cell = rows[0][1]
-    first = [row.decoder for row, each in rows if each.number == cell.number]
+    first = [row.name for row, each in rows if each.number == cell.number]
     others = rows[len(first) :]
     they, are = ("it", "is") if len(first) == 1 else ("they", "are")
     said = f"{_enumerate(first)} {are} first in {column.label} with {column.show(cell.value)}"
@@ -121,7 +121,7 @@ def verdict(board: Board, column: Column) -> str:
     letters = group_letters(cell)
     if not letters:
         return said + f"; whether the others differ from {'it' if len(first) == 1 else 'them'} was not tested."
-    alike = [row.decoder for row, other in others if letters & group_letters(other)]
+    alike = [row.name for row, other in others if letters & group_letters(other)]
     if not alike:
         return said + f"; {they} {are} told apart from every other system."
     return said + f"; {they} cannot be told apart from {_enumerate(alike)}."

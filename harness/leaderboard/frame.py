@@ -1,10 +1,13 @@
 """What a leaderboard says, before anyone decides how it looks: boards of rows and columns, and who may be ranked where.
 
-Every writer (Markdown, CSV, JSON, HTML) reads the same `Board`. Two rules are kept here, once:
+Every writer (Markdown, CSV, JSON, HTML) reads the same `Board`. Two rules are kept here:
 
 * Within a column only equal signatures are ranked against each other. A value that was made differently is shown, marked
   with the capital letter of its signature, and ranked among its own kind.
 * A run that has not answered every example is shown last and never ranked.
+
+Which runs stand in a board at all, and what their failures count as, is decided before (`harness.leaderboard.tables`,
+`harness.compare.same_examples`).
 """
 
 from __future__ import annotations
@@ -31,11 +34,16 @@ class Cell(Score):
     letters: str = ""
     """Significance groups, such as `ab`: runs of equal signature that share a letter cannot be told apart in this column.
     Empty where nothing was tested."""
+    failed: int = 0
+    """Answers without a score that count as the worst value."""
+    not_ranked: str = ""
+    """Why the value is not ranked although it is one; empty where it may be."""
 
     @classmethod
-    def of(cls, score: Score, letters: str = "") -> Cell:
-        """A score with its letters."""
-        return cls(**{field.name: getattr(score, field.name) for field in fields(Score)}, letters=letters)
+    def of(cls, score: Score, letters: str = "", failed: int = 0, not_ranked: str = "") -> Cell:
+        """A score in its table."""
+        known = {field.name: getattr(score, field.name) for field in fields(Score)}
+        return cls(**known, letters=letters, failed=failed, not_ranked=not_ranked)
 
     def partial(self, failed: int = 0) -> str:
         """How many texts the value is about, such as `2 of 30`; empty where only texts that failed to be made are missing."""
@@ -78,6 +86,13 @@ class Row:
     """One line about the run, shown beside its name."""
     reproduce: str = ""
     """The command that makes the run again; empty where there is none."""
+    same_label: bool = False
+    """Whether another row of the table has the same label."""
+
+    @property
+    def name(self) -> str:
+        """The label, with the run's identity where another row of the table has the same label."""
+        return f"{self.decoder} {self.identity}" if self.same_label else self.decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +188,13 @@ class Board:
     """More that a reader must know, a sentence each without its full stop, such as how people's ratings were made."""
     published: tuple[PublishedTable, ...] = ()
     """What papers and repositories say about the same suite, shown apart."""
+    apart: str = ""
+    """In what these runs differ from the suite's main table, such as `other data (1f0c33ab)`; empty for that table itself."""
+
+    @property
+    def name(self) -> str:
+        """The suite; of a table that stands apart, with what it differs in."""
+        return f"{self.suite} ({self.apart})" if self.apart else self.suite
 
     @property
     def order_by(self) -> Column | None:
@@ -236,11 +258,11 @@ class Board:
 
 
 def rankable(row: Row, column: Column | None) -> Cell | None:
-    """The row's cell in a column where it may be ranked: the run is complete, the column has a direction, a number is there."""
+    """The row's cell in a column where it may be ranked: a complete run, a column with a direction, a number that counts all."""
     if column is None or column.higher_is_better is None or not row.complete:
         return None
     cell = row.cells.get(column.name)
-    return cell if cell is not None and cell.number is not None else None
+    return cell if cell is not None and cell.number is not None and not cell.not_ranked else None
 
 
 def _peers(rows: Iterable[Row], column: Column, signature: str) -> list[Cell]:

@@ -37,7 +37,7 @@ def _table(board: Board, columns: Sequence[Column], *, first: bool) -> str:
     lines = []
     for index, row in enumerate(board.ordered()):
         cells = [_value(row, column, each[index]) for column, each in zip(columns, standings, strict=True)]
-        lines.append(" & ".join([latex(row.decoder), *cells, latex(count_text(row))]) + r" \\")
+        lines.append(" & ".join([latex(row.name), *cells, latex(count_text(row))]) + r" \\")
         ends = [_interval(row.cells.get(column.name), column) for column in columns]
         if any(ends):
             lines.append(" & ".join(["", *ends, ""]) + r" \\[2pt]")

@@ -52,14 +52,11 @@ def notes(board: Board) -> list[str]:
             f"Not all numbers were made in the same way in: {', '.join(mixed)}. Capital letters tell them apart; they are ranked "
             "and compared only among equals."
         )
-    incomplete = [row.decoder for row in board.rows if not row.complete]
+    incomplete = [row.name for row in board.rows if not row.complete]
     if incomplete:
         said.append(f"Incomplete, hence last and not ranked: {', '.join(incomplete)}.")
     if board.left_out:
         said.append(board.left_out)
-    failed = [f"{row.decoder} ({row.failed} of {row.total})" for row in board.rows if row.failed]
-    if failed:
-        said.append(f"Examples without a text count in no metric; they failed for: {', '.join(failed)}.")
     cells = [
         (column.label, cell) for column in board.columns for row in board.rows if (cell := row.cells.get(column.name))
     ]
@@ -81,7 +78,7 @@ def notes(board: Board) -> list[str]:
 
 
 def _board(board: Board) -> str:
-    parts = [f"## {markdown(board.suite)}", markdown(board.description)]
+    parts = [f"## {markdown(board.name)}", markdown(board.description)]
     parts += _measured(board) if board.rows or not board.published else ["No runs here yet."]
     parts += [_published(table) for table in board.published]
     return "\n\n".join(filter(None, parts))
@@ -149,7 +146,7 @@ def _intervals(board: Board) -> str:
 
 def _name(row: Row) -> str:
     extra = ", ".join(filter(None, [row.kind if row.kind == "constant" else "", row.note, config_text(row)]))
-    return markdown(f"{row.decoder} ({extra})" if extra else row.decoder)
+    return markdown(f"{row.name} ({extra})" if extra else row.name)
 
 
 def _value(row: Row, column: Column, standing: Standing) -> str:

@@ -26,7 +26,7 @@ def to_matrix(boards: Sequence[Board], metrics: Sequence[str]) -> str:
     Raises:
         SuiteError: a metric that none of the suites has.
     """
-    measured = [board for board in boards if board.rows]
+    measured = [board for board in boards if board.rows and not board.apart]
     known = {column.name: column for board in reversed(measured) for column in board.columns}
     for metric in metrics:
         if metric not in known:
@@ -62,5 +62,5 @@ def _column(board: Board, column: Column) -> dict[str, str]:
             parts.append(f"\\[{column.show(cell.interval[0])}, {column.show(cell.interval[1])}\\]")
         parts += [markdown(cell.letters), standing.group and f"<sup>{standing.group}</sup>"]
         parts.append("" if row.complete else "incomplete")
-        said.setdefault(row.decoder, []).append(" ".join(filter(None, parts)))
+        said.setdefault(row.name, []).append(" ".join(filter(None, parts)))
     return {name: "<br>".join(texts) for name, texts in said.items()}

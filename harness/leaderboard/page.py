@@ -146,7 +146,7 @@ def board_view(board: Board, pages: Mapping[tuple[str, str], str] | None = None)
         ColumnView(column, _head_title(column, known), tuple(known), column is order)
         for column, known in zip(board.columns, signatures, strict=True)
     )
-    positions = {(row.decoder, row.identity): index for index, row in enumerate(ordered)}
+    positions = {(row.name, row.identity): index for index, row in enumerate(ordered)}
     examples = tuple((each, image_address(each.image), _by_decoder(each, positions)) for each in board.examples)
     counts = {kind: sum(column.kind == kind for column in board.columns) for kind in COLUMN_KINDS}
     heads = tuple((COLUMN_KINDS[kind], count) for kind, count in counts.items() if count)
@@ -191,7 +191,8 @@ def _cell_view(
         )
     if column.kind != "speed":
         facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
-    facts += [cell.caution] if cell.caution else []
+    facts += [f"{cell.failed} of them count as the worst value"] if cell.failed and not cell.not_ranked else []
+    facts += [text for text in (cell.not_ranked and f"not ranked: {cell.not_ranked}", cell.caution) if text]
     group = signatures.index(cell.signature) if cell.signature in signatures else 0
     plot = _plot(cell, scales[cell.signature]) if cell.number is not None else None
     partial = cell.partial()
@@ -207,7 +208,7 @@ def _alike(rows: Sequence[Row], row: Row, column: Column) -> list[str]:
         return []
     others = [(other, other.cells.get(column.name)) for other in rows if other is not row]
     return [
-        other.decoder
+        other.name
         for other, known in others
         if known is not None and known.signature == cell.signature and share_a_letter(cell, known)
     ]

@@ -31,7 +31,7 @@ def with_published(boards: Sequence[Board], published: Sequence[data.Published])
             homes = [
                 index
                 for index, board in enumerate(found)
-                if board.suite == table.suite or (board.rows and signatures & _signatures(board))
+                if not board.apart and (board.suite == table.suite or (board.rows and signatures & _signatures(board)))
             ]
             for index in homes:
                 view = _view(each, table, found[index])

@@ -25,7 +25,7 @@ MEASURED = ("measured", "")
 
 
 def to_csv(boards: Sequence[Board]) -> str:
-    """One line a suite, run and metric; a metric that a run lacks is a line without a value, so that nothing goes missing."""
+    """One line a table, run and metric; a metric that a run lacks is a line without a value, so that nothing goes missing."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(FIELDS)
@@ -40,7 +40,7 @@ def to_json(boards: Sequence[Board]) -> str:
 
     Values are fractions; what is not a number is null.
     """
-    rows = [_row(row) for board in boards for row in board.ordered()]
+    rows = [{**_row(row), **_apart(board)} for board in boards for row in board.ordered()]
     published = [_table(board, table) for board in boards for table in board.published]
     content = {"suites": [_suite(board) for board in boards if board.rows], "rows": rows, "published": published}
     return json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
@@ -61,6 +61,7 @@ def _table(board: Board, table: PublishedTable) -> dict[str, object]:
 def _suite(board: Board) -> dict[str, object]:
     return {
         "suite": board.suite,
+        **_apart(board),
         "task": board.task,
         "intervals": board.intervals,
         "letters": asdict(board.grouping) if board.grouping else None,
@@ -75,6 +76,11 @@ def _suite(board: Board) -> dict[str, object]:
             for each in board.columns
         ],
     }
+
+
+def _apart(board: Board) -> dict[str, str]:
+    """Of a table that stands apart, what it differs in."""
+    return {"apart": board.apart} if board.apart else {}
 
 
 def _row(row: Row) -> dict[str, object]:
@@ -103,8 +109,13 @@ def _metric(cell: Cell) -> dict[str, object]:
         "letters": cell.letters,
         "signature": cell.signature,
     }
-    said = {"unavailable": cell.unavailable, "caution": cell.caution}
-    return {**metric, **{key: text for key, text in said.items() if text}}
+    remarks = {
+        "unavailable": cell.unavailable,
+        "caution": cell.caution,
+        "counted_as_worst": "" if cell.not_ranked else cell.failed,
+        "not_ranked": cell.not_ranked,
+    }
+    return {**metric, **{key: remark for key, remark in remarks.items() if remark}}
 
 
 def _published_lines(board: Board, table: PublishedTable) -> Iterator[list[str]]:
@@ -140,7 +151,7 @@ def _lines(board: Board) -> Iterator[list[str]]:
 
 def _run_fields(board: Board, row: Row) -> list[str]:
     config = json.dumps(dict(row.config), sort_keys=True, default=str) if row.config else ""
-    texts = [row.suite, board.task, row.decoder, row.identity, row.kind, config]
+    texts = [board.name, board.task, row.decoder, row.identity, row.kind, config]
     counts = [row.decoded, row.failed, row.total]
     return [*map(csv_text, texts), "true" if row.complete else "false", *map(str, counts)]
 

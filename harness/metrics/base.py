@@ -119,6 +119,15 @@ class Metric(ABC):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of rows, `[..., k]`, to one value an output, `[..., len(outputs)]`. Vectorised over leading axes."""
 
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The row that stands for an answer which failed, `[k]`, so that failing never pays; None where no value is the worst.
+
+        Args:
+            rows: of all answers that are ranked together, `[n, k]` without NaN: no count of a failed answer is taken to be
+                smaller than theirs.
+        """
+        return None
+
     @abstractmethod
     def signature(self) -> Signature:
         """Everything that moves the value. Called after `rows`, so it may name what only the data could tell."""
@@ -127,3 +136,10 @@ class Metric(ABC):
 def mean_over_texts(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """The finaliser of rows that end in a 1: `[..., k + 1]` to the means `[..., k]`, 0 where nothing was scored."""
     return sums[..., :-1] / np.maximum(sums[..., -1:], 1)
+
+
+def nothing_right(rows: NDArray[np.float64], counts: Sequence[int] = (-1,)) -> NDArray[np.float64]:
+    """The worst row of a metric that counts what is right: zeros, but `counts` (what it is divided by) as large as any."""
+    worst = np.zeros(rows.shape[1])
+    worst[list(counts)] = rows[:, list(counts)].max(axis=0, initial=1.0)
+    return worst

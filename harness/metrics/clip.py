@@ -100,6 +100,10 @@ class ClipScore(Metric):
         """Means over texts."""
         return mean_over_texts(sums)
 
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The ends of both scales."""
+        return np.array([0.0, -1.0, 1.0])
+
     def signature(self) -> Signature:
         """Scale, prefix, model and precision."""
         model = self.models.clip

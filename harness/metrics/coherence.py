@@ -73,6 +73,10 @@ class Coherence(Metric):
         """Mean over texts."""
         return mean_over_texts(sums)
 
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The lowest cosine."""
+        return np.array([-1.0, 1.0])
+
     def signature(self) -> Signature:
         """Encoder, precision, pooling, and how much of a text it sees."""
         encoder = self.models.encoder

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, MetricConfig, Output, Resampling
+from harness.metrics.base import Metric, MetricConfig, Output, Resampling, nothing_right
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
 
@@ -59,6 +59,10 @@ class Distinct(Metric):
         different, total = sums[..., 0::2], sums[..., 1::2]
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(total > 0, different / total, np.nan)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A text that adds no new n-gram."""
+        return nothing_right(rows, (1, 3))
 
     def signature(self) -> Signature:
         """How n-grams are counted, and that they are pooled."""

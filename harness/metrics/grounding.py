@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.datasets.toybox.captions import claims
 from harness.datasets.toybox.world import Scene
 from harness.errors import MetricError
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, nothing_right
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
 
@@ -72,6 +72,10 @@ class Grounding(Metric):
         """Precision, recall and F1 of summed counts; nothing divided by nothing is 0."""
         right, said, there = sums[..., 0], sums[..., 1], sums[..., 2]
         return np.stack([_ratio(right, said), _ratio(right, there), _ratio(2 * right, said + there)], axis=-1)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Every claim wrong, and everything left out."""
+        return nothing_right(rows, (1, 2))
 
     def signature(self) -> Signature:
         """What counts as a claim."""

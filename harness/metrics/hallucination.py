@@ -103,6 +103,11 @@ class Chair(Metric):
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.stack([sums[..., 0] / sums[..., 1], sums[..., 2] / sums[..., 3]], axis=-1)
 
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Everything named is wrong."""
+        named = float(rows[:, 1].max(initial=1.0))
+        return np.array([named, named, 1.0, 1.0])
+
     def signature(self) -> Signature:
         """Word list, annotations, and what is counted."""
         words = "own" if self.config.synonyms is None else "given"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from decoders.base import Need
 from decoders.models.images import ImageLike
 from harness.errors import MetricUnavailable
-from harness.metrics.base import BLOCK, Metric, MetricConfig, Output, mean_over_texts
+from harness.metrics.base import BLOCK, Metric, MetricConfig, Output, mean_over_texts, nothing_right
 from harness.metrics.clip import image_features
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature, model_field
@@ -90,6 +90,10 @@ class ImageRank(Metric):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Means over texts."""
         return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """No image found."""
+        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Model, precision, prefix, and how many images there were to choose from."""

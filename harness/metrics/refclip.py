@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricUnavailable
-from harness.metrics.base import BLOCK, Output, mean_over_texts
+from harness.metrics.base import BLOCK, Output, mean_over_texts, nothing_right
 from harness.metrics.clip import ClipScore
 from harness.suites.examples import Sample
 from harness.suites.places import cache_folder
@@ -68,6 +68,10 @@ class RefClipScore(ClipScore):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
         return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero."""
+        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """As CLIPScore, and how the references enter."""

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.base import Metric, MetricConfig, Output
+from harness.metrics.base import Metric, MetricConfig, Output, nothing_right
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
 
@@ -61,6 +61,10 @@ class Repetition(Metric):
         if self.config.impl == "simctg":
             rep = np.round(rep, 4)
         return np.concatenate([rep, np.prod(1 - rep, axis=-1, keepdims=True)], axis=-1)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A text that only repeats."""
+        return nothing_right(rows, (1, 3, 5))
 
     def signature(self) -> Signature:
         """How n-grams are counted."""

@@ -62,6 +62,16 @@ class Unresampled(Quality):
     @property
     def outputs(self):
         return tuple(Output("un-" + each.name, each.higher_is_better, each.percent) for each in super().outputs)
+
+class Bounded(Quality):
+    """The same, and 0 is the worst quality."""
+
+    @property
+    def outputs(self):
+        return tuple(Output("bounded-" + each.name, each.higher_is_better, each.percent) for each in super().outputs)
+
+    def worst_row(self, rows):
+        return np.array([0.0, 0.0, 1.0])
 '''
 
 SUITE = b"""
@@ -79,9 +89,10 @@ way = "%s"
 
 
 def install_metric(folder: Path) -> Path:
-    """A folder for `sys.path` in which the metrics `quality` and `unresampled` are installed."""
+    """A folder for `sys.path` in which the metrics `quality`, `unresampled` and `bounded` are installed."""
     module = f"quality_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    entries = {"quality": f"{module}:Quality", "unresampled": f"{module}:Unresampled"}
+    entries = {"quality": f"{module}:Quality", "unresampled": f"{module}:Unresampled",
+               "bounded": f"{module}:Bounded"}  # fmt: skip
     return install(folder, "quality-metric", module, METRIC, {"seetell.metrics": entries})
 
 
@@ -96,8 +107,9 @@ def make_run(
     data: str = "",
     data_digest: str = "",
     metrics: Iterable[str] = ("quality",),
+    **spec_fields: object,
 ) -> RunFolder:
-    """Store a complete, scored run: `texts` by example id, several for several draws."""
+    """Store a complete, scored run: `texts` by example id, several for several draws; `spec_fields` are changed of its spec."""
     suite = Suite.parse(SUITE % (suite_name.encode(), way.encode()), "suite", results.root)
     suite = suite.model_copy(
         update={"metrics": {name: suite.metrics["quality"].model_copy(update={"metric": name}) for name in metrics}}
@@ -108,7 +120,7 @@ def make_run(
         language_model=None, image_text=None, data_digest=data_digest or _hash(data), captions_digest=None,
         prompt="{prompt}", max_new_tokens=8, max_length=None, seed=0, draws=max(len(each) for _, each in answers),
         dtype="float32",
-    )  # fmt: skip
+    ).model_copy(update=spec_fields)  # fmt: skip
     records = [
         Record(key, draw, failure=text) if isinstance(text, Failure) else Record(key, draw, text, (), "eos")
         for key, draws in answers

@@ -281,3 +281,18 @@ def test_a_table_gets_letters_among_equals_only(results: Results) -> None:
     groups = suite_groups({name: ScoredRun.load(folder) for name, folder in made.items()}, draws=999)
     assert groups["quality"] == groups["badness"] == {"good": "a", "bad": "b", "also bad": "b", "crooked": ""}
     assert set(groups["words"].values()) == {""}
+
+
+def test_a_run_that_fails_on_the_hard_examples_is_not_better(results: Results) -> None:
+    texts = noisy(np.random.default_rng(21), 30)
+    easy = {key: "0.99 words" if key > "ex0026" else Failure("OutOfMemory", "too hard") for key in texts}
+    runs = [
+        ScoredRun.load(make_run(results, label, texts_of_run, metrics=["bounded"]))  # type: ignore[arg-type]
+        for label, texts_of_run in (("plain", texts), ("picky", easy))
+    ]
+    found = compare_runs(*runs, permutations=500)
+    quality = next(each for each in found.differences if each.output == "bounded-quality")
+    assert (quality.n, quality.left_out, found.counted_as_worst) == (30, 0, (0, 27))
+    assert quality.second == pytest.approx(3 * 0.99 / 30)
+    assert verdict(quality) == "worse"
+    assert "0 of the first run, 27 of the second" in to_markdown(found)

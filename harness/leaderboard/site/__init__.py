@@ -76,9 +76,10 @@ def write_site(
     for material in materials:
         if not material.runs:
             continue
-        shown = gallery(material)
-        found = {item.example.id: pictures.add(item.example) for item in shown.items}
-        write(examples_page(material.board.suite), pages.gallery(material.board.suite, shown, found, galleries))
+        if pages.has_gallery(material):
+            shown = gallery(material)
+            found = {item.example.id: pictures.add(item.example) for item in shown.items}
+            write(examples_page(material.board.suite), pages.gallery(material.board.suite, shown, found, galleries))
         for run in material.runs:
             write(run_page(run.row), pages.run(material, run, galleries, reproducible=reproducible))
             progress(done := done + 1, due)

@@ -71,7 +71,7 @@ def _point(column: Column, row: Row, cell: Cell, speed: Cell, pairs: Sequence[Pa
     slow, fast = speed.interval or (speed.number, speed.number)
     return {
         "measure": _label(column),
-        "system": one_line(row.decoder),
+        "system": one_line(row.name),
         "sees": KINDS[row.kind] or "not known",
         "quality": _rounded(scale * (cell.number or 0.0)),
         "low": _rounded(scale * (low or 0.0)),

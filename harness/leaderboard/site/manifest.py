@@ -52,7 +52,7 @@ def describe(materials: Sequence[Material], *, reproducible: bool) -> dict[str, 
         "templates": templates_digest(),
         "suites": [
             {
-                "suite": each.board.suite,
+                "suite": each.board.name,
                 "published": _digest([asdict(table) for table in each.board.published])
                 if each.board.published
                 else None,

@@ -45,9 +45,16 @@ Galleries = Sequence[tuple[str, str]]
 """Suites with the pages of their examples."""
 
 
+def has_gallery(material: Material) -> bool:
+    """Whether the examples of a suite have a page: its main table has."""
+    return bool(material.runs) and not material.board.apart
+
+
 def galleries_of(materials: Sequence[Material]) -> list[tuple[str, str]]:
     """The suites whose examples have a page."""
-    return [(each.board.suite, examples_page(each.board.suite)) for each in materials if each.runs]
+    return [
+        (material.board.suite, examples_page(material.board.suite)) for material in materials if has_gallery(material)
+    ]
 
 
 def index(boards: Sequence[Board], materials: Sequence[Material], galleries: Galleries) -> str:
@@ -60,7 +67,7 @@ def index(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
         order = board.order_by
         verdict = figures.verdict(board, order) if order else ""
         pages.append(
-            _BoardPage(view, anchor(board.suite), verdict, figures.figures(view.board), known.get(board.suite, ""))
+            _BoardPage(view, anchor(board.name), verdict, figures.figures(view.board), known.get(board.name, ""))
         )
     return PAGES.render(
         "index.html.jinja",
@@ -89,8 +96,8 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
         up="../",
         here="",
         galleries=galleries,
-        gallery=dict(galleries).get(row.suite, ""),
-        anchor=anchor(row.suite),
+        gallery=dict(galleries).get(material.board.name, ""),
+        anchor=anchor(material.board.name),
         run={
             "row": row,
             "kind": KINDS[row.kind],
@@ -127,7 +134,7 @@ def gallery(suite: str, shown: Gallery, pictures: Mapping[str, Picture | None], 
     sign = -1 if column is not None and column.higher_is_better is False else 1
     data = {
         "systems": [
-            {"name": one_line(row.decoder), "kind": KINDS[row.kind], "page": run_page(row)} for row in shown.systems
+            {"name": one_line(row.name), "kind": KINDS[row.kind], "page": run_page(row)} for row in shown.systems
         ],
         "scores": {
             "label": one_line(column.label) if column else "",
@@ -184,8 +191,8 @@ def speed(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
         pages.append(
             {
                 "number": number,
-                "anchor": anchor(board.suite),
-                "suite": board.suite,
+                "anchor": anchor(board.name),
+                "suite": board.name,
                 "chart": chart,
                 "front": _front(found),
                 "lacks_bundle": bool(found) and not drawable,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable
-from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts
+from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts, nothing_right
 from harness.metrics.coco import ptb
 from harness.metrics.coco.ngrams import (
     ORDERS,
@@ -177,6 +177,10 @@ class Bleu(CocoMetric):
         penalty = np.where(ratio < 1, np.exp(1 - 1 / np.maximum(ratio, 1e-300)), 1.0)
         return (means * penalty[..., None])[..., ::-1]
 
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Nothing matched, and nothing added to the length: both precision and brevity suffer."""
+        return nothing_right(rows, range(1, 2 + ORDERS))
+
     def signature(self) -> Signature:
         """Tokenizer and references."""
         return self._signed("bleu", len="closest", smooth="none", impl="coco")
@@ -209,6 +213,10 @@ class RougeL(CocoMetric):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
         return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero."""
+        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Tokenizer and references."""
@@ -288,6 +296,10 @@ class Cider(CocoMetric):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
         return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero."""
+        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Tokenizer, references, and that the document frequencies are theirs."""

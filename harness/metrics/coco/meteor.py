@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import JavaError, MetricUnavailable
-from harness.metrics.base import Output
+from harness.metrics.base import Output, nothing_right
 from harness.metrics.coco import CocoMetric, Prepared, prepare
 from harness.metrics.coco.java import find_jar, find_java, run_java
 from harness.metrics.coco.ngrams import References
@@ -83,6 +83,10 @@ class Meteor(CocoMetric):
             fragmentation = chunks / ((said_matched + asked_matched) / 2)
             score = mean * (1 - GAMMA * fragmentation**BETA)
         return np.where(said_matched > 0, score, 0.0)[..., None]
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Nothing matched, of as many words as any text and any reference have."""
+        return nothing_right(rows, (0, 1))
 
     def signature(self) -> Signature:
         """Version, language, parameters, tokenizer and references."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import JavaError, MetricUnavailable
-from harness.metrics.base import Output, mean_over_texts
+from harness.metrics.base import Output, mean_over_texts, nothing_right
 from harness.metrics.coco import CocoConfig, CocoMetric, Prepared
 from harness.metrics.coco.java import CORENLP_JARS, find_jar, find_java, run_java
 from harness.store.runs import cache_folder
@@ -87,6 +87,10 @@ class Spice(CocoMetric):
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
         return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero."""
+        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Version, parser, tokenizer and references."""

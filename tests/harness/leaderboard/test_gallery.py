@@ -19,9 +19,12 @@ from tests.harness.scored_runs import install_metric, make_run
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.syspath_prepend(install_metric(tmp_path / "site"))
     store = Results(tmp_path / "results")
-    make_run(store, "one", {"e1": "0.5 a", "e2": "0.9 b", "e3": ["0.2 c", "0.4 c"], "e4": Failure("Bad", "no")})
-    make_run(store, "two", {"e1": "0.5 a", "e2": "0.1 d", "e3": ["0.6 e", "0.8 e"], "e4": "0.3 f"})
-    make_run(store, "apart", {"e1": "0.0 a", "e2": "0.9 d", "e3": "0.6 e", "e4": "0.3 f"}, way="crooked")
+    bounded = {"metrics": ["bounded"]}
+    make_run(
+        store, "one", {"e1": "0.5 a", "e2": "0.9 b", "e3": ["0.2 c", "0.4 c"], "e4": Failure("Bad", "no")}, **bounded
+    )
+    make_run(store, "two", {"e1": "0.5 a", "e2": "0.1 d", "e3": ["0.6 e", "0.8 e"], "e4": "0.3 f"}, **bounded)
+    make_run(store, "apart", {"e1": "0.0 a", "e2": "0.9 d", "e3": "0.6 e", "e4": "0.3 f"}, way="crooked", **bounded)
     return store
 
 
@@ -30,7 +33,7 @@ def test_examples_come_by_the_spread_of_their_own_scores(results: Results) -> No
     found = gallery(made)
     assert [item.example.id for item in found.items] == ["e2", "e3", "e1", "e4"]
     assert found.column is not None
-    assert found.column.name == "quality"
+    assert found.column.name == "bounded-quality"
     names = [row.decoder for row in found.systems]
     by = {item.example.id: dict(zip(names, item.values, strict=True)) for item in found.items}
     assert by["e3"]["one"] == pytest.approx(0.3)

@@ -22,6 +22,8 @@ from harness.errors import StoreError, SuiteError
 from harness.leaderboard.collect import boards
 from harness.store.runs import Results
 from harness.suites.spec import Suite
+from tests.harness.scored_runs import install_metric
+from tests.plugins import ECHO, install
 
 SUITE = """
 extends = "toybox-plain"
@@ -196,3 +198,30 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     report = json.loads(capsys.readouterr().out)
     assert [each["output"] for each in report["results"]] == ["clipscore"] * 2
     ET.parse(report["pictures"]["greedy"])  # noqa: S314 - our own
+
+
+def test_a_setting_that_fails_on_the_hard_examples_is_not_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = ECHO.replace('"UNREADABLE" in prompt.text', '"UNREADABLE" in prompt.text and self.config.word == "0.99"')
+    site = install_metric(tmp_path / "site")
+    install(site, "sweep-echo", "sweep_echo", failing, {"seetell.decoders": {"echo": "sweep_echo:Echo"}})
+    monkeypatch.syspath_prepend(site)
+    for name in ("test", "dev"):
+        lines = [{"id": f"{name}{i}", "prompt": f"{name} {i} {'UNREADABLE' if i < 8 else ''}"} for i in range(10)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    path = tmp_path / "picky.toml"
+    path.write_text(
+        'name = "picky"\ntask = "story"\n[data]\ndataset = "jsonl"\nfile = "test.jsonl"\n[text]\nmax_new_tokens = 8\n'
+        '[decoders.echo]\n[metrics.bounded]\n[metrics.quality]\n[sweep]\nmetric = "bounded-quality"\n'
+        '[sweep.data]\nfile = "dev.jsonl"\n[sweep.grid.echo]\nword = ["0.5", "0.99"]\n',
+        encoding="utf-8",
+    )
+    suite, results = Suite.load(str(path)), Results(tmp_path / "results")
+    found = sweep(suite, results, device="cpu", progress_bar=console.progress_bar)
+    assert [(result.values["word"], result.failed) for result in found] == [("0.5", 0), ("0.99", 8)]
+    assert found[1].score.value == pytest.approx(0.198)
+    with pytest.raises(
+        SuiteError, match=r'quality has no value that ranks echo with word = "0.99" \(8 answers have no score'
+    ):
+        sweep(suite, results, metric="quality", device="cpu", progress_bar=console.progress_bar)
