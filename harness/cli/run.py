@@ -123,6 +123,7 @@ def run(
     engine.check()
     cut_off_if(offline)
     from harness.decode.experiment import Experiment
+    from harness.fetch.check.models import prompt_notes
     from harness.store.runs import Results
     from harness.suites.spec import Suite
 
@@ -142,6 +143,9 @@ def run(
             if isinstance(error, SeeTellError) and not isinstance(error, BrokenPlugin):
                 raise
             broken.append(_broken(loaded, label, error))
+    if any(planned.spec.language_model for planned in plans):
+        for note in prompt_notes(loaded):
+            console.say(note)
     with engine.start() as (executor, row_maker):
         evaluator = experiment.evaluator(device, make_rows=row_maker) if score else None
         report = []
