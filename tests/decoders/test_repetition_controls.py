@@ -27,7 +27,7 @@ PROMPTS = (
     "Two dogs, one brown and one black, are two dogs, one",
     "There is there is there",
 )
-NEW = 10
+NEW = 14
 SETTINGS: list[dict[str, Any]] = [
     {"repetition_penalty": 1.3},
     {"no_repeat_ngram_size": 2},

@@ -208,7 +208,7 @@ def test_any_character_gets_out_whatever_the_locale_knows(tmp_path: Path) -> Non
         done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=600, check=True)
         return done.stdout.decode()
 
-    run("score", "ä.jsonl", "--metrics", "length")
+    assert seetell_here("score", "ä.jsonl", "--metrics", "length", cwd=tmp_path).returncode == 0
     [folder] = (tmp_path / "results/runs").glob("*/system-*")
     assert "drei Bäume → 木" in run("show", str(folder), "1")
     assert json.loads(run("show", str(folder), "1", "--json"))["systems"][0]["answers"] == ["drei Bäume → 木"]
