@@ -6,10 +6,12 @@ import json
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from harness.metrics import registry as metrics_registry
 from harness.metrics.evaluate import due_metrics
 from harness.suites.spec import Suite
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 from tests.pages import ROOT, block
 from tests.plugins import install
 
@@ -29,12 +31,13 @@ def test_the_options_it_shows_exist(tmp_path: Path) -> None:
     assert len(due) == 8
 
 
-def test_the_metric_it_shows_is_listed_scored_and_ranked(tmp_path: Path) -> None:
+def test_the_metric_it_shows_is_listed_scored_and_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tomllib.loads(block(PAGE, "toml", 'name = "my-metric"'))["project"]
     source = block(PAGE, "python", "class Words(")
     site = install(tmp_path / "site", project["name"], "my_metric", source, project["entry-points"])
-    environment = {"SEETELL_CACHE": str(tmp_path / "cache"), "PYTHONPATH": f"{site}:{ROOT}"}
-    listed = json.loads(seetell("list", "--json", **environment).stdout)["metrics"]
+    monkeypatch.syspath_prepend(str(site))
+    environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
+    listed = json.loads(seetell_here("list", "--json", **environment).stdout)["metrics"]
     entry = next(each for each in listed if each["name"] == "words")
     assert entry["from"] == "my-metric 1.0"
     assert "words" in entry["description"]
@@ -42,9 +45,9 @@ def test_the_metric_it_shows_is_listed_scored_and_ranked(tmp_path: Path) -> None
     suite = (ROOT / "harness/suites/toybox-plain.toml").read_text(encoding="utf-8").partition("[metrics.")[0]
     suite = suite.replace('name = "toybox-plain"', 'name = "mine"').replace("size = 96", "size = 6")
     (tmp_path / "mine.toml").write_text(suite + "[metrics.words]\nlongest = 3\n", encoding="utf-8")
-    done = seetell("run", "mine.toml", "--only", "greedy,magic", cwd=tmp_path, **environment)
+    done = seetell_here("run", "mine.toml", "--only", "greedy,magic", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
+    rows = json.loads(seetell_here("leaderboard", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
     assert {row["decoder"] for row in rows} == {"greedy", "magic"}
     for row in rows:
         assert row["metrics"]["words"]["value"] > 3
@@ -52,6 +55,6 @@ def test_the_metric_it_shows_is_listed_scored_and_ranked(tmp_path: Path) -> None
         assert row["metrics"]["words"]["low"] is not None
         assert "longest:3" in row["metrics"]["words"]["signature"]
     table = json.loads(
-        seetell("compare", "mine/greedy", "mine/magic", "--format", "json", cwd=tmp_path, **environment).stdout
+        seetell_here("compare", "mine/greedy", "mine/magic", "--format", "json", cwd=tmp_path, **environment).stdout
     )
     assert {each["output"] for each in table["differences"] if each["p"] is not None} == {"words", "long-texts"}

@@ -10,15 +10,19 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from harness.suites.spec import Suite
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 from tests.pages import ROOT, block
 from tests.plugins import install
 
 PAGE = "README.md"
 
 
-def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(tmp_path: Path) -> None:
+def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = tomllib.loads(block(PAGE, "toml", 'name = "my-decoder"'))["project"]
     site = install(
         tmp_path / "site",
@@ -27,19 +31,19 @@ def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(tmp_path: Path) 
         block(PAGE, "python", "class Lukewarm"),
         project["entry-points"],
     )
-    environment = {
-        "SEETELL_CACHE": str(tmp_path / "cache"),
-        "PYTHONPATH": f"{site}:{ROOT}",
-    }
-    listed = json.loads(seetell("list", "--json", **environment).stdout)["decoders"]
+    monkeypatch.syspath_prepend(str(site))
+    environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
+    listed = json.loads(seetell_here("list", "--json", **environment).stdout)["decoders"]
     assert {"name": "lukewarm", "from": "my-decoder 1.0"}.items() <= next(
         e for e in listed if e["name"] == "lukewarm"
     ).items()
 
     (tmp_path / "mine.toml").write_text(block(PAGE, "toml", 'name = "mine"') + "\n[data]\nsize = 6\n", encoding="utf-8")
-    done = seetell("run", "mine.toml", "--only", "lukewarm,greedy", cwd=tmp_path, **environment)
+    done = seetell_here("run", "mine.toml", "--only", "lukewarm,greedy", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(seetell("leaderboard", "mine", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
+    rows = json.loads(seetell_here("leaderboard", "mine", "--format", "json", cwd=tmp_path, **environment).stdout)[
+        "rows"
+    ]
     assert {row["decoder"] for row in rows} == {"lukewarm", "greedy"}
     assert all(row["metrics"]["cider"]["value"] is not None for row in rows)
 

@@ -24,10 +24,11 @@ from harness.suites import registry
 from tests.plugins import ECHO, install
 
 QUICK: dict[str, dict[str, Any]] = {
-    "constant": {"k": 6},
-    "contrastive": {"k": 6},
-    "magic": {"k": 6},
-    "sample-rerank": {"n": 3},
+    "beam": {"width": 3},
+    "constant": {"k": 4},
+    "contrastive": {"k": 4},
+    "magic": {"k": 4},
+    "sample-rerank": {"n": 2},
     "zerocap": {"beam_size": 2, "candidates": 6, "num_iterations": 1},
 }
 """Settings of decoders whose own are slow."""

@@ -64,18 +64,18 @@ def scenes(domain: str, size: int) -> list[Prompt]:
     ("domain", "k"), [("plain", 12), pytest.param("plain", 25, marks=pytest.mark.heavy), ("ornate", 12)]
 )
 def test_magic_on_captions(domain: str, k: int) -> None:
-    lm, batch = pair(domain), scenes(domain, 6)
+    lm, batch = pair(domain), scenes(domain, 4)
     answers = magic_answers(lm, clip(), batch, new_tokens=24, k=k, alpha=0.1, beta=1.0)
     said = decode(Magic, lm, Limits(24), batch, load_image_text("toybox:clip"), k=k, alpha=0.1, beta=1.0)
     agree(lm, said, answers, ENOUGH)
-    assert sum(generation.finish == "eos" for generation in said) >= 5
-    assert len({generation.text for generation in said}) > 3
+    assert sum(generation.finish == "eos" for generation in said) >= 3
+    assert len({generation.text for generation in said}) > 2
 
 
 def test_magic_on_stories() -> None:
-    lm, batch = pair("stories"), scenes("stories", 3)
-    answers = magic_answers(lm, clip(), batch, new_tokens=70, k=5, alpha=0.6, beta=0.15)
-    said = decode(Magic, lm, Limits(70), batch, load_image_text("toybox:clip"), k=5, alpha=0.6, beta=0.15)
+    lm, batch = pair("stories"), scenes("stories", 2)
+    answers = magic_answers(lm, clip(), batch, new_tokens=50, k=5, alpha=0.6, beta=0.15)
+    said = decode(Magic, lm, Limits(50), batch, load_image_text("toybox:clip"), k=5, alpha=0.6, beta=0.15)
     agree(lm, said, answers, ENOUGH)
 
 
@@ -106,7 +106,7 @@ def test_contrastive_and_greedy(domain: str, k: int, alpha: float) -> None:
 
 @pytest.mark.parametrize("domain", ["plain", "ornate"])
 def test_sampling_given_the_noise(domain: str) -> None:
-    lm, batch = pair(domain), prompts([""] * 8)
+    lm, batch = pair(domain), prompts([""] * 5)
     for decoder, keep in (
         (TopK, sampling.top_k(40)),
         (Nucleus, sampling.nucleus(0.95)),
@@ -114,7 +114,7 @@ def test_sampling_given_the_noise(domain: str) -> None:
     ):
         answers = [
             sampling.decode(lm.model, [lm.start], keep=keep, noise=noise_of(lm, row), new_tokens=24, end_id=lm.end)
-            for row in range(8)
+            for row in range(5)
         ]
         said = decode(decoder, lm, Limits(24), batch)
         agree(lm, said, answers, ENOUGH)
@@ -126,7 +126,7 @@ def test_clipre(domain: str) -> None:
     from harness.datasets.toybox import Toybox
 
     options = Toybox.Options.model_validate({"domain": domain, "split": "index"})
-    captions = Toybox(options, Path()).captions()[:300]
+    captions = Toybox(options, Path()).captions()[:150]
     features = clip().encode_texts(captions)
     ours, batch = load_image_text("toybox:clip"), scenes(domain, 8)
     index = CaptionIndex(captions, ours.text_features(captions).numpy())

@@ -71,7 +71,7 @@ def compare(
 
 def test_one_beam(lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
     ours = {"variant": "magic-repo", "candidates": 24}
-    compared = compare(lm, clips, image_files[:4], 5, ours, beam_size=1, top=24)
+    compared = compare(lm, clips, image_files[:3], 4, ours, beam_size=1, top=24)
     assert len(set(compared)) > 1
 
 
@@ -85,7 +85,7 @@ def test_other_settings(
 ) -> None:
     ours = {{"fusion": "fusion_factor"}.get(key, key): value for key, value in shared.items()}
     ours |= {"variant": "magic-repo", "candidates": 24}
-    compared = compare(gpt2, clips, image_files[:4], 4, ours, beam_size=1, top=24, **shared)
+    compared = compare(gpt2, clips, image_files[:3], 3, ours, beam_size=1, top=24, **shared)
     assert len(set(compared)) > 1
 
 
@@ -94,7 +94,7 @@ def test_several_beams(
     gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], normalise: str
 ) -> None:
     ours = {"beam_size": 3, "normalise": normalise, "end_factor": 1.3, "candidates": 16}
-    compare(gpt2, clips, image_files[:3], 4, ours, beam_size=3, joint=normalise == "joint", end_factor=1.3, top=16)
+    compare(gpt2, clips, image_files[:2], 3, ours, beam_size=3, joint=normalise == "joint", end_factor=1.3, top=16)
 
 
 def test_more_candidates_than_tokens(
@@ -220,18 +220,18 @@ def test_the_prompt_itself_can_be_asked_for_in_a_suite() -> None:
 def test_neither_batch_size_nor_order_matter(
     lm: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], config: dict[str, Any]
 ) -> None:
-    texts = ["A red boat", "The", "Two dogs", "", "There", "A woman", "An old house"]
-    batch = prompts(texts, image_files[:7])
-    fixed: dict[str, Any] = {"cond_text": False, "candidates": 32, "num_iterations": 3, **config}
+    texts = ["A red boat", "", "Two dogs", "The", "An old house"]
+    batch = prompts(texts, image_files[:5])
+    fixed: dict[str, Any] = {"cond_text": False, "candidates": 24, "num_iterations": 2, **config}
     models = Models(lm.ours, clips[1])
 
     def says(part: list[Prompt]) -> dict[str, tuple[int, ...]]:
-        decoder = ZeroCap(ZeroCapConfig(**fixed), models, Limits(5))
+        decoder = ZeroCap(ZeroCapConfig(**fixed), models, Limits(4))
         return {p.id: g.tokens for p, g in zip(part, decoder.decode(part, [0] * len(part)), strict=True)}
 
     expected = says(batch)
     assert len(set(expected.values())) > 3
-    for size, count in ((1, 2), (4, 7)):
+    for size, count in ((1, 1), (3, 5)):
         turned = batch[::-1]
         for start in range(0, count, size):
             for name, tokens in says(turned[start : start + size]).items():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from examples.miniature.__main__ import main
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPTIONS = {
@@ -63,7 +63,7 @@ def test_all_five_experiments_from_the_check_to_the_leaderboard(tmp_path: Path) 
 
 def check_outcome(folder: Path) -> None:
     """Every decoder of every suite on the leaderboard: complete, scored, with the models that were trained on the way."""
-    board = json.loads(seetell("leaderboard", "--json", cwd=folder).stdout)
+    board = json.loads(seetell_here("leaderboard", "--json", cwd=folder).stdout)
     rows: dict[tuple[str, str], dict[str, Any]] = {(row["suite"], row["decoder"]): row for row in board["rows"]}
     expected = {
         (f"{suite}-miniature", label)

@@ -13,12 +13,13 @@ import pytest
 from harness.cli import console, main
 
 
-def seetell_here(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def seetell_here(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """As `tests.harness.test_cli.seetell`, in this process: what a process remembers is remembered for the next call."""
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.chdir(cwd)
+        if cwd is not None:
+            patch.chdir(cwd)
         patch.setattr(sys, "argv", ["seetell", *arguments])
         shell = {"COLUMNS": "100", **environment}
         for name, value in shell.items():

@@ -16,6 +16,7 @@ import pytest
 from cyclopts import App
 
 from harness.cli import app, verb_of
+from tests.harness.in_process import seetell_here
 
 HEAVY = ("torch", "streamlit", "transformers", "open_clip", "faiss", "pyarrow", "pydantic", "numpy")
 
@@ -146,7 +147,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_list_tells_everything_that_is_installed() -> None:
-    listing = json.loads(seetell("list", "--json").stdout)
+    listing = json.loads(seetell_here("list", "--json").stdout)
     assert {"magic", "clipre", "contrastive", "greedy", "top-k", "nucleus", "typical"} <= {
         each["name"] for each in listing["decoders"]
     }
@@ -180,7 +181,7 @@ def test_list_tells_everything_that_is_installed() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_a_user_can_mend_is_a_sentence_and_exit_code_1(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = seetell(*arguments, cwd=tmp_path)
+    done = seetell_here(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
@@ -207,7 +208,7 @@ def test_any_character_gets_out_whatever_the_locale_knows(tmp_path: Path) -> Non
         done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=600, check=True)
         return done.stdout.decode()
 
-    run("score", "ä.jsonl", "--metrics", "length")
+    assert seetell_here("score", "ä.jsonl", "--metrics", "length", cwd=tmp_path).returncode == 0
     [folder] = (tmp_path / "results/runs").glob("*/system-*")
     assert "drei Bäume → 木" in run("show", str(folder), "1")
     assert json.loads(run("show", str(folder), "1", "--json"))["systems"][0]["answers"] == ["drei Bäume → 木"]
@@ -228,7 +229,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a b"}\n', encoding="utf-8")
-    assert seetell("score", "a.jsonl", "--metrics", "length", cwd=tmp_path).returncode == 0
+    assert seetell_here("score", "a.jsonl", "--metrics", "length", cwd=tmp_path).returncode == 0
     [suite] = (each.name for each in (tmp_path / "results/runs").iterdir())
     for arguments, code, place in (
         (["leaderboard", "--format", "md", "--out", "file/below"], 1, "file"),
@@ -236,7 +237,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         (["score", "a.jsonl", "--metrics", "length", "--results", "file"], 1, "file/runs"),
         (["gate", suite, "--accept", "--baseline", "file/below"], 2, "file"),  # 1 would mean: something is worse
     ):
-        done = seetell(*arguments, cwd=tmp_path)
+        done = seetell_here(*arguments, cwd=tmp_path)
         assert done.returncode == code, (arguments, done.stderr)
         assert f"error: {place}" in done.stderr
         assert " cannot be used (" in done.stderr

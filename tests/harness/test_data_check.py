@@ -19,7 +19,7 @@ from harness.decode.plan import plan
 from harness.fetch.check import Finding, Report, check_suite
 from harness.suites.spec import DataRef, Suite
 from tests.checkpoints import write_images, write_jsonl
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 from tests.miniature import (
     image_bytes,
     make_flickr30k,
@@ -295,14 +295,14 @@ def test_flickr30k_and_stories(tmp_path: Path) -> None:
 def test_the_command_says_it_all_and_its_exit_code_says_whether(coco: Path) -> None:
     text = SUITE.format(images="val2014.zip", lm="toybox:plain", clip="toybox:clip")
     (coco / "small.toml").write_text(text)
-    wrong = seetell("data", "check", "small.toml", "--set", "captions.expect=41", cwd=coco)
+    wrong = seetell_here("data", "check", "small.toml", "--set", "captions.expect=41", cwd=coco)
     assert wrong.returncode == 1, wrong.stderr
     assert "PROBLEM [data] images: there is no" in wrong.stdout
     assert "1. download the images of MS-COCO val2014" in wrong.stdout
     assert "40 examples; the suite expects 41" in wrong.stdout
     assert "2 things have to be put right; `seetell prefetch small.toml --set 'captions.expect=41'`" in wrong.stderr
     pack_zip(coco / "val2014")
-    right = seetell("data", "check", "small.toml", "--deep", "--json", cwd=coco)
+    right = seetell_here("data", "check", "small.toml", "--deep", "--json", cwd=coco)
     assert right.returncode == 0, right.stdout + right.stderr
     document = json.loads(right.stdout)
     assert (document["suite"], document["complete"]) == ("small-coco", True)
@@ -326,7 +326,7 @@ def test_a_run_on_a_zip_is_the_run_on_the_folder(coco: Path, gpt2_folder: Path, 
     place = archive_content.index(image_bytes(60)) + 100
     archive.write_bytes(archive_content[:place] + b"\0" * 20 + archive_content[place + 20 :])
     (coco / "small.toml").write_text(text)
-    done = seetell("run", "small.toml", "--only", "magic", cwd=coco, SEETELL_CACHE=str(coco / "cache"))
+    done = seetell_here("run", "small.toml", "--only", "magic", cwd=coco, SEETELL_CACHE=str(coco / "cache"))
     assert done.returncode == 2, done.stderr
     assert "19 of 20 decoded, 1 failed: UnreadableImage: val2014/COCO_val2014_000000001420.jpg in " in done.stderr
     assert "Bad CRC-32" in done.stderr

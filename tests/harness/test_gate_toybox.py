@@ -172,15 +172,14 @@ class World:
         return found
 
 
-QUICK = pytest.param((200, 60), id="200 images")
-FULL = pytest.param((500, 200), id="500 images", marks=pytest.mark.heavy)
+IMAGES, TRIALS = 500, 200
+"""Enough for the frequencies of alarms to be told from those that are promised: a simulation, so its tests are heavy."""
 
 
-@pytest.fixture(scope="module", params=[QUICK, FULL])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
-    count, trials = request.param
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
-    suite = Suite.parse(SUITE.format(size=count, decoders=SCORED).encode(), "suite", folder)
+    suite = Suite.parse(SUITE.format(size=IMAGES, decoders=SCORED).encode(), "suite", folder)
     examples = load_examples(suite)
     digests = Digests(suite, examples)
     planned = plan(suite, "nucleus", examples, digests=digests)
@@ -202,7 +201,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
     assert [(each.example_id, each.draw) for each in run.answers] == [(one, draw) for one in ids for draw in range(2)]
     whole = {label: by_draw(metric.rows) for label, metric in run.metrics.items() if metric.rows is not None}
-    return World(trials, run, ids, whole, {label: by_draw(cut[label].rows[label]) for label in whole})
+    return World(TRIALS, run, ids, whole, {label: by_draw(cut[label].rows[label]) for label in whole})
 
 
 @pytest.fixture(autouse=True)
@@ -213,13 +212,14 @@ def plugins_found_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         monkeypatch.setattr("harness.metrics.evaluate.metrics_registry", lambda: found)
 
 
+@pytest.mark.heavy
 def test_two_samples_of_one_decoder_seldom_raise_an_alarm(world: World) -> None:
     found = world.outcomes(world.margins(), share_cut=0.0)
     assert found["worse"] <= stats.binom.ppf(0.99, world.trials, ERROR_RATE), found
     assert found["pass"] >= 0.85 * world.trials, found
 
 
-@pytest.mark.parametrize("world", [FULL], indirect=True)
+@pytest.mark.heavy
 def test_a_drop_of_twice_the_margin_is_caught(world: World) -> None:
     """Texts that end halfway, in as many examples as it takes for ROUGE-L to lose twice its margin: of fewer than 430 images
     not even all would do."""

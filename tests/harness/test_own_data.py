@@ -12,7 +12,7 @@ from harness.datasets.jsonl import Jsonl, JsonlOptions
 from harness.datasets.karpathy import Karpathy, KarpathyOptions
 from harness.errors import DataError
 from tests.checkpoints import captions_of, write_jsonl, write_karpathy
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 SUITE = """
 name = "mine"
@@ -110,13 +110,13 @@ def test_own_images_and_checkpoints_end_on_the_leaderboard(
     suite = SUITE.format(data=data, captions=captions, gpt2=gpt2_folder, clip=clip_folder)
     (tmp_path / "mine.toml").write_text(suite)
     environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
-    done = seetell("run", "mine.toml", "--json", cwd=tmp_path, **environment)
+    done = seetell_here("run", "mine.toml", "--json", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
     runs = {entry["decoder"]: entry for entry in json.loads(done.stdout)["runs"]}
     assert set(runs) == {"greedy", "top-k", "contrastive", "magic", "clipre", "constant"}
     assert {label: entry["decoded"] for label, entry in runs.items()} == dict.fromkeys(runs, 9) | {"top-k": 18}
 
-    board = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path).stdout)
+    board = json.loads(seetell_here("leaderboard", "--format", "json", cwd=tmp_path).stdout)
     rows = {row["decoder"]: row for row in board["rows"]}
     assert set(rows) == set(runs)
     for row in rows.values():
@@ -124,7 +124,7 @@ def test_own_images_and_checkpoints_end_on_the_leaderboard(
         assert row["metrics"]["cider"]["n"] == row["decoded"]
         assert row["metrics"]["clipscore"]["signature"].startswith("clipscore|")
         assert "toybox" in row["metrics"]["grounding-f1"]["unavailable"]
-    again = seetell("run", "mine.toml", cwd=tmp_path, **environment)
+    again = seetell_here("run", "mine.toml", cwd=tmp_path, **environment)
     assert again.stderr.count("already on disk") == 6
 
 
@@ -142,12 +142,14 @@ def test_images_that_cannot_be_read_are_counted_in_the_table_and_odd_ones_are_de
     images[6].write_text("<html>not found</html>")
     text = SUITE.format(data=JSONL, captions=CAPTIONS, gpt2=gpt2_folder, clip=clip_folder)
     (tmp_path / "mine.toml").write_text(text)
-    done = seetell("run", "mine.toml", "--only", "magic,clipre", cwd=tmp_path, SEETELL_CACHE=str(tmp_path / "cache"))
+    done = seetell_here(
+        "run", "mine.toml", "--only", "magic,clipre", cwd=tmp_path, SEETELL_CACHE=str(tmp_path / "cache")
+    )
     assert done.returncode == 2
     assert "mine/magic: 6 of 9 decoded, 3 failed: UnreadableImage" in done.stderr
-    board = json.loads(seetell("leaderboard", "--format", "json", cwd=tmp_path).stdout)
+    board = json.loads(seetell_here("leaderboard", "--format", "json", cwd=tmp_path).stdout)
     for row in board["rows"]:
         assert (row["decoded"], row["failed"], row["complete"]) == (6, 3, True)
         assert (row["metrics"]["cider"]["n"], row["metrics"]["cider"]["unscored"]) == (6, 3)
-    page = seetell("leaderboard", "--format", "html", cwd=tmp_path).stdout
+    page = seetell_here("leaderboard", "--format", "html", cwd=tmp_path).stdout
     assert "3 failed" in page

@@ -22,7 +22,7 @@ from harness.fetch import spice as prefetch
 from harness.fetch.spice import ARCHIVE, fetch_spice
 from harness.metrics.coco.java import CORENLP_JARS
 from harness.store.durable import Progress
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 
 def archive(jars: tuple[str, ...] = CORENLP_JARS) -> bytes:
@@ -228,7 +228,7 @@ def test_from_its_own_home_the_pinned_checksum_decides(
 def test_the_command(mirror: Mirror, tmp_path: Path) -> None:
     mirror.offer(archive())
     environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
-    done = seetell("prefetch", "spice", "--mirror", mirror.address, "--json", cwd=tmp_path, **environment)
+    done = seetell_here("prefetch", "spice", "--mirror", mirror.address, "--json", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
     folder = Path(json.loads(done.stdout)["spice"])
     assert whole(folder)

@@ -21,7 +21,7 @@ from harness.decode.run import Outcome, decode
 from harness.errors import DataError, Interrupted, NeedMissing, RunLocked, SuiteError
 from harness.store.runs import Record, Results
 from harness.suites.spec import Suite
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 from tests.plugins import ECHO, install
 
 SUITE = """
@@ -208,12 +208,14 @@ def test_ctrl_c_on_the_command_line_ends_with_130_and_a_way_on(home: Path) -> No
 def test_a_failure_is_counted_told_and_exits_with_2(home: Path) -> None:
     lines = [json.dumps({"id": f"ex{i}", "prompt": "UNREADABLE" if i in (2, 5) else "fine"}) for i in range(9)]
     (home / "data.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    done = seetell("run", str(home / "mine.toml"), "--no-score", "--json", "--results", str(home / "results"))
+    done = seetell_here("run", str(home / "mine.toml"), "--no-score", "--json", "--results", str(home / "results"))
     assert done.returncode == 2
     assert "14 of 18 decoded, 4 failed: UnreadableImage: ex2" in done.stderr
     (entry,) = json.loads(done.stdout)["runs"]
     assert (entry["decoded"], entry["failed"], entry["total"], entry["complete"]) == (14, 4, 18, True)
-    assert seetell("run", str(home / "mine.toml"), "--no-score", "--results", str(home / "results")).returncode == 2
+    assert (
+        seetell_here("run", str(home / "mine.toml"), "--no-score", "--results", str(home / "results")).returncode == 2
+    )
 
 
 def test_data_that_cannot_be_run_is_told_before_anything_is_decoded(home: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,13 +32,20 @@ def load(request: pytest.FixtureRequest, name: str, folder: Path) -> LanguageMod
     return load_language_model(f"local:{request.getfixturevalue(name + '_folder')}")
 
 
+@cache
+def by_transformers(folder: str) -> Any:
+    """A checkpoint, loaded once however many texts it is asked about."""
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
 def alone(lm: LanguageModel, ids: list[int]) -> tuple[Tensor, Tensor]:
     """Final hidden state and logits of the last token of one text, by transformers alone and without a cache."""
-    model = AutoModelForCausalLM.from_pretrained(lm.name.removeprefix("local:")).eval()
+    model = by_transformers(lm.name.removeprefix("local:"))
     seen: list[Tensor] = []
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0, -1]
+    hook.remove()
     return seen[0][0, -1], logits
 
 

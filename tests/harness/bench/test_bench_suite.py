@@ -36,6 +36,8 @@ max_new_tokens = 6
 decoder = "zerocap"
 cond_text = false
 candidates = 8
+beam_size = 1
+num_iterations = 3
 """
 
 

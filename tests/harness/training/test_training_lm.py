@@ -24,7 +24,7 @@ from harness.training.losses import measure
 from harness.training.recipe import recipe
 from tests.checkpoints import CORPUS as SENTENCES
 from tests.checkpoints import captions_of, write_gpt2, write_karpathy
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 torchvision_schemas.ensure()
 
@@ -232,12 +232,12 @@ def test_comparing_wants_folders_of_finished_trainings(base: Path, tmp_path: Pat
 def test_the_margin_keeps_hidden_states_apart_on_toybox(tmp_path: Path) -> None:
     """The comparison of docs/training.md on a smaller scale: both commands, as users type them."""
     for margin in ("0", "0.5"):
-        made = seetell(
+        made = seetell_here(
             "train", "lm", "toybox-plain", "--margin", margin, "--steps", "150", "--eval-every", "50", "--out", f"m{margin}",
             cwd=tmp_path,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
-    told = seetell("train", "compare", "m0", "m0.5", "--only", "magic", "--size", "24", "--json", cwd=tmp_path)
+    told = seetell_here("train", "compare", "m0", "m0.5", "--only", "magic", "--size", "24", "--json", cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     mle, simctg = json.loads(told.stdout)["models"]
     assert (mle["margin"], simctg["margin"]) == (0.0, 0.5)
@@ -245,5 +245,5 @@ def test_the_margin_keeps_hidden_states_apart_on_toybox(tmp_path: Path) -> None:
     assert simctg["contrast"] < mle["contrast"]
     assert 1 < simctg["perplexity"] < 10
     assert set(simctg["scores"]) == {"cider", "grounding-f1", "rep-4"}
-    again = seetell("train", "compare", "m0", "--only", "magic", "--size", "24", "-f", "md", cwd=tmp_path)
+    again = seetell_here("train", "compare", "m0", "--only", "magic", "--size", "24", "-f", "md", cwd=tmp_path)
     assert again.stdout.startswith("| model | margin | kept | perplexity |")
