@@ -108,16 +108,22 @@ def metrics_against_people(
 
     by_aspect = panels(table)
     loaded: dict[str, ScoredRun] = {}
+    absent: dict[str, str] = {}
     for system in table.systems:
         if not runs.get(system):
-            return (), f"{system!r} has no run in the store, so there are no scores to hold against the ratings"
+            absent[system] = f"{system!r} has no run in the store, so there are no scores to hold against the ratings"
+            continue
         try:
             loaded[system] = ScoredRun.load(find_run(results, runs[system]))
         except SeeTellError as error:
-            return (), f"the scores of {system!r} are not available: {error}"
+            absent[system] = f"the scores of {system!r} are not available: {error}"
+    if absent and len(loaded) < 2:
+        return (), "; ".join(absent.values())
     first = next(iter(by_aspect.values()))
     scores, left_out = metric_scores(loaded, first.items)
-    return tuple(meta_evaluate(aspect, panel, scores, left_out, seed=seed) for aspect, panel in by_aspect.items()), ""
+    left_out |= {f"system {system!r}": reason for system, reason in absent.items()}
+    present = {aspect: panel.on_systems(list(loaded)) for aspect, panel in by_aspect.items()}
+    return tuple(meta_evaluate(aspect, panel, scores, left_out, seed=seed) for aspect, panel in present.items()), ""
 
 
 def publish(report: Report, runs: Mapping[str, str], results: Results) -> Path:
