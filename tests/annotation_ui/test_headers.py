@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -10,7 +14,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from annotation_ui import opened, server
 from annotation_ui.headers import SecurityHeaders
+from tests.studies import a_study
 
 
 async def page(request: Request) -> Response:
@@ -47,3 +53,22 @@ def test_the_numbers_of_the_process_are_for_nobody(browser: TestClient, path: st
     answer = browser.get(path)
     assert (answer.status_code, answer.text) == (404, "not found")
     assert browser.get("/_stcore/health").status_code == 200
+
+
+def test_the_app_is_served_with_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    served: dict[str, Any] = {}
+
+    class App:
+        def __init__(self, script: Path, **options: Any) -> None:
+            served.update(options)
+
+        def run(self, **options: Any) -> None:
+            pass
+
+    monkeypatch.setattr("streamlit.App", App)
+    monkeypatch.setattr(sys, "argv", [])
+    a_study(tmp_path / "pilot")
+    server.serve(str(tmp_path / "pilot"), "127.0.0.1", 1, browse=False)
+    opened.opened().service.close()
+    monkeypatch.setattr(opened, "_opened", None)
+    assert [middleware.cls for middleware in served["middleware"]] == [SecurityHeaders]

@@ -21,6 +21,7 @@ from harness.study.exchange import incoming, rows
 from harness.study.rating.forms import COUNTS, TIMES, WORDS, Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import canonical, from_ms, plain_text
+from harness.study.tables.content import content_hashes
 from harness.study.tables.database import FILE, locate
 from harness.study.tables.identity import Exclusion, Origin, System
 from harness.study.tables.schema import (
@@ -83,14 +84,10 @@ class _Filler:
         slots = self._slots(ratings, notes, outputs, people)
         self._forms(ratings, slots, people)
         self._notes(notes, slots, people)
-        audit.record(
-            self.session,
-            self.now,
-            "import",
-            "import",
-            self.described["name"],
-            {"rows": len(ratings), "sha256": rows.sha256(ratings)},
-        )
+        protocol_sha256 = hashlib.sha256(canonical(self.described["protocol"]).encode()).hexdigest()
+        content = {"rows": len(ratings), "sha256": rows.sha256(ratings), "protocol": protocol_sha256}
+        content["content"] = content_hashes(self.session)
+        audit.record(self.session, self.now, "import", "import", self.described["name"], content)
 
     def _study(self) -> None:
         described = self.described
@@ -266,7 +263,13 @@ class _Filler:
                 (
                     "submit",
                     event,
-                    {"sha256": digest, "status": row["status"], "slot": row["slot"], "annotator": row["annotator"]},
+                    {
+                        "sha256": digest,
+                        "status": row["status"],
+                        "slot": row["slot"],
+                        "annotator": row["annotator"],
+                        "output": slots[row["slot"]].output_id,
+                    },
                 )
             )
         self.session.flush()
