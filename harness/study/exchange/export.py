@@ -25,6 +25,8 @@ from harness.suites.provenance import seetell_version
 
 STUDY_FILE = "study.json"
 """What the ratings are about: read again by `seetell study import`."""
+MANIFEST_FILE = "manifest.json"
+"""Hashes of all files, and the newest entry of the audit chain: compared by `seetell study import` and `verify`."""
 
 
 def export(
@@ -54,7 +56,7 @@ def export(
     files["codebook.md"] = words["codebook"].encode("utf-8")
     files["datasheet.md"] = words["datasheet"].encode("utf-8")
     digest = rows.sha256(tables["ratings"][1])
-    files["manifest.json"] = _json(
+    files[MANIFEST_FILE] = _json(
         {
             "study": described["name"],
             "seetell": seetell_version(),

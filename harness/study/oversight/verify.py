@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from harness.errors import StudyError
 from harness.study.analysis import collect
 from harness.study.design.protocol import version_of
+from harness.study.exchange.export import MANIFEST_FILE
 from harness.study.rating.forms import Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import canonical, pairs
@@ -95,7 +96,7 @@ def noted_head(export: Path) -> Head:
     Raises:
         StudyError: there is no manifest, or it names no entry.
     """
-    file = export / "manifest.json" if export.is_dir() else export
+    file = export / MANIFEST_FILE if export.is_dir() else export
     try:
         noted = json.loads(file.read_bytes())["audit"]
         return Head(int(noted["entry"]), str(noted["hash"]))
