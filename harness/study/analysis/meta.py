@@ -53,7 +53,7 @@ class MetricScores:
     @property
     def segments(self) -> Floats:
         """The score of each text by itself, higher is better, `[systems, items]`; NaN where it has none."""
-        scored = ~np.isnan(self.rows).any(axis=-1)
+        scored = np.asarray(~np.isnan(self.rows).any(axis=-1))
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.asarray(self.finalise(np.where(scored[..., None], self.rows, 0.0)), np.float64)
         # A finaliser may turn NaN into a number (METEOR's harmonic mean of nothing is 0): an unscored text stays unscored.
@@ -214,8 +214,8 @@ def meta_evaluate(
     systems, system_letters = _system_level(human, rated, usable, pairs, draws=permutations, seed=seed)
     columns = zip(usable, segments, systems, segment_letters, system_letters, strict=True)
     verdicts = [
-        MetricVerdict(metric.name, segment, _pooled(human, rated, metric), system, *letters, signature=metric.signature)
-        for metric, segment, system, *letters in columns
+        MetricVerdict(metric.name, segment, _pooled(human, rated, metric), system, one, other, metric.signature)
+        for metric, segment, system, one, other in columns
     ]
     verdicts.sort(key=lambda verdict: (-(verdict.segment.value or 0.0), verdict.metric))
     return MetaEvaluation(aspect, n, tuple(verdicts), missing, _in_words(aspect, verdicts))
@@ -225,11 +225,11 @@ def _covering(
     metrics: Sequence[MetricScores], rated: NDArray[np.bool_], missing: dict[str, str]
 ) -> tuple[list[MetricScores], NDArray[np.bool_]]:
     """Metrics that score the rated texts, and the items on which all of these do; `missing` gets the others, with the count."""
-    kept = rated.any(axis=0)
+    kept = np.asarray(rated.any(axis=0))
     total = int(kept.sum())
     usable = []
     for metric in metrics:
-        covered = (~np.isnan(metric.segments) | ~rated).all(axis=0) & rated.any(axis=0)
+        covered = np.asarray((~np.isnan(metric.segments) | ~rated).all(axis=0) & rated.any(axis=0))
         if covered.sum() < max(1, LEAST_SCORED * total):
             missing[metric.name] = f"it scores every rated text of {int(covered.sum())} of {total} items only"
         else:

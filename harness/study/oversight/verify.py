@@ -182,8 +182,8 @@ def _hashes(session: Session) -> dict[str, _Hashes]:
         ordered = {code: given[code] for code in aspects if code in given}
         computed = Form.of(form, slot.public_id, ordered).sha256()
         hashes[form.event_id] = _Hashes(form.payload_sha256, computed, people[form.annotator_id], slot.output_id)
-    for note, slot in session.execute(select(SkipFlag, Slot.public_id).join(Slot, Slot.id == SkipFlag.slot_id)):
-        read = Note(note.event_id, slot, note.reason, note.note)
+    for note, public in session.execute(select(SkipFlag, Slot.public_id).join(Slot, Slot.id == SkipFlag.slot_id)):
+        read = Note(note.event_id, public, note.reason, note.note)
         either = {read.sha256(kind) for kind in ("skip", "flag")}  # a skip of what is rated is kept as a flag
         computed = note.payload_sha256 if note.payload_sha256 in either else read.sha256(note.kind)
         hashes[note.event_id] = _Hashes(note.payload_sha256, computed, people[note.annotator_id], None)

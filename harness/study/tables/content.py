@@ -16,7 +16,7 @@ from harness.study.tables.identity import Origin, System
 from harness.study.tables.schema import Aspect, AspectAnchor, Item, Media, Output
 
 _AT_A_TIME = 50
-_PARTS: dict[str, Select[Any]] = {
+_PARTS: dict[str, Select[*tuple[Any, ...]]] = {
     "texts": select(Output.public_id, Output.text, Output.item_id).order_by(Output.id),
     "items": select(Item.id, Item.source_id, Item.prompt, Item.media_id).order_by(Item.id),
     "images": select(Media.id, Media.public_id, Media.mime, Media.content).order_by(Media.id),
@@ -39,7 +39,7 @@ def content_hashes(session: Session) -> dict[str, str]:
     return {name: _sha256(session, query) for name, query in _PARTS.items()}
 
 
-def _sha256(session: Session, query: Select[Any]) -> str:
+def _sha256(session: Session, query: Select[*tuple[Any, ...]]) -> str:
     digest = hashlib.sha256()
     for row in session.execute(query.execution_options(yield_per=_AT_A_TIME)):
         cells = [hashlib.sha256(cell).hexdigest() if isinstance(cell, bytes) else cell for cell in row]

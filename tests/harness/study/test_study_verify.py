@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from harness.cli import main
 from harness.errors import StudyError
 from harness.study.admin import StudyAdmin
 from harness.study.tables import audit
@@ -152,3 +153,25 @@ def test_a_study_of_an_older_version_says_what_is_not_covered(admin: StudyAdmin)
     verified = admin.verify()
     assert verified.ok
     assert "Not covered: texts, images, systems" in verified.promise
+
+
+def run() -> int:
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def test_the_command_compares_with_an_export(
+    admin: StudyAdmin, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.export(tmp_path / "kept", ("csv",))
+    where = str(admin.database.path.parent)
+    monkeypatch.setattr("sys.argv", ["seetell", "study", "verify", where, "--against", str(tmp_path / "kept")])
+    assert run() == 0
+    assert "is the one that the export names" in " ".join(capsys.readouterr().err.split())
+    manifest = tmp_path / "kept" / "manifest.json"
+    noted = json.loads(manifest.read_bytes())
+    manifest.write_text(json.dumps(noted | {"audit": noted["audit"] | {"hash": "0" * 64}}))
+    monkeypatch.setattr("sys.argv", ["seetell", "study", "verify", where, "--against", str(manifest), "--json"])
+    assert run() == 2
+    assert json.loads(capsys.readouterr().out)["ok"] is False
