@@ -35,6 +35,9 @@ class Status(Protocol):
     @property
     def status(self) -> str: ...  # noqa: D102
 
+    @property
+    def aspects(self) -> tuple[str, ...]: ...  # noqa: D102
+
 
 class Study(Protocol):
     """What is asked of a study: `harness.study.admin.StudyAdmin` has it."""
@@ -78,10 +81,14 @@ def study_report(
         analyses[which] = (
             analyses["include"]
             if same
-            else analyse(shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256)
+            else analyse(
+                shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256, order=overview.aspects
+            )
         )
     if frozen:
-        metas, why_not = metrics_against_people(tables[excluded], study.runs(), results, seed=seed)
+        metas, why_not = metrics_against_people(
+            tables[excluded], study.runs(), results, seed=seed, order=overview.aspects
+        )
     else:
         metas, why_not = (), "metrics are held against the ratings when the study is frozen"
     return Report(
@@ -101,12 +108,12 @@ def _capital(index: int) -> str:
 
 
 def metrics_against_people(
-    table: RatingTable, runs: Mapping[str, str], results: Results, *, seed: int = 0
+    table: RatingTable, runs: Mapping[str, str], results: Results, *, seed: int = 0, order: Sequence[str] = ()
 ) -> tuple[tuple[MetaEvaluation, ...], str]:
     """Every metric of the systems' runs against every aspect; or why they are not available."""
     from harness.store.find import find_run
 
-    by_aspect = panels(table)
+    by_aspect = panels(table, order)
     loaded: dict[str, ScoredRun] = {}
     absent: dict[str, str] = {}
     for system in table.systems:

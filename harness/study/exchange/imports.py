@@ -15,9 +15,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
+from harness.store.runs import Results
 from harness.study.design.create import NAME, fresh
 from harness.study.design.protocol import load_document, version_of
 from harness.study.exchange import incoming, rows
+from harness.study.exchange.columns import OURS, ColumnMap
+from harness.study.exchange.joined import join_runs
 from harness.study.rating.forms import COUNTS, TIMES, WORDS, Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import canonical, from_ms, plain_text
@@ -42,14 +45,23 @@ from harness.study.tables.schema import (
 
 
 def import_ratings(
-    source: Path, name: str, folder: Path, *, database: str | None = None, now: datetime
+    source: Path,
+    name: str,
+    folder: Path,
+    *,
+    columns: ColumnMap = OURS,
+    runs: tuple[Results, str] | None = None,
+    database: str | None = None,
+    now: datetime,
 ) -> tuple[int, int]:
     """Make a study from ratings.
 
     Args:
-        source: a .csv, .jsonl or .parquet file of ratings, or the folder of an export.
+        source: a .csv, .tsv, .jsonl or .parquet file of ratings, or the folder of an export.
         name: of the new study.
         folder: where it is kept.
+        columns: what the file calls its columns, where they are not ours.
+        runs: store and suite of the runs that wrote the texts, to be joined with the ratings.
         database: a PostgreSQL URL instead of a file in the folder.
         now: the time.
 
@@ -61,7 +73,9 @@ def import_ratings(
     """
     if not NAME.fullmatch(name):
         raise StudyError(f"{name!r} cannot be a study's name; expected small letters, digits, '.', '_' and '-'")
-    given = incoming.read(source, name)
+    given = incoming.read(source, name, columns)
+    if runs is not None:
+        given = join_runs(given, *runs)
     with fresh(locate(database or folder / FILE), folder) as target:
         target.write(lambda session: _Filler(session, given.described, now).fill(given.ratings, given.notes))
     slots = {row["slot"] for row in given.ratings}

@@ -15,6 +15,7 @@ from harness.errors import StudyError
 from harness.study.analysis.collect import REFERENCE
 from harness.study.analysis.ratings import KINDS
 from harness.study.exchange import files, rows
+from harness.study.exchange.columns import FILE_ROW, OURS, ColumnMap
 from harness.study.exchange.export import MANIFEST_FILE, STUDY_FILE
 from harness.study.rating.forms import MOST_MS
 from harness.study.rating.views import SKIP_REASONS, Task
@@ -78,7 +79,7 @@ class _Known(BaseModel):
     systems: dict[str, _System] = {}
 
 
-def read(source: Path, name: str) -> Given:
+def read(source: Path, name: str, columns: ColumnMap = OURS) -> Given:
     """Read a file of ratings, or the folder of an export.
 
     Raises:
@@ -86,10 +87,10 @@ def read(source: Path, name: str) -> Given:
     """
     file = _ratings_file(source)
     manifest = _manifest(file)
-    read_rows = files.read(file, rows.RATINGS)
+    read_rows = files.read(file, rows.RATINGS, columns)
     if manifest is not None and rows.sha256(read_rows) != manifest.export_sha256:
         raise StudyError(f"{file} has other ratings than {MANIFEST_FILE} beside it says; {_UNCHANGED}")
-    ratings = [_completed(row, f"row {number} of {file}") for number, row in enumerate(read_rows, 1)]
+    ratings = [_completed(row, f"row {row[FILE_ROW]} of {file}") for row in read_rows]
     if not ratings:
         raise StudyError(f"{file} has no ratings")
     _check(ratings, file)
@@ -187,7 +188,7 @@ def _check(ratings: Sequence[rows.Row], file: Path) -> None:
         given = ratings if name == "slot" else [row for row in ratings if row["kind"] != "repeat"]
         _agree(given, name, columns, file)
     slots = {row["slot"] for row in ratings}
-    counted: dict[tuple[str, ...], str] = {}
+    counted: dict[tuple[str, ...], rows.Row] = {}
     for row in ratings:
         if row["kind"] == "repeat" and row["repeat_of"] not in slots:
             raise StudyError(
@@ -197,23 +198,28 @@ def _check(ratings: Sequence[rows.Row], file: Path) -> None:
         if row["status"] == "current" and row["kind"] == "system":
             key = (row["annotator"], row["system"], row["item"], row["aspect"])
             if key in counted:
+                first = counted[key]
                 raise StudyError(
-                    f"{file}: annotator {key[0]!r} has two ratings that count of {key[1]!r} on item {key[2]!r} ({key[3]}), in "
-                    f"forms {counted[key]} and {row['event_id']}; give all but one the status superseded or the kind repeat"
+                    f"rows {first[FILE_ROW]} and {row[FILE_ROW]} of {file}: annotator {key[0]!r} has two ratings that count of "
+                    f"{key[1]!r} on item {key[2]!r} ({key[3]}), in forms {first['event_id']} and {row['event_id']}; give all but "
+                    "one the status superseded or the kind repeat"
                 )
-            counted[key] = row["event_id"]
+            counted[key] = row
 
 
 def _check_forms(ratings: Sequence[rows.Row], file: Path) -> None:
     _agree(ratings, "event_id", _OF_A_FORM, file)
     current: dict[str, str] = {}
     revisions: dict[tuple[Any, ...], str] = {}
-    aspects: set[tuple[str, str]] = set()
+    aspects: dict[tuple[str, str], int] = {}
     for row in ratings:
         event = row["event_id"]
-        if (event, row["aspect"]) in aspects:
-            raise StudyError(f"{file}: form {event} gives two values to {row['aspect']}; expected one row an aspect")
-        aspects.add((event, row["aspect"]))
+        if (before := aspects.get((event, row["aspect"]))) is not None:
+            raise StudyError(
+                f"rows {before} and {row[FILE_ROW]} of {file}: annotator {row['annotator']!r} gives two values to "
+                f"{row['aspect']} of {row['system']!r} on item {row['item']!r} (form {event}); expected one row an aspect"
+            )
+        aspects[event, row["aspect"]] = row[FILE_ROW]
         other = revisions.setdefault((row["slot"], row["annotator"], row["revision"]), event)
         if other == event and row["status"] == "current":
             other = current.setdefault(row["slot"], event)
