@@ -20,14 +20,21 @@ def serve(where: str, host: str, port: int, *, browse: bool, results: Path = RES
     """
     open_study(where, results)
     import streamlit as st
+    from starlette.middleware import Middleware
 
     from annotation_ui import routes
+    from annotation_ui.headers import SecurityHeaders
 
     sys.argv = [""]  # Streamlit would tell browsers the launcher's path
     with tempfile.TemporaryDirectory(prefix="seetell-") as folder:
         script = Path(folder) / "study.py"
         script.write_text(_SCRIPT, encoding="utf-8")
-        app = st.App(script, routes=routes.ROUTES, exception_handlers={routes.Refused: routes.refuse})
+        app = st.App(
+            script,
+            routes=routes.ROUTES,
+            middleware=[Middleware(SecurityHeaders)],
+            exception_handlers={routes.Refused: routes.refuse},
+        )
         app.run(config=_config(host, port, browse))
 
 

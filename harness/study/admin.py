@@ -122,9 +122,17 @@ class StudyAdmin:
         """Each system's run in the store, as `suite/label-identity8`; empty for a system that has none."""
         return self._read(collect.runs)
 
-    def verify(self) -> Verified:
-        """Check the audit chain, the hash of every form, and the counts."""
-        return self._read(checks.verify)
+    def verify(self, against: Path | None = None) -> Verified:
+        """Check the study against its audit chain.
+
+        Args:
+            against: the folder of an export (or its manifest): the chain must contain the entry that was the last one then.
+
+        Raises:
+            StudyError: no manifest there that names an entry.
+        """
+        noted = None if against is None else checks.noted_head(against)
+        return self._read(lambda session: checks.verify(session, noted))
 
     # people
 
@@ -276,7 +284,9 @@ class StudyAdmin:
             campaign.status, campaign.frozen_at = "frozen", now
             session.flush()
             table = collect.ratings(session)
-            content = {"ratings": len(table), "sha256": table.sha256}
+            # Exclusions may be decided and reverted later, so what is sealed for good is the hash with all of them.
+            every = collect.ratings(session, excluded=True)
+            content = {"ratings": len(table), "sha256": table.sha256, "with_excluded": every.sha256}
             audit.record(session, now, by, "freeze", campaign.slug, content)
 
         decisions.check_signed(by, "-")

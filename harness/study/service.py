@@ -81,19 +81,22 @@ class StudyService:
     def join(self, invite: str, pseudonym: str, *, address: str = "") -> Seat:
         """Take a seat with an invitation.
 
+        An invitation that exists is never held back. Tokens are 128 random bits, so a limit on tries protects none of them; it
+        only keeps one address from filling the table of tries, and must not lock out others who share that address.
+
         Raises:
             InviteRefused: `reason` is unknown, expired, revoked, used-up, name-missing, name-taken or closed.
-            TooManyTries: too many failures from this address.
+            TooManyTries: the invitation is unknown, and so were too many others from this address.
         """
         now = self._clock()
-        wait = self._database.write(lambda session: seats.wait_of(session, _campaign(session), address, now))
-        if wait:
-            raise TooManyTries(wait)
         try:
             return self._database.write(lambda session: seats.join(session, _campaign(session), invite, pseudonym, now))
         except InviteRefused as error:
-            if error.reason not in ("name-missing", "name-taken"):
-                self._database.write(lambda session: seats.remember_failure(session, _campaign(session), address, now))
+            if error.reason != "unknown":
+                raise
+            wait = self._database.write(lambda session: seats.count_failure(session, _campaign(session), address, now))
+            if wait:
+                raise TooManyTries(wait) from error
             raise
 
     def seat(self, key: str) -> Seat:

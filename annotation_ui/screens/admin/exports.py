@@ -28,6 +28,7 @@ def show(study: StudyAdmin) -> None:
         verified = study.verify()
         if verified.ok:
             st.success(translate("exports.whole", f"{verified.entries:,}", f"{verified.forms:,}"))
+            st.text(verified.promise)
         for problem in verified.problems:
             st.error(problem)
 

@@ -53,6 +53,13 @@ def import_(
     name: str,
     /,
     *,
+    system: str = "",
+    item: str = "",
+    annotator: str = "",
+    aspect: str = "",
+    value: str = "",
+    text: str = "",
+    runs: str = "",
     database: str | None = None,
     results: ResultsFolder = RESULTS,
     as_json: AsJson = False,
@@ -60,27 +67,52 @@ def import_(
     """Make a (closed) study from ratings in files: an export comes back the same to the hash.
 
     Ratings made elsewhere need the columns system, item, annotator, aspect and value, one row a value; the others are in the
-    codebook that `seetell study export` writes.
+    codebook that `seetell study export` writes. Where a file calls them differently, name its columns; =NAME stands for what is
+    the same in every row. Values may stand in several columns, or as a list in one cell, one value an item.
 
-    For example: `seetell study import pilot-ratings pilot-again`.
+    For example: `seetell study import theirs.csv theirs --system =ours --item id --aspect =quality --value 'j{annotator}'`.
 
     Args:
-        source: The folder of an export, or a .csv, .jsonl or .parquet file.
+        source: The folder of an export, or a .csv, .tsv, .jsonl or .parquet file.
         name: Of the new study.
+        system: Column of the system, or =NAME.
+        item: Column of the item, or =NAME.
+        annotator: Column of the annotator, or =NAME.
+        aspect: Column of the aspect, or =NAME.
+        value: Column of the values; several separated by commas; or a pattern such as 'Human {annotator} {aspect}'.
+        text: Column of the rated text.
+        runs: Suite whose runs wrote the texts, by name: joined by system, item and text, so that metrics can be compared.
         database: postgresql:// URL of an empty database, instead of a file.
     """
     needs_sqlalchemy()
+    from harness.store.runs import Results
+    from harness.study.exchange.columns import ColumnMap
     from harness.study.exchange.export import export_sha256
     from harness.study.exchange.imports import import_ratings
     from harness.study.tables.base import utc_now
 
-    rows, left_out = import_ratings(source, name, results / "studies" / name, database=database, now=utc_now())
+    columns = ColumnMap(system, item, annotator, aspect, value, text)
+    folder = results / "studies" / name
+    rows, left_out = import_ratings(
+        source,
+        name,
+        folder,
+        columns=columns,
+        runs=(Results(results), runs) if runs else None,
+        database=database,
+        now=utc_now(),
+    )
     with opened(name, results) as study:
         digest = export_sha256(study.database)
+        lacking = [system for system, run in study.runs().items() if not run] if runs else []
     if as_json:
-        console.emit({"ratings": rows, "notes_left_out": left_out, "export_sha256": digest})
+        console.emit(
+            {"systems_without_run": lacking, "ratings": rows, "notes_left_out": left_out, "export_sha256": digest}
+        )
         return DONE
-    console.say(f"{rows:,} ratings in results of {name}; sha256: {digest}")
+    console.say(f"{rows:,} ratings in results of {name}, which is closed: nobody can rate in it; sha256: {digest}")
+    if lacking:
+        console.say(f"note: {runs} has no run of {', '.join(lacking)}; metrics are compared on the other systems")
     if left_out:
         console.say(
             f"note: {left_out} skips and flags are about texts that nobody rated in that place; they were left out"

@@ -294,19 +294,34 @@ def freeze(name: Name, /, *, by: By = "", results: ResultsFolder = RESULTS, as_j
     return DONE
 
 
-def verify(name: Name, /, *, results: ResultsFolder = RESULTS, as_json: AsJson = False) -> int:
-    """Check the audit chain, the hash of every form, and the counts. Exit code 2: something is not as it was.
+def verify(
+    name: Name,
+    /,
+    *,
+    against: Path | None = None,
+    results: ResultsFolder = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Check forms, texts, images, systems and decisions against the audit chain. Exit code 2: something is not as it was.
 
-    For example: `seetell study verify pilot`.
+    Whoever can write to the database can also compute the chain again; that shows only against an export kept elsewhere.
+
+    For example: `seetell study verify pilot --against pilot-ratings`.
+
+    Args:
+        against: Folder of an export (or its manifest.json): the chain must still contain the entry that it names.
     """
     with opened(name, results) as study:
-        check = study.verify()
+        check = study.verify(against)
     if as_json:
-        console.emit(asdict(check) | {"ok": check.ok})
+        head = check.head._asdict()
+        compared = None if check.compared is None else check.compared._asdict()
+        console.emit(asdict(check) | {"ok": check.ok, "promise": check.promise, "head": head, "compared": compared})
     else:
         console.say(f"{check.entries:,} audit entries, {check.forms:,} forms and notes")
         for problem in check.problems:
             console.complain(problem)
         if check.ok:
             console.say("everything is as it was written")
+            console.say(check.promise)
     return DONE if check.ok else SOME_FAILED

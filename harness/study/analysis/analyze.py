@@ -8,7 +8,7 @@ test finds but whose interval holds zero is marked.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -157,13 +157,19 @@ class Analysis:
         raise KeyError(f"{system}, {aspect}")
 
 
-def panels(table: RatingTable) -> dict[str, Panel]:
-    """The ratings of systems' texts as one panel an aspect, all on the same axes; controls and references are left out."""
+def panels(table: RatingTable, order: Sequence[str] = ()) -> dict[str, Panel]:
+    """The ratings of systems' texts as one panel an aspect, all on the same axes; controls and references are left out.
+
+    Args:
+        table: the ratings.
+        order: aspects in the order of the study; others follow in name order.
+    """
     own = table.where(kind="system")
+    place = {aspect: index for index, aspect in enumerate(order)}
     axes = {"systems": own.systems, "items": own.items, "annotators": own.annotators}
     return {
         aspect: Panel.of(part.system, part.item, part.annotator, part.value, **axes)
-        for aspect in own.aspects
+        for aspect in sorted(own.aspects, key=lambda aspect: place.get(aspect, len(place)))
         for part in [own.where(aspect=aspect)]
     }
 
@@ -176,6 +182,7 @@ def analyse(
     draws: int = DRAWS,
     permutations: int | None = None,
     sha256: str = "",
+    order: Sequence[str] = (),
 ) -> Analysis:
     """Analyse a study's ratings.
 
@@ -186,13 +193,14 @@ def analyse(
         draws: of the two-way bootstrap.
         permutations: of the tests; by default as many as leave room for the correction.
         sha256: of the ratings as they are kept, where systems have stand-in names here; the table's own by default.
+        order: aspects in the order of the study, for tables.
 
     Raises:
         DataError: there are no ratings of systems, or an annotator has two ratings of one text.
     """
     if not len(table.where(kind="system")):
         raise DataError("there are no ratings of systems' texts yet; analyse the study when some forms are in")
-    by_aspect = panels(table)
+    by_aspect = panels(table, order)
     sha256 = sha256 or table.sha256
     sizes = next(iter(by_aspect.values()))
     pairs = list(combinations(range(len(sizes.systems)), 2))

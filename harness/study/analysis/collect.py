@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from harness.study.analysis.ratings import RatingTable
@@ -39,7 +39,8 @@ def ratings(session: Session, *, excluded: bool = False, surplus: bool = False) 
     query = (
         select(
             System.name, Item.source_id, Annotator.public_id, Aspect.code, Rating.value, Origin.kind, Slot.position,
-            Submission.active_ms, func.coalesce(Submission.sent_at, Submission.received_at), earlier.public_id,
+            case((is_untimed(), None), else_=Submission.active_ms),
+            func.coalesce(Submission.sent_at, Submission.received_at), earlier.public_id,
             Submission.revision, Output.public_id, Slot.public_id,
         )
         .select_from(Rating)
@@ -70,6 +71,13 @@ def is_excluded() -> ColumnElement[bool]:
             and_(Exclusion.annotator_id.is_not(None), Exclusion.annotator_id == Submission.annotator_id),
         ),
     )
+
+
+def is_untimed() -> ColumnElement[bool]:
+    """Of a submission: whether nothing is known of its times, as of ratings that were imported without them."""
+    nothing = [column == 0 for column in (Submission.active_ms, Submission.hidden_ms, Submission.changes)]
+    never = [column.is_(None) for column in (Submission.shown_at, Submission.first_at, Submission.sent_at)]
+    return and_(*nothing, *never)
 
 
 def words(session: Session) -> dict[str, int]:
@@ -111,7 +119,7 @@ def _table(rows: Any) -> RatingTable:
             ["repeat" if again else origin for again, origin in zip(repeat, kind, strict=True)], dtype=np.str_
         ),
         position=np.array(position, dtype=np.int64),
-        seconds=np.array(active, dtype=np.float64) / 1000,
+        seconds=np.array(active, dtype=np.float64) / 1000,  # None becomes NaN
         at=np.array([time.timestamp() if hasattr(time, "timestamp") else time / 1000 for time in at], dtype=np.float64),
         repeat_of=np.array([output or "" for output in earlier], dtype=np.str_),
         revision=np.array(revision, dtype=np.int64),

@@ -35,6 +35,9 @@ class Status(Protocol):
     @property
     def status(self) -> str: ...  # noqa: D102
 
+    @property
+    def aspects(self) -> tuple[str, ...]: ...  # noqa: D102
+
 
 class Study(Protocol):
     """What is asked of a study: `harness.study.admin.StudyAdmin` has it."""
@@ -78,10 +81,14 @@ def study_report(
         analyses[which] = (
             analyses["include"]
             if same
-            else analyse(shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256)
+            else analyse(
+                shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256, order=overview.aspects
+            )
         )
     if frozen:
-        metas, why_not = metrics_against_people(tables[excluded], study.runs(), results, seed=seed)
+        metas, why_not = metrics_against_people(
+            tables[excluded], study.runs(), results, seed=seed, order=overview.aspects
+        )
     else:
         metas, why_not = (), "metrics are held against the ratings when the study is frozen"
     return Report(
@@ -101,23 +108,29 @@ def _capital(index: int) -> str:
 
 
 def metrics_against_people(
-    table: RatingTable, runs: Mapping[str, str], results: Results, *, seed: int = 0
+    table: RatingTable, runs: Mapping[str, str], results: Results, *, seed: int = 0, order: Sequence[str] = ()
 ) -> tuple[tuple[MetaEvaluation, ...], str]:
     """Every metric of the systems' runs against every aspect; or why they are not available."""
     from harness.store.find import find_run
 
-    by_aspect = panels(table)
+    by_aspect = panels(table, order)
     loaded: dict[str, ScoredRun] = {}
+    absent: dict[str, str] = {}
     for system in table.systems:
         if not runs.get(system):
-            return (), f"{system!r} has no run in the store, so there are no scores to hold against the ratings"
+            absent[system] = f"{system!r} has no run in the store, so there are no scores to hold against the ratings"
+            continue
         try:
             loaded[system] = ScoredRun.load(find_run(results, runs[system]))
         except SeeTellError as error:
-            return (), f"the scores of {system!r} are not available: {error}"
+            absent[system] = f"the scores of {system!r} are not available: {error}"
+    if absent and len(loaded) < 2:
+        return (), "; ".join(absent.values())
     first = next(iter(by_aspect.values()))
     scores, left_out = metric_scores(loaded, first.items)
-    return tuple(meta_evaluate(aspect, panel, scores, left_out, seed=seed) for aspect, panel in by_aspect.items()), ""
+    left_out |= {f"system {system!r}": reason for system, reason in absent.items()}
+    present = {aspect: panel.on_systems(list(loaded)) for aspect, panel in by_aspect.items()}
+    return tuple(meta_evaluate(aspect, panel, scores, left_out, seed=seed) for aspect, panel in present.items()), ""
 
 
 def publish(report: Report, runs: Mapping[str, str], results: Results) -> Path:

@@ -2,9 +2,9 @@
 
 Segment level: for each item, do the metric and the people order the systems' texts alike (Kendall's tau-b, averaged over
 items, as "group by item" in the WMT metrics tasks)? System level: for how many pairs of systems does the metric name the
-same winner (Kocmi et al. 2021, "To Ship or Not to Ship")? Metrics are told apart by exchanging their scores item by item
-(PERM-INPUTS of Deutsch, Dror and Roth 2021, "A Statistical Analysis of Summarization Evaluation Metrics Using Resampling
-Methods"). Annotators are taken as given.
+same winner (Kocmi et al. 2021, "To Ship or Not to Ship")? At the segment level metrics are told apart by exchanging their
+taus item by item (PERM-INPUTS of Deutsch, Dror and Roth 2021, "A Statistical Analysis of Summarization Evaluation Metrics Using
+Resampling Methods"), at the system level by a paired bootstrap of their accuracies. Annotators are taken as given.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 
 META_DRAWS = 2000
 _LETTER = re.compile(r"[a-z]|\(\d+\)")
-LEAST_SCORED = 0.5
-"""A metric that scores a smaller share of the items is left out, lest the others be judged on the few that remain."""
+LEAST_SCORED = 0.9
+"""A metric that scores a smaller share of the rated items is left out, so that the others are not judged on the rest alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,17 @@ class MetricScores:
     """`[systems, items, k]`; NaN where a text is unscored."""
     finalise: Finalise
     """Sums of rows `[..., k]` to the output, `[...]`."""
+    signature: str = ""
+    """Of the scores that the leaderboard shows; the rows are theirs."""
 
     @property
     def segments(self) -> Floats:
         """The score of each text by itself, higher is better, `[systems, items]`; NaN where it has none."""
+        scored = np.asarray(~np.isnan(self.rows).any(axis=-1))
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.asarray(self.finalise(self.rows), np.float64)
-        values = np.where(np.isfinite(values), values, np.nan)
+            values = np.asarray(self.finalise(np.where(scored[..., None], self.rows, 0.0)), np.float64)
+        # A finaliser may turn NaN into a number (METEOR's harmonic mean of nothing is 0): an unscored text stays unscored.
+        values = np.where(scored & np.isfinite(values), values, np.nan)
         return values if self.higher_is_better else -values
 
 
@@ -63,14 +67,17 @@ class MetricVerdict:
 
     metric: str
     segment: Estimate
-    """Kendall's tau-b within items, averaged; interval over items; `n` items."""
+    """Kendall's tau-b within items, averaged; interval over items; `n` items on which people rank some texts higher."""
     pooled: Estimate
-    """Kendall's tau-b over all texts at once: also rewards knowing which images are easy."""
+    """Kendall's tau-b over all rated texts at once: also rewards knowing which images are easy; `n` texts."""
     system: Estimate
     """Share of pairs of systems in which metric and people name the same winner; interval over items; `n` pairs."""
     segment_letters: str = ""
     """Metrics that share one cannot be told apart at the segment level."""
     system_letters: str = ""
+    """Metrics that share one cannot be told apart at the system level."""
+    signature: str = ""
+    """How the leaderboard's column of that name was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class MetaEvaluation:
 
     aspect: str
     items: int
-    """Items used: rated for every system, scored by every metric, and not given the same mean everywhere."""
+    """Rated items whose texts every metric scores."""
     verdicts: tuple[MetricVerdict, ...]
     """Best at the segment level first."""
     left_out: Mapping[str, str]
@@ -100,7 +107,7 @@ def metric_scores(
     Returns:
         The scores, and why other metrics are missing.
     """
-    found: list[MetricScores] = []
+    usable: list[MetricScores] = []
     left_out: dict[str, str] = {}
     for label in dict.fromkeys(label for run in runs.values() for label in run.metrics):
         lacking = [name for name, run in runs.items() if label not in run.metrics]
@@ -125,10 +132,12 @@ def metric_scores(
             if score.higher_is_better is None:
                 left_out[score.output] = "neither direction is better in itself"
             else:
-                found.append(
-                    MetricScores(score.output, score.higher_is_better, rows, _one_output(metric.finalise, place))
+                usable.append(
+                    MetricScores(
+                        score.output, score.higher_is_better, rows, _one_output(metric.finalise, place), score.signature
+                    )
                 )
-    return tuple(found), left_out
+    return tuple(usable), left_out
 
 
 def _unusable(runs: Mapping[str, ScoredRun], label: str, resampling: str, no_interval: str) -> str:
@@ -155,11 +164,11 @@ def _rows_of(run: ScoredRun, label: str, items: Sequence[str]) -> Floats:
         raise DataError(f"{run.name} has no rows of {label}; run `seetell score`")
     clusters = Clusters.of(run.example_ids, rows)
     place = {str(example): index for index, example in enumerate(clusters.ids.tolist())}
-    found = np.full((len(items), rows.shape[1]), np.nan)
+    aligned = np.full((len(items), rows.shape[1]), np.nan)
     for index, item in enumerate(items):
         if item in place:
-            found[index] = clusters.sums[place[item]] / clusters.counts[place[item]]
-    return found
+            aligned[index] = clusters.sums[place[item]] / clusters.counts[place[item]]
+    return aligned
 
 
 def _one_output(finalise: Finalise, place: int) -> Finalise:
@@ -184,59 +193,76 @@ def meta_evaluate(
         metrics: from `metric_scores`.
         left_out: metrics that were not usable, passed on.
         draws: bootstrap replicates of the intervals.
-        permutations: exchanges of the tests; as many as leave room for the correction by default.
+        permutations: exchanges, and replicates at the system level; as many as leave room for the correction by default.
         seed: of both.
     """
     missing = dict(left_out or {})
     human = panel.item_means
-    rated = ~np.isnan(human).any(axis=0)
+    rated = ~np.isnan(human)
+    usable, kept = _covering(metrics, rated, missing)
+    n = int(kept.sum())
+    if not usable or n < 2:
+        reason = "no metric can be used" if not usable else f"{n} items can be used"
+        return MetaEvaluation(aspect, n, (), missing, f"Nothing can be said about metrics: {reason}.")
+    usable = [replace(metric, rows=metric.rows[:, kept]) for metric in usable]
+    human, rated = human[:, kept], rated[:, kept]
+    permutations = permutations or enough_permutations(len(usable))
     pairs = list(combinations(range(len(panel.systems)), 2))
+    segments, segment_letters = _segment_level(
+        human, rated, usable, pairs, draws=draws, permutations=permutations, seed=seed
+    )
+    systems, system_letters = _system_level(human, rated, usable, pairs, draws=permutations, seed=seed)
+    columns = zip(usable, segments, systems, segment_letters, system_letters, strict=True)
+    verdicts = [
+        MetricVerdict(metric.name, segment, _pooled(human, rated, metric), system, one, other, metric.signature)
+        for metric, segment, system, one, other in columns
+    ]
+    verdicts.sort(key=lambda verdict: (-(verdict.segment.value or 0.0), verdict.metric))
+    return MetaEvaluation(aspect, n, tuple(verdicts), missing, _in_words(aspect, verdicts))
+
+
+def _covering(
+    metrics: Sequence[MetricScores], rated: NDArray[np.bool_], missing: dict[str, str]
+) -> tuple[list[MetricScores], NDArray[np.bool_]]:
+    """Metrics that score the rated texts, and the items on which all of these do; `missing` gets the others, with the count."""
+    kept = np.asarray(rated.any(axis=0))
+    total = int(kept.sum())
     usable = []
     for metric in metrics:
-        scored = ~np.isnan(metric.segments).any(axis=0) & rated
-        if scored.sum() < max(1, LEAST_SCORED * rated.sum()):
-            missing[metric.name] = (
-                f"it scores every system's text on {int(scored.sum())} of {int(rated.sum())} items only"
-            )
+        covered = np.asarray((~np.isnan(metric.segments) | ~rated).all(axis=0) & rated.any(axis=0))
+        if covered.sum() < max(1, LEAST_SCORED * total):
+            missing[metric.name] = f"it scores every rated text of {int(covered.sum())} of {total} items only"
         else:
             usable.append(metric)
-    keep = rated.copy()
-    for metric in usable:
-        keep &= ~np.isnan(metric.segments).any(axis=0)
-    signs = _signs(human, pairs)
-    keep &= (signs != 0).any(axis=0)
-    n = int(keep.sum())
-    if not pairs or not usable or n < 2:
-        reason = (
-            "there is one system only"
-            if not pairs
-            else "no metric can be used"
-            if not usable
-            else f"{n} items can be used"
-        )
-        return MetaEvaluation(aspect, n, (), missing, f"Nothing can be said about metrics: {reason}.")
-    usable = [replace(metric, rows=metric.rows[:, keep]) for metric in usable]
-    human, signs = human[:, keep], signs[:, keep]
-    taus = np.stack([item_taus(signs, _signs(metric.segments, pairs)) for metric in usable])
-    winners = np.sign(_gaps(human.mean(axis=1), pairs))
+            kept = kept & covered
+    return usable, kept
+
+
+def _segment_level(
+    human: Floats,
+    rated: NDArray[np.bool_],
+    metrics: Sequence[MetricScores],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    draws: int,
+    permutations: int,
+    seed: int,
+) -> tuple[list[Estimate], list[str]]:
+    """Tau-b within items of each metric, and letters; only items whose texts people rank in some order can be ordered rightly."""
+    signs = _signs(human, pairs, rated)
+    ordered = (signs != 0).any(axis=0)
+    n = int(ordered.sum())
+    if n < 2:
+        reason = "there is one system only" if not pairs else f"people order the texts of {n} items only"
+        return [Estimate.undefined(reason, n)] * len(metrics), [""] * len(metrics)
+    taus = np.stack([item_taus(signs, _signs(metric.segments, pairs, rated))[ordered] for metric in metrics])
     weights = np.concatenate(list(draw_counts(n, draws, seed))).astype(np.float64)
-    verdicts = [
-        MetricVerdict(
-            metric.name,
-            Estimate.within(float(tau.mean()), weights @ tau / n, n),
-            _pooled(human, metric),
-            _system_level(human, metric, pairs, winners, weights),
-        )
-        for metric, tau in zip(usable, taus, strict=True)
-    ]
-    permutations = permutations or enough_permutations(len(usable))
-    segment, system = _letters(usable, taus, winners, pairs, verdicts, permutations, seed)
-    lettered = [
-        replace(each, segment_letters=one, system_letters=other)
-        for each, one, other in zip(verdicts, segment, system, strict=True)
-    ]
-    lettered.sort(key=lambda each: (-(each.segment.value or 0.0), each.metric))
-    return MetaEvaluation(aspect, n, tuple(lettered), missing, _in_words(aspect, lettered))
+    estimates = [Estimate.within(float(tau.mean()), weights @ tau / n, n) for tau in taus]
+    against = list(combinations(range(len(metrics)), 2))
+    if not against:
+        return estimates, [""]
+    p = permutation_test(taus[:, :, None], lambda sums: sums / n, against, draws=permutations, seed=seed)[:, 0]
+    return estimates, _display(taus.mean(axis=1), holm(p), against)
 
 
 def item_taus(one: Floats, other: Floats) -> Floats:
@@ -250,75 +276,81 @@ def item_taus(one: Floats, other: Floats) -> Floats:
     return np.asarray(np.where(untied > 0, agreed / np.where(untied > 0, untied, 1.0), 0.0))
 
 
-def _signs(values: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
-    """Which of two systems is higher, `[systems, items]` to `[pairs, items]`; differences of rounding are none."""
-    apart = np.stack([values[b] - values[a] for a, b in pairs]) if pairs else np.zeros((0, values.shape[1]))
-    apart = np.nan_to_num(apart)
-    scale = np.nanmax(np.abs(values), initial=0.0)
-    return np.where(np.abs(apart) <= 1e-12 * scale, 0.0, np.sign(apart))
-
-
-def _gaps(values: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
-    """`[..., systems]` to `[..., pairs]`, second minus first."""
+def _signs(values: Floats, pairs: Sequence[tuple[int, int]], rated: NDArray[np.bool_]) -> Floats:
+    """Which of two systems is higher, `[systems, items]` to `[pairs, items]`; 0 where one of them was not rated."""
+    if not pairs:
+        return np.zeros((0, values.shape[1]))
+    signs = _order(np.where(rated, values, 0.0).T, pairs).T
     first, second = np.array(pairs).T
-    return np.asarray(values[..., second] - values[..., first])
+    return np.where(rated[first] & rated[second], signs, 0.0)
 
 
-def _pooled(human: Floats, metric: MetricScores) -> Estimate:
-    value = float(kendalltau(human.ravel(), metric.segments.ravel()).statistic)
+def _order(values: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
+    """`[..., systems]` to the signs of second minus first, `[..., pairs]`; differences of rounding are none."""
+    first, second = np.array(pairs).T
+    apart = values[..., second] - values[..., first]
+    scale = np.nanmax(np.abs(values), initial=0.0)
+    return np.asarray(np.where(np.abs(apart) <= 1e-12 * scale, 0.0, np.sign(apart)))
+
+
+def _pooled(human: Floats, rated: NDArray[np.bool_], metric: MetricScores) -> Estimate:
+    """Kendall's tau-b over all rated texts, ties of people and metric included."""
+    n = int(rated.sum())
+    value = float(kendalltau(human[rated], metric.segments[rated]).statistic)
     if math.isnan(value):
-        return Estimate.undefined("the metric gives every text the same score", human.size)
-    return Estimate(value, n=human.size)
+        return Estimate.undefined("the metric, or people, give every text the same score", n)
+    return Estimate(value, n=n)
 
 
 def _system_level(
-    human: Floats, metric: MetricScores, pairs: Sequence[tuple[int, int]], winners: Floats, weights: Floats
-) -> Estimate:
-    """Pairwise accuracy; replicates draw items anew for people and metric together."""
-    sign = 1.0 if metric.higher_is_better else -1.0
-    systems, items, k = metric.rows.shape
-    flat = metric.rows.transpose(1, 0, 2).reshape(items, -1)
-    drawn = sign * metric.finalise((weights @ flat).reshape(-1, systems, k))
-    people = np.sign(_gaps(weights @ human.T, pairs))
-    value = (np.sign(_gaps(sign * metric.finalise(metric.rows.sum(axis=1)), pairs)) == winners).mean()
-    replicates = (np.sign(_gaps(drawn, pairs)) == people).mean(axis=-1)
-    return Estimate.within(float(value), replicates, len(pairs))
-
-
-def _letters(
+    human: Floats,
+    rated: NDArray[np.bool_],
     metrics: Sequence[MetricScores],
-    taus: Floats,
-    winners: Floats,
     pairs: Sequence[tuple[int, int]],
-    verdicts: Sequence[MetricVerdict],
-    permutations: int,
+    *,
+    draws: int,
     seed: int,
-) -> tuple[list[str], list[str]]:
-    """Significance groups of the metrics, at the segment and at the system level; Holm over all pairs of metrics.
+) -> tuple[list[Estimate], list[str]]:
+    """Pairwise accuracy of each metric's corpus scores, on all items that every system is rated on, and letters.
 
-    What is exchanged at the system level are standardised scores of texts, since two metrics have no common scale.
+    A replicate draws items anew for people and metrics together and computes every corpus score again from the drawn rows. Two
+    metrics differ if their accuracies do in enough replicates (paired bootstrap, two-sided, Holm): the letters test the number
+    that stands beside them.
     """
-    if len(metrics) < 2:
-        return [""] * len(metrics), [""] * len(metrics)
+    whole = rated.all(axis=0)
+    n = int(whole.sum())
+    if not pairs or n < 2:
+        reason = "there is one system only" if not pairs else f"every system is rated on {n} items only"
+        return [Estimate.undefined(reason, len(pairs))] * len(metrics), [""] * len(metrics)
+    human = human[:, whole]
+    winners = _order(human.mean(axis=1), pairs)
+    values, replicates = np.empty(len(metrics)), np.empty((len(metrics), draws))
+    flat = [metric.rows[:, whole].transpose(1, 0, 2).reshape(n, -1) for metric in metrics]
+    for index, (metric, rows) in enumerate(zip(metrics, flat, strict=True)):
+        values[index] = (_order(_corpus(metric, rows.sum(axis=0), len(human)), pairs) == winners).mean()
+    start = 0
+    for counts in draw_counts(n, draws, seed):
+        stop = start + len(counts)
+        people = _order(counts @ human.T / n, pairs)
+        for index, (metric, rows) in enumerate(zip(metrics, flat, strict=True)):
+            drawn = _order(_corpus(metric, counts @ rows, len(human)), pairs)
+            replicates[index, start:stop] = (drawn == people).mean(axis=-1)
+        start = stop
+    estimates = [Estimate.within(float(v), drawn, len(pairs)) for v, drawn in zip(values, replicates, strict=True)]
     against = list(combinations(range(len(metrics)), 2))
-    items = taus.shape[1]
-    segment = permutation_test(taus[:, :, None], lambda sums: sums / items, against, draws=permutations, seed=seed)[
-        :, 0
-    ]
-    standard = np.stack([_standardised(metric.segments).T for metric in metrics])
-
-    def accuracy(sums: Floats) -> Floats:
-        return np.asarray((np.sign(_gaps(sums, pairs)) == winners).mean(axis=-1, keepdims=True))
-
-    system = permutation_test(standard, accuracy, against, draws=permutations, seed=seed)[:, 0]
-    values = ([each.segment.value or 0.0 for each in verdicts], [each.system.value or 0.0 for each in verdicts])
-    found = [_display(np.array(merit), holm(p), against) for merit, p in zip(values, (segment, system), strict=True)]
-    return found[0], found[1]
+    if not against:
+        return estimates, [""]
+    apart = np.stack([replicates[b] - replicates[a] for a, b in against])
+    # Replicates in which both are as good count for both sides: they say nothing for a difference.
+    fewer = np.minimum((apart <= 0).sum(axis=1), (apart >= 0).sum(axis=1))
+    p = np.minimum(1.0, 2 * (fewer + 1) / (draws + 1))
+    return estimates, _display(values, holm(p), against)
 
 
-def _standardised(values: Floats) -> Floats:
-    spread = float(values.std())
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+def _corpus(metric: MetricScores, sums: Floats, systems: int) -> Floats:
+    """Corpus scores from sums of all systems' rows side by side, `[..., systems * k]`, to `[..., systems]`; higher is better."""
+    values = metric.finalise(sums.reshape(*sums.shape[:-1], systems, -1))
+    return values if metric.higher_is_better else -values
 
 
 def _display(merit: Floats, p: Floats, against: Sequence[tuple[int, int]]) -> list[str]:
@@ -335,10 +367,12 @@ def _display(merit: Floats, p: Floats, against: Sequence[tuple[int, int]]) -> li
 
 def _in_words(aspect: str, ranked: Sequence[MetricVerdict]) -> str:
     best = ranked[0]
+    if best.segment.value is None:
+        return f"Only the pooled agreement can be told: {best.segment.reason}."
     if best.segment.low is None or best.segment.low <= 0:
         return f"None: no metric is shown to order texts by {aspect} better than chance."
     own = set(_LETTER.findall(best.segment_letters))
-    equals = [each.metric for each in ranked[1:] if own.intersection(_LETTER.findall(each.segment_letters))]
+    equals = [verdict.metric for verdict in ranked[1:] if own.intersection(_LETTER.findall(verdict.segment_letters))]
     agrees = f"agrees best with people on {aspect} (tau-b {best.segment.value:.3f})"
     if not equals:
         rest = ", and significantly better than every other metric" if len(ranked) > 1 else "; there is no other metric"

@@ -110,6 +110,12 @@ class Panel:
         items = tuple(item for item, kept in zip(self.items, keep.tolist(), strict=True) if kept)
         return replace(self, items=items, values=self.values[:, keep])
 
+    def on_systems(self, systems: Sequence[str]) -> Panel:
+        """The panel of some of its systems, in the given order."""
+        return replace(
+            self, systems=tuple(systems), values=self.values[[self.systems.index(system) for system in systems]]
+        )
+
     def without(self, annotator: str) -> Panel:
         """The panel without one annotator."""
         keep = np.array([name != annotator for name in self.annotators])

@@ -32,7 +32,7 @@ class RatingTable:
     position: NDArray[np.int64]
     """In its block, from 0."""
     seconds: NDArray[np.float64]
-    """Active time on the form, without hidden tabs."""
+    """Active time on the form, without hidden tabs; NaN where it was not recorded."""
     at: NDArray[np.float64]
     """When it was sent, in seconds since 1970, UTC."""
     repeat_of: NDArray[np.str_]

@@ -305,8 +305,9 @@ def _meta(meta: MetaEvaluation) -> Sheet:
             [
                 meta.verdict,
                 f"{meta.items} items. Segment: Kendall's tau-b within items; pooled: over all texts; systems: share of pairs of "
-                "systems in which metric and people name the same winner. Metrics that share a letter cannot be told apart "
-                "(exchanging their scores item by item, Holm). Annotators are taken as given.",
+                "systems in which the metric's corpus scores and people name the same winner. Metrics that share a letter cannot "
+                "be told apart (segment: exchanging their taus item by item; systems: drawing items anew; Holm). Annotators are "
+                "taken as given.",
                 f"Left out: {missing}." if missing else "",
             ],
         )
@@ -330,6 +331,9 @@ def _made(report: Report) -> Iterator[str]:
     yield f"Ratings: sha256 {analysis.sha256}; excluded ratings {counted}."
     yield f"Two-way bootstrap: {analysis.draws:,} draws; permutation tests: {analysis.permutations:,}; seed {analysis.seed}."
     yield from dict.fromkeys(summary.signature for summary in analysis.summaries if not summary.reference)
+    yield from dict.fromkeys(
+        verdict.signature for meta in report.metas for verdict in meta.verdicts if verdict.signature
+    )
 
 
 def _ranged(estimate: Estimate, digits: int = 2, *, signed: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
@@ -28,6 +30,8 @@ from harness.study.tables.database import (
     Database,
     check_free,
     locate,
+    make_folder,
+    make_private,
     point_to,
     shown,
 )
@@ -164,15 +168,16 @@ def fresh(url: URL, folder: Path) -> Iterator[Database]:
     if url.get_backend_name() == "sqlite":
         path = Path(url.database or "")
         check_free(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        make_private(beside)
         target = Database(URL.create("sqlite", database=str(beside)))
         try:
             migrations.upgrade(target.engine)
             yield target
             target.checkpoint()
             target.close()
-            beside.replace(path)
+            _put_in_place(beside, path)
         finally:
             target.close()
             for left in beside.parent.glob(beside.name + "*"):
@@ -182,12 +187,39 @@ def fresh(url: URL, folder: Path) -> Iterator[Database]:
     try:
         if target.schema() is not None:
             raise StudyError(f"{shown(url)} holds a study already; every study has a database of its own")
-        migrations.upgrade(target.engine)
+        try:
+            migrations.upgrade(target.engine)
+        except DBAPIError as error:  # another command makes the same tables at this moment
+            raise StudyError(
+                f"{shown(url)} is being filled by another command, or cannot hold a study; every study has a database of its own"
+            ) from error
         try:
             yield target
+            point_to(folder, url, new=True)
         except BaseException:
             migrations.downgrade(target.engine, "base")
             raise
-        point_to(folder, url)
     finally:
         target.close()
+
+
+def _put_in_place(beside: Path, path: Path) -> None:
+    """Give a finished file its name, unless another command has made one of that name meanwhile.
+
+    Renaming would replace the other study without a word, and its printed secret would open nothing.
+
+    Raises:
+        StudyError: another command was faster.
+    """
+    try:
+        try:
+            os.link(beside, path)  # fails where the name is taken; the temporary name is removed afterwards
+        except OSError as error:
+            if isinstance(error, FileExistsError):
+                raise
+            make_private(path)  # a file system without hard links: take the name first
+            beside.replace(path)
+    except FileExistsError as error:
+        raise StudyError(
+            f"{path} was made by another command meanwhile, and that study stays; choose another name for this one"
+        ) from error

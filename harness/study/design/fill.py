@@ -20,6 +20,7 @@ from harness.study.design.plan import CONTROL_SHARE, PLANNER, Plan, PlannedSlot
 from harness.study.design.sources import Sources, picture
 from harness.study.tables import audit
 from harness.study.tables.base import PRACTICE_SHARE, REPEAT_GAP, canonical, plain_text, token_sha256
+from harness.study.tables.content import content_hashes
 from harness.study.tables.identity import Origin, System
 from harness.study.tables.schema import (
     Aspect,
@@ -99,8 +100,13 @@ class Maker:
         if self.design.practice:
             self._practice(session, list(aspects))
         session.flush()
-        content = {"protocol": self.protocol_sha256, "plan": plan_sha256(self.plan), "blocks": len(self.plan.blocks)}
-        audit.record(session, self.now, "create", "create", self.design.name, content)
+        sealed = {
+            "protocol": self.protocol_sha256,
+            "plan": plan_sha256(self.plan),
+            "blocks": len(self.plan.blocks),
+            "content": content_hashes(session),
+        }
+        audit.record(session, self.now, "create", "create", self.design.name, sealed)
 
     def _campaign(
         self, session: Session, aspects: Mapping[str, protocols.AspectText], kinds: Sequence[str], secret: str

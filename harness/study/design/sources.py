@@ -63,14 +63,8 @@ def read_sources(results: Results, suite: str, names: Sequence[str] = ()) -> Sou
     Raises:
         StudyError: a name that leads to no run or to several; runs that are incomplete or of different data.
     """
-    suite = Suite.load(suite).name if suite.endswith(".toml") else suite
-    folders = results.runs(suite)
-    if not folders:
-        raise StudyError(
-            f"{results.root} has no runs of {suite!r}{did_you_mean(suite, _suites(results))}; `seetell run {suite}` makes some, "
-            "`seetell score FILE...` imports outputs of other systems"
-        )
-    chosen = [_find(folders, suite, name) for name in names] if names else _all(folders, suite)
+    suite, folders = runs_of(results, suite)
+    chosen = [find_folder(folders, suite, name) for name in names] if names else _all(folders, suite)
     if len(chosen) < 2:
         raise StudyError(
             f"a study compares two systems or more, and {suite!r} has {len(chosen)} complete; name others with --runs"
@@ -90,11 +84,27 @@ def read_sources(results: Results, suite: str, names: Sequence[str] = ()) -> Sou
         raise StudyError(
             f"the data of {suite!r} has changed since its runs were made; run the suite again (`seetell run {suite}`)"
         )
-    runs = tuple(_source(folder, spec, len(described)) for folder, spec in described)
+    runs = tuple(source(folder) for folder, _ in described)
     common = [example for example in examples if all(example.id in run.texts for run in runs)]
     if not common:
         raise StudyError(f"no example of {suite!r} has a text from every one of: {', '.join(r.name for r in runs)}")
     return Sources(suite, described[0][1].task, runs, tuple(sorted(common, key=lambda example: example.id)))
+
+
+def runs_of(results: Results, suite: str) -> tuple[str, list[RunFolder]]:
+    """The name of a suite (or of the one in a TOML file) and its runs.
+
+    Raises:
+        StudyError: it has none.
+    """
+    suite = Suite.load(suite).name if suite.endswith(".toml") else suite
+    folders = results.runs(suite)
+    if not folders:
+        raise StudyError(
+            f"{results.root} has no runs of {suite!r}{did_you_mean(suite, _suites(results))}; `seetell run {suite}` makes some, "
+            "`seetell score FILE...` imports outputs of other systems"
+        )
+    return suite, folders
 
 
 def picture(example: Example, images: Path | None = None) -> Picture | None:
@@ -133,13 +143,18 @@ def _named_after(example: str, images: Path) -> Path:
     )
 
 
-def _find(folders: Sequence[RunFolder], suite: str, name: str) -> RunFolder:
-    fitting = [folder for folder in folders if name in (folder.path.name, _label(folder))]
+def find_folder(folders: Sequence[RunFolder], suite: str, name: str) -> RunFolder:
+    """The complete run of that label or folder.
+
+    Raises:
+        StudyError: none, an incomplete one only, or several of which none is the suite's as it is now.
+    """
+    fitting = [folder for folder in folders if name in (folder.path.name, label_of(folder))]
     complete = [folder for folder in fitting if folder.complete]
     if len(complete) == 1:
         return complete[0]
     if not fitting:
-        known = sorted({_label(folder) for folder in folders})
+        known = sorted({label_of(folder) for folder in folders})
         raise StudyError(f"{suite!r} has no run {name!r}{did_you_mean(name, known)}")
     if not complete:
         raise StudyError(f"run {name!r} of {suite!r} is not complete; finish it with `seetell run {suite}`")
@@ -153,8 +168,8 @@ def _find(folders: Sequence[RunFolder], suite: str, name: str) -> RunFolder:
 
 
 def _all(folders: Sequence[RunFolder], suite: str) -> list[RunFolder]:
-    names = dict.fromkeys(_label(folder) for folder in folders if folder.complete)
-    return [_find(folders, suite, name) for name in names if name != CONSTANT]
+    names = dict.fromkeys(label_of(folder) for folder in folders if folder.complete)
+    return [find_folder(folders, suite, name) for name in names if name != CONSTANT]
 
 
 def _as_the_suite_is_now(suite: str, label: str) -> str:
@@ -169,11 +184,14 @@ def _as_the_suite_is_now(suite: str, label: str) -> str:
     return f"{spec.label}-{spec.identity()[:8]}"
 
 
-def _label(folder: RunFolder) -> str:
+def label_of(folder: RunFolder) -> str:
+    """The label of a run, such as `magic`."""
     return str(folder.describe()["spec"]["label"])
 
 
-def _source(folder: RunFolder, spec: RunSpec, runs: int) -> Source:
+def source(folder: RunFolder) -> Source:
+    """The texts of a run, the first draw of each example."""
+    spec = RunSpec.model_validate(folder.describe()["spec"])
     texts = {
         record.example_id: record.text for record in folder.records() if record.draw == 0 and record.failure is None
     }

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
-from harness.study.tables.database import Database, check_free, shown
+from harness.study.tables.database import Database, check_free, make_folder, make_private, shown
 from harness.study.tables.identity import BackupLog
 
 
@@ -47,6 +47,7 @@ def copy_to(database: Database, path: Path, now: datetime, name: str) -> Path:
         raise StudyError(f"{path} exists; a backup overwrites nothing, so give another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    make_private(beside)
     try:
         (_copy_sqlite if database.is_sqlite else _dump_postgres)(database, beside)
         with beside.open("rb+") as file:
@@ -65,8 +66,9 @@ def restore(copy: Path, path: Path) -> Path:
     """
     check_free(path)
     _check(copy)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    make_private(beside)
     shutil.copyfile(copy, beside)
     beside.rename(path)
     return path

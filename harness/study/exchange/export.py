@@ -25,6 +25,8 @@ from harness.suites.provenance import seetell_version
 
 STUDY_FILE = "study.json"
 """What the ratings are about: read again by `seetell study import`."""
+MANIFEST_FILE = "manifest.json"
+"""Hashes of all files, and the newest entry of the audit chain: compared by `seetell study import` and `verify`."""
 
 
 def export(
@@ -45,7 +47,7 @@ def export(
     for format_ in formats:
         if format_ not in FORMATS:
             raise StudyError(f"there is no format {format_!r}; expected some of {', '.join(FORMATS)}, or all")
-    tables, described, words, table_hash = database.read(_collect)
+    tables, described, words, hashes = database.read(_collect)
     files: dict[str, bytes] = {}
     for name, (columns, records) in tables.items():
         for format_ in formats:
@@ -54,13 +56,13 @@ def export(
     files["codebook.md"] = words["codebook"].encode("utf-8")
     files["datasheet.md"] = words["datasheet"].encode("utf-8")
     digest = rows.sha256(tables["ratings"][1])
-    files["manifest.json"] = _json(
+    files[MANIFEST_FILE] = _json(
         {
             "study": described["name"],
             "seetell": seetell_version(),
             "rows": {name: len(records) for name, (_, records) in tables.items()},
             "export_sha256": digest,
-            "ratings_sha256": table_hash,
+            **hashes,
             "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
         }
     )
@@ -117,14 +119,16 @@ def describe(session: Session) -> dict[str, Any]:
     }
 
 
-def _collect(session: Session) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], str]:
+def _collect(session: Session) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, Any]]:
     described = describe(session)
     tables = {"ratings": (rows.RATINGS, rows.ratings(session)), "notes": (rows.NOTES, rows.notes(session))}
     words = {
         "codebook": datasheet.codebook(described, tables),
         "datasheet": datasheet.datasheet(session, described),
     }
-    return tables, described, words, collect.ratings(session).sha256
+    entry, digest = audit.head(session)
+    hashes = {"ratings_sha256": collect.ratings(session).sha256, "audit": {"entry": entry, "hash": digest}}
+    return tables, described, words, hashes
 
 
 def _json(content: Any) -> bytes:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StudyError
+from harness.study.exchange.columns import FILE_ROW, OURS, ColumnMap, long_records
 from harness.study.exchange.rows import Column, Row
 from harness.study.tables.base import from_ms, to_ms
 
 FORMATS = ("csv", "jsonl", "parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _APOSTROPHE = "'"
+_LONGEST_CELL = 2**24
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
 def neutral(cell: str) -> str:
@@ -38,31 +42,43 @@ def to_bytes(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], forma
     return {"csv": _to_csv, "jsonl": _to_jsonl, "parquet": _to_parquet}[format](rows, columns)
 
 
-def read(path: Path, columns: Sequence[Column]) -> list[Row]:
-    """The rows of a file; the ending says which format.
+def read(path: Path, columns: Sequence[Column], mapping: ColumnMap = OURS) -> list[Row]:
+    """The rows of a file; the ending says which format, and a file without one is taken for CSV.
 
     A CSV file with exactly our columns is one of ours, with apostrophes to take away; any other is taken as it is.
+
+    Args:
+        path: the file.
+        columns: what rows have.
+        mapping: what the file calls its columns, where it is not ours.
 
     Raises:
         StudyError: not a file of that format, a column that is missing, or a cell of the wrong type.
     """
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in FORMATS:
-        raise StudyError(f"{path} has no known file name extension; expected .csv, .jsonl or .parquet")
+    kind = path.suffix.lstrip(".").lower() or "csv"
+    readers = {"csv": _from_csv, "tsv": _from_tsv, "jsonl": _from_jsonl, "parquet": _from_parquet}
+    if kind not in readers:
+        raise StudyError(f"{path} has no known file name extension; expected .csv, .tsv, .jsonl or .parquet")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise StudyError(f"{path} cannot be read ({error.strerror})") from error
     try:
-        records = {"csv": _from_csv, "jsonl": _from_jsonl, "parquet": _from_parquet}[kind](content, columns)
+        records = readers[kind](content, columns)
     except (ValueError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise StudyError(f"{path} is not a valid {kind} file ({error})") from error
+    if mapping.given:
+        records = long_records(records, mapping, str(path))
     missing = [column.name for column in columns if column.needed and (not records or column.name not in records[0])]
     if missing:
         raise StudyError(
-            f"{path} has no column {missing[0]!r}; ratings need: {', '.join(c.name for c in columns if c.needed)}"
+            f"{path} has no column {missing[0]!r}; ratings need: {', '.join(c.name for c in columns if c.needed)}. If a column "
+            f"has another name, give it with --{missing[0]} COLUMN"
         )
-    return [_checked(row, columns, f"row {number} of {path}") for number, row in enumerate(records, start=1)]
+    return [
+        _checked(row, columns, f"row {row.get(FILE_ROW, number)} of {path}") | {FILE_ROW: row.get(FILE_ROW, number)}
+        for number, row in enumerate(records, start=1)
+    ]
 
 
 def _checked(row: Mapping[str, Any], columns: Sequence[Column], where: str) -> Row:
@@ -85,6 +101,8 @@ def _typed(cell: Any, column: Column) -> Any:
     if column.type == "text":
         return str(cell)
     if column.type == "whole number":
+        if isinstance(cell, str) and not _WHOLE.fullmatch(cell.strip()):
+            cell = float(cell)  # 4.0 is 4, as spreadsheets and data frames write it
         if isinstance(cell, bool) or (isinstance(cell, float) and not cell.is_integer()):
             raise ValueError(cell)
         return int(cell)
@@ -113,7 +131,13 @@ def _to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> byt
     return buffer.getvalue().encode("utf-8")
 
 
+def _from_tsv(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True, delimiter="\t"))
+
+
 def _from_csv(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    # Whole lists of ratings may stand in one cell, which is longer than Python's csv takes by default.
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     records = list(reader)
     if list(reader.fieldnames or ()) == [column.name for column in columns]:

@@ -15,12 +15,16 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
+from harness.store.runs import Results
 from harness.study.design.create import NAME, fresh
 from harness.study.design.protocol import load_document, version_of
 from harness.study.exchange import incoming, rows
+from harness.study.exchange.columns import OURS, ColumnMap
+from harness.study.exchange.joined import join_runs
 from harness.study.rating.forms import COUNTS, TIMES, WORDS, Form, Note
 from harness.study.tables import audit
 from harness.study.tables.base import canonical, from_ms, plain_text
+from harness.study.tables.content import content_hashes
 from harness.study.tables.database import FILE, locate
 from harness.study.tables.identity import Exclusion, Origin, System
 from harness.study.tables.schema import (
@@ -41,14 +45,23 @@ from harness.study.tables.schema import (
 
 
 def import_ratings(
-    source: Path, name: str, folder: Path, *, database: str | None = None, now: datetime
+    source: Path,
+    name: str,
+    folder: Path,
+    *,
+    columns: ColumnMap = OURS,
+    runs: tuple[Results, str] | None = None,
+    database: str | None = None,
+    now: datetime,
 ) -> tuple[int, int]:
     """Make a study from ratings.
 
     Args:
-        source: a .csv, .jsonl or .parquet file of ratings, or the folder of an export.
+        source: a .csv, .tsv, .jsonl or .parquet file of ratings, or the folder of an export.
         name: of the new study.
         folder: where it is kept.
+        columns: what the file calls its columns, where they are not ours.
+        runs: store and suite of the runs that wrote the texts, to be joined with the ratings.
         database: a PostgreSQL URL instead of a file in the folder.
         now: the time.
 
@@ -60,7 +73,9 @@ def import_ratings(
     """
     if not NAME.fullmatch(name):
         raise StudyError(f"{name!r} cannot be a study's name; expected small letters, digits, '.', '_' and '-'")
-    given = incoming.read(source, name)
+    given = incoming.read(source, name, columns)
+    if runs is not None:
+        given = join_runs(given, *runs)
     with fresh(locate(database or folder / FILE), folder) as target:
         target.write(lambda session: _Filler(session, given.described, now).fill(given.ratings, given.notes))
     slots = {row["slot"] for row in given.ratings}
@@ -83,14 +98,10 @@ class _Filler:
         slots = self._slots(ratings, notes, outputs, people)
         self._forms(ratings, slots, people)
         self._notes(notes, slots, people)
-        audit.record(
-            self.session,
-            self.now,
-            "import",
-            "import",
-            self.described["name"],
-            {"rows": len(ratings), "sha256": rows.sha256(ratings)},
-        )
+        protocol_sha256 = hashlib.sha256(canonical(self.described["protocol"]).encode()).hexdigest()
+        content = {"rows": len(ratings), "sha256": rows.sha256(ratings), "protocol": protocol_sha256}
+        content["content"] = content_hashes(self.session)
+        audit.record(self.session, self.now, "import", "import", self.described["name"], content)
 
     def _study(self) -> None:
         described = self.described
@@ -266,7 +277,13 @@ class _Filler:
                 (
                     "submit",
                     event,
-                    {"sha256": digest, "status": row["status"], "slot": row["slot"], "annotator": row["annotator"]},
+                    {
+                        "sha256": digest,
+                        "status": row["status"],
+                        "slot": row["slot"],
+                        "annotator": row["annotator"],
+                        "output": slots[row["slot"]].output_id,
+                    },
                 )
             )
         self.session.flush()

@@ -15,7 +15,8 @@ from harness.errors import StudyError
 from harness.study.analysis.collect import REFERENCE
 from harness.study.analysis.ratings import KINDS
 from harness.study.exchange import files, rows
-from harness.study.exchange.export import STUDY_FILE
+from harness.study.exchange.columns import FILE_ROW, OURS, ColumnMap
+from harness.study.exchange.export import MANIFEST_FILE, STUDY_FILE
 from harness.study.rating.forms import MOST_MS
 from harness.study.rating.views import SKIP_REASONS, Task
 from harness.study.tables.base import canonical, plain_text
@@ -24,6 +25,9 @@ from harness.suites.sections import checked
 _STATUSES = ("current", "superseded", "surplus", "withdrawn")
 _NOTES = {"kind": ("skip", "flag"), "reason": SKIP_REASONS, "status": ("current", "superseded", "surplus")}
 _COUNTS = ("revision", "position", "active_ms", "hidden_ms", "changes")
+_UNCHANGED = (
+    "take the export again, or import the file of ratings alone from another folder, where no manifest speaks for it"
+)
 _SAME = uuid.UUID("6f1c3a52-6d0e-4f0a-9d53-5a1e7e11c0de")
 _OF_A_FORM = tuple(column.name for column in rows.RATINGS if column.name not in ("event_id", "aspect", "value"))
 _TOGETHER = {"slot": ("block", "output", "position", "repeat_of"), "output": ("system", "item", "text", "prompt")}
@@ -38,6 +42,14 @@ class Given:
     notes: Sequence[rows.Row]
     described: Mapping[str, Any]
     """What the ratings are about, as `harness.study.exchange.export.describe` has it."""
+
+
+class _Manifest(BaseModel):
+    """What is read of an export's manifest."""
+
+    files: dict[str, str]
+    """Hash of each file."""
+    export_sha256: str
 
 
 class _AspectText(BaseModel):
@@ -67,20 +79,49 @@ class _Known(BaseModel):
     systems: dict[str, _System] = {}
 
 
-def read(source: Path, name: str) -> Given:
+def read(source: Path, name: str, columns: ColumnMap = OURS) -> Given:
     """Read a file of ratings, or the folder of an export.
 
     Raises:
         StudyError: there are none, or one that no study can hold; it names the row, the rule and what would do.
     """
     file = _ratings_file(source)
-    ratings = [
-        _completed(row, f"row {number} of {file}") for number, row in enumerate(files.read(file, rows.RATINGS), 1)
-    ]
+    manifest = _manifest(file)
+    read_rows = files.read(file, rows.RATINGS, columns)
+    if manifest is not None and rows.sha256(read_rows) != manifest.export_sha256:
+        raise StudyError(f"{file} has other ratings than {MANIFEST_FILE} beside it says; {_UNCHANGED}")
+    ratings = [_completed(row, f"row {row[FILE_ROW]} of {file}") for row in read_rows]
     if not ratings:
         raise StudyError(f"{file} has no ratings")
     _check(ratings, file)
     return Given(ratings, _notes(file), _described(file, name, ratings))
+
+
+def _manifest(file: Path) -> _Manifest | None:
+    """The manifest of the export that a file belongs to, once its data files are found to be as they were written.
+
+    Codebook and datasheet are for people, who complete them; only what is read again is compared.
+
+    Raises:
+        StudyError: a file that is missing or has other content; it is named.
+    """
+    path = file.with_name(MANIFEST_FILE)
+    if not path.is_file():
+        return None
+    manifest = checked(_Manifest, path.read_bytes(), str(path), error=StudyError, remedy=_UNCHANGED)
+    if file.name not in manifest.files:
+        return None
+    needed = {file.name, f"notes{file.suffix}", STUDY_FILE}
+    for name, digest in manifest.files.items():
+        if not name.startswith(("ratings.", "notes.")) and name != STUDY_FILE:
+            continue
+        beside = file.with_name(Path(name).name)
+        if not beside.is_file():
+            if name in needed:
+                raise StudyError(f"{beside} is missing, and {path.name} lists it; {_UNCHANGED}")
+        elif hashlib.sha256(beside.read_bytes()).hexdigest() != digest:
+            raise StudyError(f"{beside} was changed after the export: {path.name} has another hash of it; {_UNCHANGED}")
+    return manifest
 
 
 def _ratings_file(source: Path) -> Path:
@@ -147,7 +188,7 @@ def _check(ratings: Sequence[rows.Row], file: Path) -> None:
         given = ratings if name == "slot" else [row for row in ratings if row["kind"] != "repeat"]
         _agree(given, name, columns, file)
     slots = {row["slot"] for row in ratings}
-    counted: dict[tuple[str, ...], str] = {}
+    counted: dict[tuple[str, ...], rows.Row] = {}
     for row in ratings:
         if row["kind"] == "repeat" and row["repeat_of"] not in slots:
             raise StudyError(
@@ -157,23 +198,28 @@ def _check(ratings: Sequence[rows.Row], file: Path) -> None:
         if row["status"] == "current" and row["kind"] == "system":
             key = (row["annotator"], row["system"], row["item"], row["aspect"])
             if key in counted:
+                first = counted[key]
                 raise StudyError(
-                    f"{file}: annotator {key[0]!r} has two ratings that count of {key[1]!r} on item {key[2]!r} ({key[3]}), in "
-                    f"forms {counted[key]} and {row['event_id']}; give all but one the status superseded or the kind repeat"
+                    f"rows {first[FILE_ROW]} and {row[FILE_ROW]} of {file}: annotator {key[0]!r} has two ratings that count of "
+                    f"{key[1]!r} on item {key[2]!r} ({key[3]}), in forms {first['event_id']} and {row['event_id']}; give all but "
+                    "one the status superseded or the kind repeat"
                 )
-            counted[key] = row["event_id"]
+            counted[key] = row
 
 
 def _check_forms(ratings: Sequence[rows.Row], file: Path) -> None:
     _agree(ratings, "event_id", _OF_A_FORM, file)
     current: dict[str, str] = {}
     revisions: dict[tuple[Any, ...], str] = {}
-    aspects: set[tuple[str, str]] = set()
+    aspects: dict[tuple[str, str], int] = {}
     for row in ratings:
         event = row["event_id"]
-        if (event, row["aspect"]) in aspects:
-            raise StudyError(f"{file}: form {event} gives two values to {row['aspect']}; expected one row an aspect")
-        aspects.add((event, row["aspect"]))
+        if (before := aspects.get((event, row["aspect"]))) is not None:
+            raise StudyError(
+                f"rows {before} and {row[FILE_ROW]} of {file}: annotator {row['annotator']!r} gives two values to "
+                f"{row['aspect']} of {row['system']!r} on item {row['item']!r} (form {event}); expected one row an aspect"
+            )
+        aspects[event, row["aspect"]] = row[FILE_ROW]
         other = revisions.setdefault((row["slot"], row["annotator"], row["revision"]), event)
         if other == event and row["status"] == "current":
             other = current.setdefault(row["slot"], event)

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from harness.study.analysis import collect
 from harness.study.analysis.collect import REFERENCE
+from harness.study.rating.forms import COUNTS
 from harness.study.tables.base import canonical, to_ms
 from harness.study.tables.identity import Exclusion, Origin, System
 from harness.study.tables.schema import (
@@ -74,9 +76,9 @@ RATINGS = (
     Column("first_at", "time", "When the first value was given, by the browser's clock.", "the browser did not say"),
     Column("sent_at", "time", "When the form was finished, by the browser's clock.", "the browser did not say"),
     Column("received_at", "time", "When the server had it."),
-    Column("active_ms", "whole number", "Milliseconds with the page in sight, from appearance to the finished form."),
-    Column("hidden_ms", "whole number", "Milliseconds with the page out of sight meanwhile."),
-    Column("changes", "whole number", "How often a value was changed before the form was finished."),
+    Column("active_ms", "whole number", "Milliseconds with the page in sight until the form was finished.", "not recorded"),
+    Column("hidden_ms", "whole number", "Milliseconds with the page out of sight meanwhile.", "not recorded"),
+    Column("changes", "whole number", "How often a value was changed before the form was finished.", "not recorded"),
     Column("input", "text", "keys, mouse, touch or form.", "the browser did not say"),
     Column("client", "text", "Version of the page.", "the browser did not say"),
 )  # fmt: skip
@@ -105,6 +107,7 @@ def ratings(session: Session) -> list[Row]:
             Annotator.id.label("annotator_id"), System.name.label("system"), Origin.kind, Item.source_id, Item.prompt,
             source.source_id.label("source"), Output.public_id.label("output"), Output.text, Slot.public_id.label("slot"),
             Slot.position, first.public_id.label("repeat_of"), Block.public_id.label("block"),
+            collect.is_untimed().label("untimed"),
         )
         .select_from(Rating)
         .join(Submission, Submission.event_id == Rating.event_id)
@@ -147,9 +150,7 @@ def ratings(session: Session) -> list[Row]:
                 "first_at": _ms(form.first_at),
                 "sent_at": _ms(form.sent_at),
                 "received_at": _ms(form.received_at),
-                "active_ms": form.active_ms,
-                "hidden_ms": form.hidden_ms,
-                "changes": form.changes,
+                **{name: None if rating.untimed else getattr(form, name) for name in COUNTS},
                 "input": form.input or None,
                 "client": form.client or None,
             }

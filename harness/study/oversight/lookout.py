@@ -176,7 +176,7 @@ def annotators(session: Session) -> tuple[AnnotatorRow, ...]:
     )
     times: dict[int, list[int]] = {}
     for who, active in session.execute(
-        select(Submission.annotator_id, Submission.active_ms).where(Submission.revision == 0)
+        select(Submission.annotator_id, Submission.active_ms).where(Submission.revision == 0, ~collect.is_untimed())
     ):
         times.setdefault(who, []).append(active)
     notes = {

@@ -70,6 +70,8 @@ class _Forms:
     """NaN of a form that was changed later: to change one takes less time than to read the text."""
     values: Floats
     """`[forms, aspects]`, NaN where an aspect has no rating."""
+    ordered: bool
+    """Whether the order of the forms is known: imported ratings often have no times."""
 
     def columns(self, names: Sequence[str]) -> list[int]:
         return [index for index, aspect in enumerate(self.aspects) if aspect.casefold() in names]
@@ -118,6 +120,7 @@ def _forms(table: RatingTable, annotator: str, aspects: tuple[str, ...]) -> _For
         table.repeat_of[place],
         np.where(table.revision[place] > 0, np.nan, table.seconds[place]),
         values[order],
+        len(np.unique(table.at[first])) > len(first) / 2,
     )
 
 
@@ -145,7 +148,7 @@ def _speed(forms: _Forms, words: Mapping[str, int]) -> Iterator[Signal]:
 def _longstring(forms: _Forms) -> Iterator[Signal]:
     """Longest run of the same full answer (Johnson 2005; Meade and Craig 2012)."""
     n = len(forms.output)
-    if n < ENOUGH_FORMS or forms.values.shape[1] < 1:
+    if n < ENOUGH_FORMS or forms.values.shape[1] < 1 or not forms.ordered:
         return
     same = (forms.values[1:] == forms.values[:-1]).all(axis=1)
     best, end, run = 1, 0, 1
@@ -283,7 +286,7 @@ def _drift(forms: _Forms, usual: Mapping[str, tuple[float, int]]) -> Iterator[Si
         if n > len(given) > 0:
             residuals.append(float(given.mean() - (total - given.sum()) / (n - len(given))))
     third = len(residuals) // 3
-    if third < ENOUGH_FORMS:
+    if third < ENOUGH_FORMS or not forms.ordered:
         return
     early, late = np.array(residuals[:third]), np.array(residuals[-third:])
     error = float(np.sqrt((early.var(ddof=1) + late.var(ddof=1)) / third))

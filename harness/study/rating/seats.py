@@ -28,26 +28,21 @@ from harness.study.tables.schema import (
 )
 
 MOST_TRIES, TRIES_WITHIN = 10, timedelta(minutes=10)
-"""Failures to join from one address, before it has to wait."""
-
-
+"""Unknown invitations from one address, before it has to wait."""
 LONGEST_NAME = 40
 
 
-def wait_of(session: Session, campaign: Campaign, address: str, now: datetime) -> int:
-    """Seconds until an address may try to join again; 0 for now."""
+def count_failure(session: Session, campaign: Campaign, address: str, now: datetime) -> int:
+    """Count an unknown invitation from an address, unless it had too many; seconds to wait then, else 0."""
     session.execute(delete(JoinTry).where(JoinTry.at < now - TRIES_WITHIN))
+    hashed = _address(campaign, address)
     tries = session.scalars(
-        select(JoinTry.at).where(JoinTry.address_sha256 == _address(campaign, address)).order_by(JoinTry.at.desc())
+        select(JoinTry.at).where(JoinTry.address_sha256 == hashed).order_by(JoinTry.at.desc())
     ).all()
     if len(tries) < MOST_TRIES:
+        session.add(JoinTry(address_sha256=hashed, at=now))
         return 0
     return max(1, int((tries[MOST_TRIES - 1] + TRIES_WITHIN - now).total_seconds()) + 1)
-
-
-def remember_failure(session: Session, campaign: Campaign, address: str, now: datetime) -> None:
-    """Count a failure to join."""
-    session.add(JoinTry(address_sha256=_address(campaign, address), at=now))
 
 
 def join(session: Session, campaign: Campaign, token: str, pseudonym: str, now: datetime) -> Seat:

@@ -108,6 +108,7 @@ def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any
         _count_form(session, block, checked.active_ms, now)
     session.flush()
     entry = {"sha256": checked.sha256(), "revision": revision, "status": status, "slot": checked.slot}
+    entry["output"] = slot.output_id  # which text was shown: a repeat gets its text when it is given out
     audit.record(session, now, annotator.public_id, "submit", checked.event_id, entry)
     return Receipt(checked.event_id, "surplus" if why else "saved", revision, why or reason)
 

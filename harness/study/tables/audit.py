@@ -33,8 +33,7 @@ def record_all(
     """Add entries (action, object, payload), one after another."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    last = session.execute(_LAST).first()
-    seq, before = (last.seq, last.hash) if last else (0, "")
+    seq, before = head(session)
     for action, target, payload in entries:
         seq += 1
         digest = seal(seq, at, actor, action, target, payload, before)
@@ -45,6 +44,12 @@ def record_all(
         )  # fmt: skip
         before = digest
     session.flush()
+
+
+def head(session: Session) -> tuple[int, str]:
+    """Number and hash of the newest entry; 0 and an empty text before the first."""
+    last = session.execute(_LAST).first()
+    return (last.seq, last.hash) if last else (0, "")
 
 
 def seal(

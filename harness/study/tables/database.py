@@ -176,10 +176,34 @@ def shown(url: URL) -> str:
     return str(Path(url.database or "")) if url.get_backend_name() == "sqlite" else url.render_as_string()
 
 
-def point_to(folder: Path, url: URL) -> None:
-    """Make a folder stand for a study that is kept elsewhere; only its owner may read the address."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / POINTER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def make_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter: a study's database says which system wrote which text."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, for a database or a copy of one; its companions get the same rights."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def point_to(folder: Path, url: URL, *, new: bool = False) -> None:
+    """Make a folder stand for a study that is kept elsewhere; only its owner may read the address.
+
+    Args:
+        folder: of the study.
+        url: of its database.
+        new: whether the folder must not stand for another study already.
+
+    Raises:
+        StudyError: it does.
+    """
+    make_folder(folder)
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC)
+    try:
+        handle = os.open(folder / POINTER, flags, 0o600)
+    except FileExistsError as error:
+        raise StudyError(f"{folder} was made a study by another command meanwhile; choose another name") from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(url.render_as_string(hide_password=False) + "\n")
 

@@ -29,6 +29,7 @@ HOSTILE = r"<b>\input{x} & 50% |"
 class Overview:
     name: str
     status: str
+    aspects: tuple[str, ...] = ("fluency", "relevance")
 
 
 @dataclass
