@@ -196,5 +196,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
     if near:
-        return " (did you mean " + " or ".join(repr(each) for each in near) + "?)"
+        return " (did you mean " + " or ".join(repr(candidate) for candidate in near) + "?)"
     return f" (there are: {', '.join(names)})" if names else " (there are none)"

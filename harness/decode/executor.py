@@ -121,7 +121,9 @@ class Worker:
 
     def _records(self, tasks: Sequence[Task], generations: Sequence[Generation]) -> list[Record]:
         label = self.job.spec.label
-        if not isinstance(generations, Sequence) or not all(isinstance(each, Generation) for each in generations):
+        if not isinstance(generations, Sequence) or not all(
+            isinstance(generation, Generation) for generation in generations
+        ):
             raise DecoderFailed(
                 f"the decoder {label!r} must return a list of Generation; it returned {type(generations).__name__}"
             )
@@ -131,8 +133,8 @@ class Worker:
             )
         cut = self._cut
         return [
-            Record(*task.key, text=cut(each.text), tokens=tuple(each.tokens), finish=each.finish)
-            for task, each in zip(tasks, generations, strict=True)
+            Record(*task.key, text=cut(generation.text), tokens=tuple(generation.tokens), finish=generation.finish)
+            for task, generation in zip(tasks, generations, strict=True)
         ]
 
     def _cut(self, text: str) -> str:

@@ -54,7 +54,7 @@ class Outcome:
         text = f"{self.decoded} of {self.total} decoded"
         if self.failures:
             shown = "; ".join(
-                f"{each.failure.kind}: {each.failure.message}" for each in self.failures[:3] if each.failure
+                f"{record.failure.kind}: {record.failure.message}" for record in self.failures[:3] if record.failure
             )
             text += f", {len(self.failures)} failed: {shown}" + ("; ..." if len(self.failures) > 3 else "")
         missing = self.total - self.decoded - len(self.failures)

@@ -128,7 +128,7 @@ class CoherenceLm(Metric):
         space = self.config.separator[len(between) :]
         joint = lm.encode(between) if between else []
         before = [[*plain_ids(lm, samples[i].example.prompt), *joint] for i in judged]
-        rooms = [min(self.config.max_tokens, lm.room(len(each))) for each in before]
+        rooms = [min(self.config.max_tokens, lm.room(len(text))) for text in before]
         texts = [plain_ids(lm, space + samples[i].text)[: max(room, 0)] for i, room in zip(judged, rooms, strict=True)]
         kept = [place for place, text in enumerate(texts) if text]
         if kept:

@@ -48,10 +48,10 @@ class Distinct(Metric):
         said = {index: sample.text.split() for index, sample in enumerate(samples) if sample.failure is None}
         for column, n in enumerate(ORDERS):
             grams = {index: list(zip(*(tokens[i:] for i in range(n)), strict=False)) for index, tokens in said.items()}
-            texts = Counter(gram for each in grams.values() for gram in set(each))
-            for index, each in grams.items():
-                rows[index, 2 * column] = sum(1 / texts[gram] for gram in dict.fromkeys(each))
-                rows[index, 2 * column + 1] = len(said[index]) if self.config.per == "tokens" else len(each)
+            texts = Counter(gram for ngrams in grams.values() for gram in set(ngrams))
+            for index, ngrams in grams.items():
+                rows[index, 2 * column] = sum(1 / texts[gram] for gram in dict.fromkeys(ngrams))
+                rows[index, 2 * column + 1] = len(said[index]) if self.config.per == "tokens" else len(ngrams)
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

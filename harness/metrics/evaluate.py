@@ -163,7 +163,7 @@ class Evaluator:
             return
         answers = [samples(folder, self.examples) if due else [] for folder, due in zip(folders, missing, strict=True)]
         for due in self.due:
-            runs = [each for each, wanted in zip(answers, missing, strict=True) if due in wanted]
+            runs = [run for run, wanted in zip(answers, missing, strict=True) if due in wanted]
             if len(runs) > 1:
                 # What is wrong it will say when it is asked for rows.
                 with contextlib.suppress(MetricError, NeedMissing, ModelNotFound, ModelMismatch):
@@ -223,7 +223,7 @@ class Evaluator:
             entries[due.label] = {
                 "key": keys[due.label],
                 "rows": name,
-                "scores": [each.to_json() for each in sheet.scores],
+                "scores": [score.to_json() for score in sheet.scores],
             }
             progress(done, len(self.due))
         ordered = {due.label: entries[due.label] for due in self.due}
@@ -337,4 +337,4 @@ def _still_good(entry: Mapping[str, Any] | None, key: str | None) -> bool:
 
 def stored_scores(content: Mapping[str, Any]) -> list[Score]:
     """The scores in a scores.json, in the suite's order."""
-    return [Score.from_json(each) for entry in content["metrics"].values() for each in entry["scores"]]
+    return [Score.from_json(score) for entry in content["metrics"].values() for score in entry["scores"]]

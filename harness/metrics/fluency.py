@@ -58,7 +58,7 @@ class Perplexity(Metric):
         rows = np.full((len(samples), 2), np.nan)
         start, limit = lm.encode(""), self._limit()
         ids = {i: plain_ids(lm, sample.text)[:limit] for i, sample in enumerate(samples) if sample.failure is None}
-        judged = [i for i, each in ids.items() if each]
+        judged = [i for i, tokens in ids.items() if tokens]
         if judged:
             texts = [ids[i] for i in judged]
             said = log_likelihoods(lm, [start] * len(texts), texts)

@@ -202,11 +202,11 @@ def read_instances(path: Path, digest: str) -> Mapping[str, frozenset[str]]:
     del digest  # a file that changes is read again
     try:
         document: Any = json.loads(path.read_bytes())
-        names = {each["id"]: str(each["name"]).lower() for each in document["categories"]}
-        found: dict[int, set[str]] = {each["id"]: set() for each in document["images"]}
-        for each in document["annotations"]:
-            found.setdefault(each["image_id"], set()).add(names[each["category_id"]])
-        files = {each["id"]: str(each.get("file_name", "")) for each in document["images"]}
+        names = {category["id"]: str(category["name"]).lower() for category in document["categories"]}
+        found: dict[int, set[str]] = {image["id"]: set() for image in document["images"]}
+        for annotation in document["annotations"]:
+            found.setdefault(annotation["image_id"], set()).add(names[annotation["category_id"]])
+        files = {image["id"]: str(image.get("file_name", "")) for image in document["images"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetricError(
             f"{path} is no file of COCO instance annotations ({type(error).__name__}: {error}); expected images, annotations "

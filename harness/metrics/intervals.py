@@ -73,7 +73,7 @@ def cluster_sums(rows: Floats, clusters: Sequence[Hashable]) -> Floats:
     if rows.ndim != 2 or len(rows) != len(clusters):
         raise ValueError(f"rows of shape {rows.shape} came with {len(clusters)} clusters; expected one cluster a row")
     scored = np.asarray(~np.isnan(rows).any(axis=1))
-    names = [str(cluster) for cluster, each in zip(clusters, scored.tolist(), strict=True) if each]
+    names = [str(cluster) for cluster, is_scored in zip(clusters, scored.tolist(), strict=True) if is_scored]
     if not names:
         return np.zeros((0, rows.shape[1]))
     unique, inverse = np.unique(np.array(names), return_inverse=True)

@@ -54,10 +54,10 @@ def write_json(path: Path, content: Any) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and what it lies in, so that they survive a power cut."""
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for each in new:
-        sync_folder(each.parent)
+    for made in new:
+        sync_folder(made.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -70,7 +70,7 @@ class LockedModel(Section):
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(each.size for each in self.files.values())
+        return sum(file.size for file in self.files.values())
 
 
 class Lock(Section):
@@ -91,7 +91,7 @@ class Lock(Section):
         """
         try:
             table = tomllib.loads(content.decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{where} is not TOML ({error}); delete it and run `seetell prefetch` again") from error
         return checked(cls, table, where, error=DataError, remedy="delete it and run `seetell prefetch` again")
 
@@ -131,11 +131,11 @@ def content_of(path: Path, progress: Progress = no_progress) -> Content:
     if path.is_file():
         return Content(size=path.stat().st_size, sha256=hashed(path, progress))
     digest, size = hashlib.sha256(), 0
-    files = sorted(each for each in path.rglob("*") if each.is_file())
-    total = sum(each.stat().st_size for each in files)
-    for each in files:
-        digest.update(f"{each.relative_to(path).as_posix()}\0{each.stat().st_size}\0{hashed(each)}\n".encode())
-        size += each.stat().st_size
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    total = sum(file.stat().st_size for file in files)
+    for file in files:
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0{hashed(file)}\n".encode())
+        size += file.stat().st_size
         progress(size // MB, total // MB)
     return Content(size=size, sha256=digest.hexdigest())
 

@@ -86,10 +86,10 @@ class SpeedFile(Section):
     @model_validator(mode="after")
     def _each_once(self) -> SpeedFile:
         seen: set[tuple[str, str]] = set()
-        for each in self.speeds:
-            key = each.identity, each.signature
+        for speed in self.speeds:
+            key = speed.identity, speed.signature
             if key in seen:
-                raise ValueError(f"{each.decoder} stands there twice with the signature {each.signature}")
+                raise ValueError(f"{speed.decoder} stands there twice with the signature {speed.signature}")
             seen.add(key)
         return self
 

@@ -10,6 +10,7 @@ import ast
 import contextlib
 import importlib
 import importlib.util
+import io
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,7 +111,7 @@ class Registry(Generic[T]):
         """
         entry = self.find(name)
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # what a plug-in prints must not run into a JSON document
+            with contextlib.redirect_stdout(io.StringIO()):  # what a plug-in prints must not run into a JSON document
                 plugin = _resolve(entry.target)
         except (Exception, SystemExit) as error:  # the plug-in boundary: foreign code may raise anything
             raise BrokenPlugin(

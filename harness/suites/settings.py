@@ -68,28 +68,30 @@ def parse_settings(texts: Sequence[str], table: Mapping[str, Any], where: str) -
 
 def canonical(settings: Iterable[Setting]) -> tuple[str, ...]:
     """Settings as text that is the same however they were written and ordered."""
-    return tuple(sorted(str(each) for each in settings))
+    return tuple(sorted(str(setting) for setting in settings))
 
 
 def settings_of(settings: Iterable[str], label: str) -> tuple[str, ...]:
     """Those of a suite's settings that bear on what one of its decoders says."""
     own = f"decoders.{toml_key(label)}."
     return tuple(
-        each for each in settings if each.startswith(own) or not each.startswith(("decoders.", "sweep.", _SPEED_ONLY))
+        setting
+        for setting in settings
+        if setting.startswith(own) or not setting.startswith(("decoders.", "sweep.", _SPEED_ONLY))
     )
 
 
 def as_flags(settings: Iterable[str]) -> str:
     """Settings as they would be typed, with a space before; nothing for none."""
-    written = (each.removeprefix("decoders.").replace("'", "'\\''") for each in settings)
-    return "".join(f" --set '{each}'" for each in written)
+    written = (setting.removeprefix("decoders.").replace("'", "'\\''") for setting in settings)
+    return "".join(f" --set '{setting}'" for setting in written)
 
 
 def parse_value(text: str) -> Any:
     """A value written as in TOML; what is not TOML is taken for a text without its quotes."""
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return table["value"] if list(table) == ["value"] else text
 
@@ -98,7 +100,7 @@ def _path(key: str, text: str, table: Mapping[str, Any], where: str) -> tuple[st
     labels = [*table.get("decoders", {}), _ADDED]
     rest = key.removeprefix("decoders.")
     # A label may have a dot in it, so the longest that fits is meant.
-    label = max((each for each in labels if rest.startswith(f"{each}.")), key=len, default=None)
+    label = max((label for label in labels if rest.startswith(f"{label}.")), key=len, default=None)
     first, _, inside = key.partition(".")
     if label is not None and (rest != key or first not in SECTIONS) and rest != f"{label}.":
         return ("decoders", label, rest[len(label) + 1 :])

@@ -131,7 +131,7 @@ class TextRules(Section):
     def _usable(self) -> TextRules:
         if self.max_new_tokens is None and self.max_length is None:
             raise ValueError("[text] needs max_new_tokens or max_length, or a text might never end")
-        wrong = [each for each in re.findall(r"\{\w*\}", self.prompt) if each != "{prompt}"]
+        wrong = [name for name in re.findall(r"\{\w*\}", self.prompt) if name != "{prompt}"]
         if wrong:  # the language model would be given it letter by letter
             raise ValueError(
                 f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} stands for something"
@@ -206,7 +206,7 @@ class Suite(Section):
         for key in ("folder", "settings"):
             if key in table.content:
                 raise SuiteError(f"{where}: unknown key {key!r}; it is not for a suite's file")
-        shown = f"{where} with {', '.join(f'--set {each}' for each in settings)}" if settings else where
+        shown = f"{where} with {', '.join(f'--set {setting}' for setting in settings)}" if settings else where
         suite = checked(cls, table.content, shown)
         if not suite.decoders:
             raise SuiteError(f"{where} names no decoder; add a table such as [decoders.magic]")

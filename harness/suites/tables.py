@@ -129,8 +129,8 @@ def _extended(table: Table, where: str, folder: Path, path: list[str]) -> Table:
 def _read(content: bytes, where: str) -> Table:
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{where} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, or a number of thousands of digits
+        raise SuiteError(f"{where} is not TOML: {str(error)[:300]}") from error
 
 
 def _located(table: Table) -> Table:
@@ -142,7 +142,7 @@ def _in_place(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace(DATA_VARIABLE, str(data_folder())) if DATA_VARIABLE in value else value
     if isinstance(value, Mapping):
-        return {key: _in_place(each) for key, each in value.items()}
+        return {key: _in_place(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_in_place(each) for each in value]
+        return [_in_place(item) for item in value]
     return value

@@ -149,8 +149,8 @@ class RayExecutor:
             return member.actor.decode.remote(sent, items if self._is_here(member) else [*map(packed_task, items)])
 
         for _, (records, notices) in self._work(tasks, batch_size, ask):
-            for each in notices:
-                self._notice(each)
+            for notice in notices:
+                self._notice(notice)
             yield records
 
     def rows(

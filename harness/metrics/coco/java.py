@@ -171,7 +171,7 @@ def _reachable(jar: Path, folder: Path) -> str:
 
 def _environment(opened: Sequence[str]) -> dict[str, str]:
     """The user's own, with what is to be opened: Java 9 and newer read it there, Java 8 does not and need not."""
-    flags = [os.environ.get("JDK_JAVA_OPTIONS", ""), *(f"--add-opens={each}=ALL-UNNAMED" for each in opened)]
+    flags = [os.environ.get("JDK_JAVA_OPTIONS", ""), *(f"--add-opens={package}=ALL-UNNAMED" for package in opened)]
     return {**os.environ, "JDK_JAVA_OPTIONS": " ".join(flags).strip()} if opened else dict(os.environ)
 
 

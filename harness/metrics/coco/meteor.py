@@ -96,7 +96,7 @@ _ALIGNED: WeakKeyDictionary[References, dict[tuple[int, str], bytes]] = WeakKeyD
 def _align(references: References, pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], bytes]:
     """Let METEOR align each (image, text) that it has not aligned before; those that are too long are left out."""
     known = _ALIGNED.setdefault(references, {})
-    short = [all(len(text.split()) <= LONGEST for text in each) for each in references.tokens]
+    short = [all(len(text.split()) <= LONGEST for text in texts) for texts in references.tokens]
     asked = [pair for pair in pairs if pair not in known and short[pair[0]] and len(pair[1].split()) <= LONGEST]
     if not asked:
         return known
@@ -104,9 +104,9 @@ def _align(references: References, pairs: Sequence[tuple[int, str]]) -> dict[tup
     if jar is None or table is None:
         raise MetricUnavailable("METEOR comes with pycocoevalcap; install it: pip install 'seetell[metrics]'")
     find_java()  # before the paraphrases, which take seconds
-    wanted = [[_plain(text) for text in each] for each in references.tokens]
+    wanted = [[_plain(text) for text in texts] for texts in references.tokens]
     lines = [" ||| ".join(["SCORE", *wanted[image], _plain(text)]) for image, text in asked]
-    paraphrases = narrowed(table, [text for each in wanted for text in each], references.digest)
+    paraphrases = narrowed(table, [text for texts in wanted for text in texts], references.digest)
     answer = run_java(
         jar,
         "Meteor",

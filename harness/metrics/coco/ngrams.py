@@ -38,21 +38,21 @@ class References:
     """
 
     def __init__(self, tokens: Sequence[Sequence[str]]) -> None:
-        self.tokens = tuple(tuple(each) for each in tokens)
-        self.per_image: Ints = np.array([len(each) for each in self.tokens], np.int64)
+        self.tokens = tuple(tuple(texts) for texts in tokens)
+        self.per_image: Ints = np.array([len(texts) for texts in self.tokens], np.int64)
         self.first: Ints = np.concatenate([[0], np.cumsum(self.per_image)]).astype(np.int64)
         """Row of each image's first reference; one more at the end."""
         self.image_of: Ints = np.repeat(np.arange(len(self.tokens)), self.per_image)
         self.words: dict[str, int] = {}
         self._keys: list[Ints] = []
-        flat = [reference.split() for each in self.tokens for reference in each]
-        self.lengths: Ints = np.array([len(each) for each in flat], np.int64)
+        flat = [reference.split() for texts in self.tokens for reference in texts]
+        self.lengths: Ints = np.array([len(text) for text in flat], np.int64)
         self.counts: list[Counts] = self._count(flat)
 
     @cached_property
     def digest(self) -> str:
         """Hash of all tokens, in order."""
-        return hashlib.sha256("\x1e".join("\x1f".join(each) for each in self.tokens).encode()).hexdigest()
+        return hashlib.sha256("\x1e".join("\x1f".join(texts) for texts in self.tokens).encode()).hexdigest()
 
     @cached_property
     def document_frequency(self) -> list[Floats]:
@@ -81,10 +81,10 @@ class References:
         fresh: dict[str, int] = {}
         words = [
             self.words[word] if word in self.words else fresh.setdefault(word, len(self.words) + len(fresh))
-            for each in flat
-            for word in each
+            for text in flat
+            for word in text
         ]
-        lengths = np.array([len(each) for each in flat], np.int64)
+        lengths = np.array([len(text) for text in flat], np.int64)
         text = np.repeat(np.arange(len(flat)), lengths)
         found = []
         gram: Ints = np.zeros(len(words), np.int64)
@@ -96,7 +96,7 @@ class References:
         return lengths, found
 
     def _count(self, flat: Sequence[Sequence[str]]) -> list[Counts]:
-        word = np.array([self.words.setdefault(each, len(self.words)) for text in flat for each in text], np.int64)
+        word = np.array([self.words.setdefault(token, len(self.words)) for text in flat for token in text], np.int64)
         text = np.repeat(np.arange(len(flat)), self.lengths)
         gram: Ints = np.zeros(len(word), np.int64)
         found = []

@@ -215,7 +215,9 @@ def _select(table: Path, asked: Keys) -> Paraphrases:
         raise MetricError(
             f"{table} holds no paraphrases; reinstall pycocoevalcap: pip install --force-reinstall pycocoevalcap"
         )
-    first, second, first_asked, second_asked, sizes, lines = (np.concatenate(each) for each in zip(*parts, strict=True))
+    first, second, first_asked, second_asked, sizes, lines = (
+        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    )
     start = np.concatenate([[0], np.cumsum(sizes)])
     return Paraphrases(first, second, first_asked, second_asked, start, lines)
 
@@ -332,7 +334,9 @@ def _indexing(blocks: Iterator[_Block], path: Path) -> Iterator[_Block]:
             file.write(_MAGIC)
             for block in blocks:
                 yield block
-                arrays = [each.astype("<u4", copy=False).tobytes() for each in (block.first, block.second, block.sizes)]
+                arrays = [
+                    column.astype("<u4", copy=False).tobytes() for column in (block.first, block.second, block.sizes)
+                ]
                 content = [*arrays, block.lines]
                 file.write(_HEAD.pack(len(block.first), len(block.lines), _checksum(content)))
                 file.writelines(content)
@@ -366,7 +370,9 @@ def _indexed(path: Path) -> Iterator[_Block]:
             content = [*(file.read(4 * count) for _ in range(3)), file.read(size)]
             if _checksum(content) != checksum:
                 raise _Torn
-            first, second, sizes = (np.frombuffer(each, "<u4").astype(np.uint32, copy=False) for each in content[:3])
+            first, second, sizes = (
+                np.frombuffer(column, "<u4").astype(np.uint32, copy=False) for column in content[:3]
+            )
             yield _Block(first, second, sizes, content[3])
         if left:
             raise _Torn
@@ -374,8 +380,8 @@ def _indexed(path: Path) -> Iterator[_Block]:
 
 def _checksum(content: Iterable[bytes]) -> int:
     checksum = 0
-    for each in content:
-        checksum = zlib.crc32(each, checksum)
+    for part in content:
+        checksum = zlib.crc32(part, checksum)
     return checksum
 
 

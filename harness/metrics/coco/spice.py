@@ -103,7 +103,7 @@ def spice_jars() -> list[Path]:
     if jar is None:
         raise MetricUnavailable("SPICE comes with pycocoevalcap; install it: pip install 'seetell[metrics]'")
     find_java()
-    libraries = sorted(each for each in (jar.parent / "lib").glob("*.jar") if each.name not in CORENLP_JARS)
+    libraries = sorted(library for library in (jar.parent / "lib").glob("*.jar") if library.name not in CORENLP_JARS)
     parser = []
     for name in CORENLP_JARS:
         found = next((place / name for place in corenlp_folders(jar.parent) if (place / name).is_file()), None)
@@ -142,11 +142,11 @@ def _scores(answer: str, asked: int) -> NDArray[np.float64]:
     found = np.full(asked, np.nan)
     try:
         content: Any = json.loads(answer)
-        for each in content:
-            found[int(each["image_id"])] = float(each["scores"]["All"]["f"])
+        for entry in content:
+            found[int(entry["image_id"])] = float(entry["scores"]["All"]["f"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise JavaError(f"SPICE's answer cannot be read ({error!r}): {answer[:80]!r}") from error
-    if len(content) != asked or not all(math.isfinite(each) for each in found):
+    if len(content) != asked or not all(math.isfinite(value) for value in found):
         raise JavaError(
             f"SPICE was asked about {asked} texts and scored {int(np.isfinite(found).sum())}; nothing was scored"
         )

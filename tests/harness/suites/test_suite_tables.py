@@ -204,3 +204,9 @@ def test_setting_another_plug_in_leaves_the_old_ones_options_behind() -> None:
     assert same is not None
     assert same.options["split"] == "val"
     assert "file" in same.options
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5000], ids=["deep", "long number"])
+def test_toml_that_no_reader_takes_is_one_error(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SuiteError, match="mine is not TOML"):
+        Suite.parse(f"name = {value}".encode(), "mine", tmp_path)
