@@ -242,6 +242,32 @@ def write_siglip_like(folder: Path, *, seed: int = 0) -> Path:
     return _write_image_text(folder, config, seed)
 
 
+def write_text_tower(folder: Path, *, seed: int = 0, context: int = 20) -> Path:
+    """An image-text model whose text tower and tokenizer are a BERT's, in the model's own folder, and looked at through a mask.
+
+    Args:
+        folder: where to write; made if need be.
+        seed: of the weights.
+        context: tokens of a text.
+    """
+    write_bert(folder, seed=seed, context=context)
+    (folder / "model.safetensors").unlink()
+    text = {
+        "hf_model_name": str(folder.resolve()),
+        "hf_tokenizer_name": "someone/tokenizer",
+        "hf_model_pretrained": False,
+        "hf_pooler_type": "mean_pooler",
+        "hf_proj_type": "linear",
+        "context_length": context,
+    }
+    config: dict[str, Any] = {"embed_dim": 24, "vision_cfg": dict(_VISION), "text_cfg": text, "custom_text": True}
+    _write_image_text(folder, config, seed)
+    document = json.loads((folder / "open_clip_config.json").read_text())
+    document["model_cfg"]["text_cfg"]["hf_model_name"] = "."
+    (folder / "open_clip_config.json").write_text(json.dumps(document, indent=2))
+    return folder
+
+
 _COLOURS = {"red": "#d62828", "blue": "#1d6fd1", "green": "#2a9d43", "yellow": "#f2c21a", "purple": "#7b2cbf"}
 _SHAPES = ("circle", "square", "triangle")
 

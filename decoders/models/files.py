@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from decoders.errors import ModelNotFound
+from decoders.errors import ModelMismatch, ModelNotFound
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _fetched: dict[tuple[str, str], Path] = {}
 
 
@@ -38,6 +42,8 @@ class HubSource:
     """Branch, tag or commit; empty for whatever `main` points to."""
     patterns: tuple[str, ...]
     """Glob patterns of the files that it takes; nothing else is fetched."""
+    weights: bool = True
+    """Whether there must be safetensors; a text tower's configuration and a tokenizer have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,7 @@ def local_folder(folder: Path, patterns: Sequence[str], name: str, *, config: st
     files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     digest = hashlib.sha256()
     for path in files:
-        stat = path.stat()
-        digest.update(f"{path.name}\0{_content_hash(path.resolve(), stat.st_mtime_ns, stat.st_size)}\n".encode())
+        digest.update(f"{path.name}\0{content_hash(path)}\n".encode())
     return Files(folder.resolve(), weights, digest.hexdigest())
 
 
@@ -89,7 +94,7 @@ def hub_folder(source: HubSource, name: str, *, config: str | None) -> Files:
     repository, revision = source.repository, source.revision
     fetched = _fetched.get((repository, revision))
     if fetched is not None:
-        return Files(fetched, _complete(fetched, name, config), fetched.name)
+        return Files(fetched, _complete(fetched, name, config, needs_weights=source.weights), fetched.name)
     try:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(source.patterns)))
     except (OSError, HFValidationError, ValueError) as error:
@@ -98,7 +103,33 @@ def hub_folder(source: HubSource, name: str, *, config: str | None) -> Files:
             f"{name} is neither in the local cache nor could it be downloaded ({reason}); check the name, or fetch it on a "
             f"machine with a network: hf download {repository}" + (f" --revision {revision}" if revision else "")
         ) from error
-    return Files(folder, _complete(folder, name, config), folder.name)
+    return Files(folder, _complete(folder, name, config, needs_weights=source.weights), folder.name)
+
+
+def folder_here(source: HubSource) -> Path | None:
+    """The folder of a hub repository as far as it is on this machine; None where it is not. Nothing is downloaded."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    fetched = _fetched.get((source.repository, source.revision))
+    if fetched is not None:
+        return fetched
+    try:
+        return Path(snapshot_download(source.repository, revision=source.revision or None, local_files_only=True))
+    except (OSError, HFValidationError, ValueError):
+        return None
+
+
+@contextmanager
+def no_network() -> Iterator[None]:
+    """Keep the hub's client from its network for a while; everything a model needs has been found before."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def hub_source(rest: str, patterns: Sequence[str], name: str) -> HubSource:
@@ -115,18 +146,78 @@ def hub_source(rest: str, patterns: Sequence[str], name: str) -> HubSource:
     return HubSource(repository, revision, tuple(patterns))
 
 
-def _complete(folder: Path, name: str, config: str | None) -> tuple[Path, ...]:
+def _complete(folder: Path, name: str, config: str | None, *, needs_weights: bool = True) -> tuple[Path, ...]:
+    """A folder's safetensors, each looked at from outside: whole, and no pointer to something else."""
     if not folder.is_dir():
         raise ModelNotFound(f"{name}: there is no folder {folder}; give the folder that the model was saved to")
     if config is not None and not (folder / config).is_file():
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFound(f"{name}: the folder {folder} lacks {config} (it holds {names})")
+    for path in (*folder.glob("*.json"), *folder.glob("*.model")):
+        _check_pointer(path, name)
     weights = tuple(sorted(folder.glob("*.safetensors")))
-    if not weights:
+    for path in weights:
+        check_safetensors(path, name)
+    for index in folder.glob("*.safetensors.index.json"):
+        parts = set(_json(index.read_bytes()).get("weight_map", {}).values())
+        if lost := sorted(str(part) for part in parts if not (folder / str(part)).is_file()):
+            raise ModelNotFound(
+                f"{name}: {index.name} names {len(parts)} files of weights and {', '.join(lost[:3])} of them "
+                f"{'is' if len(lost) == 1 else 'are'} not in {folder}; download the model again"
+            )
+    if not weights and needs_weights:
         pickles = [path.name for suffix in ("*.bin", "*.pt", "*.pth") for path in folder.glob(suffix)]
         held = f" (it holds {pickles[0]}, a pickle, which is never loaded)" if pickles else ""
         raise ModelNotFound(f"{name}: the folder {folder} lacks *.safetensors{held}; save the weights with safetensors")
     return weights
+
+
+def _check_pointer(path: Path, name: str) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise ModelMismatch(
+                f"{name}: {path} is a Git LFS pointer of {path.stat().st_size} bytes, not the file that it stands for; run "
+                "`git lfs pull` where it was cloned, or download the file itself"
+            )
+
+
+def check_safetensors(path: Path, name: str) -> None:
+    """Refuse a weights file that is a pointer, cut short or something else; only its header is read.
+
+    Raises:
+        ModelMismatch: which file, what it is, and the remedy.
+    """
+    _check_pointer(path, name)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = _json(file.read(length)) if 8 + length <= size else {}
+    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"] if header else []
+    whole = 8 + length + max(ends, default=0)
+    if not header:
+        raise ModelMismatch(
+            f"{name}: {path} ({size:,} bytes) does not begin as a safetensors file does, or is cut short; download or "
+            "save it again"
+        )
+    if size < whole:
+        raise ModelMismatch(
+            f"{name}: {path} is cut short: it has {size:,} of {whole:,} bytes; download or copy it again"
+        )
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    """A JSON object; empty where it is none."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, computed once while its change time and size stay."""
+    stat = path.stat()
+    return _content_hash(path.resolve(), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=1024)
