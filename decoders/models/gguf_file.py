@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,15 +43,44 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, Any, list[str]]:
         path: the file.
         dtype: of the weights after dequantising, whatever the file stores.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     # `from_pretrained(gguf_file=...)` would do the same, but insists on the package accelerate.
-    where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, **where)
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path.parent, **where), dtype=dtype)
-    tensors = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model, torch_dtype=dtype)["tensors"]
+    tokenizer, config = read_gguf_beside(path)
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    with redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
+        loaded = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model, torch_dtype=dtype)
+    tensors = loaded["tensors"]
     missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
     model.tie_weights()
     tied = {key for key in missing if key == "lm_head.weight" and model.config.tie_word_embeddings}
     return model, tokenizer, sorted(missing - tied)
+
+
+def read_gguf_beside(path: Path) -> tuple[Any, Any]:
+    """The tokenizer and the configuration in a GGUF file."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(path.parent, **where)
+    return _as_in_the_file(AutoTokenizer.from_pretrained(path.parent, **where), config.vocab_size), config
+
+
+def _as_in_the_file(tokenizer: Any, rows: int) -> Any:
+    """The tokenizer without tokens that the conversion adds behind the file's own (GPT-2's end token, by default)."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    document = json.loads(tokenizer.backend_tokenizer.to_str())
+    own = [token for token in document["added_tokens"] if token["id"] < rows]
+    if len(own) == len(document["added_tokens"]):
+        return tokenizer
+    document["added_tokens"] = own
+    known = tokenizer.get_vocab()
+    special = {
+        key: token
+        for key, token in tokenizer.special_tokens_map.items()
+        if isinstance(token, str) and known.get(token, rows) < rows
+    }
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(document)), **special)

@@ -49,7 +49,7 @@ def read_hf_clip(
         folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **where
     )
     lacking = sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"])))
-    processor = AutoImageProcessor.from_pretrained(folder, use_fast=False, **where)
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **where)
     tokenizer = AutoTokenizer.from_pretrained(folder, **where)
     length = int(config.text_config.max_position_embeddings)
 

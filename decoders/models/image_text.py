@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +102,17 @@ class ImageTextModel:
 
         Texts longer than the model's context (77 tokens for CLIP) lose their end. Equal texts are encoded once. Where the
         text tower is causal, what follows a text's end token cannot matter, so texts of like length are encoded together
-        and cropped to the longest; towers that see both ways get their full context.
+        and cropped to the longest; so are those of a tower that looks at padding through a mask. Other towers that see both ways
+        get their full context.
         """
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return torch.empty(0, 0, device=self.device)
         ids = self._tokenizer(distinct)
         ends = self._ends(ids)
+        encode = self._encode_cropped
+        if ends is None and self._masked_padding is not None:
+            ends, encode = _last_token(ids, self._masked_padding), self._encode_masked
         if ends is None:
             rows = max(1, _TEXT_TOKENS // ids.shape[1])
             order = torch.arange(len(distinct))
@@ -115,11 +120,32 @@ class ImageTextModel:
             features = [_unit(self.model.encode_text(ids[part].to(self.device))) for part in parts]
         else:
             order = torch.argsort(ends, stable=True)
-            features = [self._encode_cropped(ids[part], ends[part]) for part in _by_length(order, ends)]
+            features = [encode(ids[part], ends[part]) for part in _by_length(order, ends)]
         places = {text: place for place, text in enumerate(distinct)}
         where = torch.empty(len(distinct), dtype=torch.int64)
         where[order] = torch.arange(len(distinct))
         return torch.cat(features)[where[[places[text] for text in texts]].to(self.device)]
+
+    @cached_property
+    def _masked_padding(self) -> int | None:
+        """The id that the text tower masks out, where texts padded to the longest come out as texts padded in full; else None.
+
+        Found out by trying: open_clip builds a mask for every tower of transformers, but what pools behind it may not use it.
+        """
+        from open_clip.hf_model import HFTextEncoder
+
+        if type(self._tower) is not HFTextEncoder or self._tower.config.pad_token_id is None:
+            return None
+        padding = int(self._tower.config.pad_token_id)
+        ids = self._tokenizer(["a dog", "two dogs and a cat on a beach"])
+        ends = _last_token(ids, padding)
+        full, cropped = _unit(self.model.encode_text(ids.to(self.device))), self._encode_masked(ids, ends)
+        same = bool((full - cropped).abs().max() <= torch.finfo(self._weights_dtype).eps ** 0.5)
+        return padding if same and int(ends.max()) + 1 < ids.shape[1] else None
+
+    def _encode_masked(self, ids: Tensor, ends: Tensor) -> Tensor:
+        """A tower that masks padding, on `ids`, `[n, context]`, cropped behind the last of `ends`, `[n]`."""
+        return _unit(self.model.encode_text(ids[:, : int(ends.max()) + 1].to(self.device)))
 
     def prefix_scorer(self) -> PrefixScorer | None:
         """A fresh state for `candidate_features`; None where the text tower sees both ways or is of another make."""
@@ -244,6 +270,11 @@ class _Recent(OrderedDict[object, Tensor]):
         while len(self) > self._size:
             self.popitem(last=False)
         return [features[key] for key in keys]
+
+
+def _last_token(ids: Tensor, padding: int) -> Tensor:
+    """The place of the last token of each text that is no padding, `[n]`."""
+    return ((ids != padding) * torch.arange(ids.shape[1])).amax(dim=1)
 
 
 def _unit(features: Tensor) -> Tensor:

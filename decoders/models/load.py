@@ -41,7 +41,7 @@ from decoders.models.clip_folder import (
 from decoders.models.devices import is_memory_error as is_memory_error
 from decoders.models.devices import pick_device as pick_device
 from decoders.models.files import Files, HubSource, folder_here, hub_folder, hub_source, local_folder, no_network
-from decoders.models.gguf_file import gguf_files, read_gguf
+from decoders.models.gguf_file import gguf_files, read_gguf, read_gguf_beside
 from decoders.models.hf_clip import FILES as HF_CLIP_FILES
 from decoders.models.hf_clip import read_hf_clip
 from decoders.models.image_text import ImageTextModel
@@ -452,11 +452,10 @@ def _read_beside(name: str, files: Files) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoTokenizer
 
     where: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    folder = files.folder
-    if folder.suffix == ".gguf":
-        folder, where["gguf_file"] = folder.parent, folder.name
     with _reading(f"the tokenizer and the configuration of {name} cannot be loaded", files):
-        return AutoTokenizer.from_pretrained(folder, **where), AutoConfig.from_pretrained(folder, **where)
+        if files.folder.suffix == ".gguf":
+            return read_gguf_beside(files.folder)
+        return AutoTokenizer.from_pretrained(files.folder, **where), AutoConfig.from_pretrained(files.folder, **where)
 
 
 @contextmanager

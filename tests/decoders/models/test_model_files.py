@@ -1,4 +1,4 @@
-"""Folders of models as people have them: damaged, incomplete, naming things elsewhere. Each is loaded right or refused by name."""
+"""Folders of models as people have them: damaged, incomplete, naming things elsewhere. Each loads right or is refused by name."""
 
 from __future__ import annotations
 
@@ -222,3 +222,32 @@ def test_nothing_is_asked_of_the_hub_that_a_name_does_not_lead_to(clip_folder: P
     assert hub_sources_of(f"hf-clip:{clip_folder}") == []
     with pytest.raises((ModelNotFound, ModelMismatch)):
         model_digest("hf-clip:/no/such/folder")
+
+
+# --- padding behind a mask --------------------------------------------------------------------------------------------
+
+
+def test_masked_padding_is_left_out_where_it_makes_no_difference(
+    tower_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_image_text(f"local-dir:{tower_folder}")
+    texts = ["a dog", "A woman with a yellow umbrella", "", "dogs " * 40, "two dogs"]
+    with torch.no_grad():
+        full = torch.nn.functional.normalize(model.model.encode_text(model._tokenizer(texts)), dim=-1)
+    widths: list[int] = []
+    forward = model.model.encode_text
+    monkeypatch.setattr(model.model, "encode_text", lambda ids: widths.append(ids.shape[1]) or forward(ids))
+    torch.testing.assert_close(model.text_features(texts), full, atol=1e-5, rtol=0)
+    assert max(widths) == 20  # one text fills the context
+    widths.clear()
+    torch.testing.assert_close(model.text_features(["a dog", "two dogs"]), full[[0, 4]], atol=1e-5, rtol=0)
+    assert max(widths) < 20
+
+
+def test_a_pooler_that_looks_at_padding_gets_all_of_it(tower_folder: Path, tmp_path: Path) -> None:
+    folder = copy(tower_folder, tmp_path / "model")
+    pooling = {"hf_pooler_type": "max_pooler"}
+    edit(folder / "open_clip_config.json", lambda config: config["model_cfg"]["text_cfg"].update(pooling))
+    model = load_image_text(f"local-dir:{folder}")
+    model._tower.pooler.forward = lambda x, attention_mask: x.last_hidden_state.max(1).values  # padding counts
+    assert model._masked_padding is None
