@@ -158,7 +158,7 @@ def _shape(part: Any) -> dict[str, Any]:
 
 def _blocks(theirs: dict[str, Tensor], source: str, target: str, layers: int) -> dict[str, Tensor]:
     """Weights of the transformer blocks under open_clip's names; queries, keys and values are one matrix there."""
-    state = {}
+    state: dict[str, Tensor] = {}
     names = {"attn.out_proj": "self_attn.out_proj", "ln_1": "layer_norm1", "ln_2": "layer_norm2",
              "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}  # fmt: skip
     for layer in range(layers):

@@ -123,6 +123,7 @@ def run(
     from decoders.models.load import pick_device
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import plan
+    from harness.fetch.check.models import prompt_notes
     from harness.store.runs import Results
     from harness.suites.spec import Suite
 
@@ -133,6 +134,9 @@ def run(
         examples = load_examples(loaded, progress=progress)
         digests = Digests(loaded, examples)
         plans = [plan(loaded, label, examples, digests=digests) for label in labels]  # all, before any hour is spent
+    if any(planned.spec.language_model for planned in plans):
+        for note in prompt_notes(loaded):
+            console.say(note)
     with engine.start() as (executor, row_maker):
         evaluator = None
         if score:

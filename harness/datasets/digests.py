@@ -58,8 +58,9 @@ def resolve_model(name: str, folder: Path) -> str:
     from harness.store.lock import use_fetched_models
 
     scheme, colon, rest = name.partition(":")
-    if colon and scheme in {"hf", "hf-hub", "open_clip"}:
+    if colon and scheme in {"hf", "hf-hub", "hf-clip", "open_clip"}:
         use_fetched_models()
-    if colon and scheme in {"local", "local-dir"} and not Path(rest).is_absolute():
+    in_folder = scheme in {"local", "local-dir"} or (scheme == "hf-clip" and (folder / rest).is_dir())
+    if colon and in_folder and not Path(rest).is_absolute():
         return f"{scheme}:{(folder / rest).resolve()}"
     return name

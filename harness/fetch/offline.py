@@ -76,7 +76,7 @@ def check_parts(
 
 def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
     """As `check_parts`, with the command that fetches each model; embedded models and models in folders are not checked."""
-    from decoders.models.load import hub_source_of
+    from decoders.models.load import hub_sources_of
     from harness.fetch.origins import lock_name
     from harness.store.durable import MB
     from harness.store.lock import (
@@ -85,24 +85,29 @@ def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: st
         Lock,
         content_of,
         model_path,
+        use_fetched_models,
     )
 
     folder = data_folder()
     lock = Lock.read(folder)
     due: list[tuple[Path, Content, str]] = []
     checked_models = checked_files = 0
+    use_fetched_models()
     for name, command in models.items():
-        source = hub_source_of(name)
-        if source is None:
+        sources = hub_sources_of(name)
+        if not sources:
             continue
-        locked = lock.models.get(lock_name(source))
-        if locked is None:
+        for source in sources:
+            locked = lock.models.get(lock_name(source))
+            if locked is not None:
+                home = folder / model_path(lock_name(source), locked.commit)
+                due += [(home / path, content, command) for path, content in locked.files.items()]
+                continue
+            what = name if source is sources[0] else f"{source.repository}, the text side of {name},"
             raise DataError(
-                f"{name} is not in {folder / LOCK}, so it was not fetched; {command} brings it, where there is a network or a "
+                f"{what} is not in {folder / LOCK}, so it was not fetched; {command} brings it, where there is a network or a "
                 "--mirror"
             )
-        home = folder / model_path(lock_name(source), locked.commit)
-        due += [(home / path, content, command) for path, content in locked.files.items()]
         checked_models += 1
     command = f"`seetell prefetch {suite}`"
     for path in paths:

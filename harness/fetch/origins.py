@@ -91,14 +91,14 @@ class Internet:
         name = lock_name(source)
         try:
             model = self._files(name, source, pinned or source.revision)
-            if not any(file.path.endswith(".safetensors") for file in model.files):
+            if source.weights and not any(file.path.endswith(".safetensors") for file in model.files):
                 proposed = self._conversion(source.repository)
                 if proposed:
                     self._say(f"{name} has no safetensors; taking the hub's own conversion of it, {proposed}")
                     model = self._files(name, source, proposed)
         except _hub_errors() as error:
             raise _refused(name, error) from error
-        if not any(file.path.endswith(".safetensors") for file in model.files):
+        if source.weights and not any(file.path.endswith(".safetensors") for file in model.files):
             raise DataError(
                 f"{name} holds no safetensors, and pickles are never loaded. Convert it once, where you trust it: "
                 f"AutoModelForCausalLM.from_pretrained({source.repository!r}).save_pretrained('FOLDER'), and its tokenizer too; "

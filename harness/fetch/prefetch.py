@@ -23,6 +23,7 @@ from harness.store.lock import (
     LockedModel,
     content_of,
     model_path,
+    use_fetched_models,
 )
 from harness.suites.places import data_folder
 from harness.suites.spec import Suite
@@ -90,9 +91,13 @@ class _Prefetch:
         due += [wanted for wanted in files if not self._is_there(wanted)]
         self._check_room(due)
         try:
-            for model in models:
-                self._fetch([wanted for wanted in model.files if wanted in due])
-                self._pin_model(model)
+            self._fetch_models(models, due)
+            # A model's configuration may name a text tower or a tokenizer elsewhere; it can be read from here on.
+            use_fetched_models()
+            known = {model.name for model in models}
+            beside = [model for model in self._models() if model.name not in known]
+            due += (small := [wanted for model in beside for wanted in model.files if not self._is_there(wanted)])
+            self._fetch_models(beside, small)
             for _, group in groupby(files, key=lambda wanted: wanted.address):
                 together = list(group)
                 self._fetch([wanted for wanted in together if wanted in due])
@@ -106,16 +111,20 @@ class _Prefetch:
         self.result.fetched = sum(wanted.size for wanted in due)
         return self.result
 
-    def _models(self) -> list[WantedModel]:
-        from decoders.models.load import hub_source_of
+    def _fetch_models(self, models: Sequence[WantedModel], due: Sequence[Wanted]) -> None:
+        for model in models:
+            self._fetch([wanted for wanted in model.files if wanted in due])
+            self._pin_model(model)
 
+    def _models(self) -> list[WantedModel]:
+        """The repositories of all models, text towers and tokenizers included, as far as they are known yet."""
+        from decoders.models.load import hub_sources_of
+
+        sources = {lock_name(source): source for name in model_names(self.suite) for source in hub_sources_of(name)}
         models = []
-        for name in model_names(self.suite):
-            source = hub_source_of(name)
-            if source is None:
-                continue  # a folder of the user's, or our own
-            key = lock_name(source)
-            locked = None if self.update else self.lock.models.get(key)
+        for key, source in sources.items():
+            fresh = self.update and key not in self.result.models
+            locked = None if fresh else self.lock.models.get(key)
             with self.progress_bar(f"asking for {key}"):
                 models.append(self._complete(key, locked) or self._asked(source, locked))
         return models

@@ -199,7 +199,10 @@ def test_models_that_are_not_there_are_problems_with_a_way_out(coco: Path) -> No
     steps = [finding.steps for finding in problems(report)]
     assert steps == [
         ("seetell prefetch small-coco",),
-        ("save the model there, train one with `seetell train lm`, or change its name under [models]",),
+        (
+            "save a model there (docs/models.md says what its folder holds), or name one of the hub, such as "
+            "open_clip:ViT-B-32-quickgelu@openai, under [models]",
+        ),
     ]
 
 

@@ -20,8 +20,12 @@ ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "ima
 """What a model has to be, by its key in [models]; a metric's own model may be either."""
 
 
-def check_models(suite: Suite, called: str) -> list[Finding]:
-    """The suite's models, and those that its metrics bring along, each once."""
+def check_models(suite: Suite, called: str, *, deep: bool = False) -> list[Finding]:
+    """The suite's models, and those that its metrics bring along, each once.
+
+    What a run will load is loaded, with the network blocked: tokenizers, configurations, image-text models; in a deep check the
+    weights of language models too.
+    """
     from harness.suites.sections import checked
 
     roles = {"language_model": suite.models.language_model, "image_text": suite.models.image_text}
@@ -35,18 +39,44 @@ def check_models(suite: Suite, called: str) -> list[Finding]:
             continue
         for name in config.own_models().values():
             named.setdefault(name, f"of [metrics.{label}]")
-    return findings + [_check_model(key, name, suite, called) for name, key in named.items()]
+    findings += [_check_model(key, name, suite, called, deep=deep) for name, key in named.items()]
+    if all(finding.level == "ok" for finding in findings):
+        findings += [Finding("[text]", "note", note) for note in prompt_notes(suite)]
+    return findings
 
 
-def _check_model(key: str, name: str, suite: Suite, called: str) -> Finding:
-    from decoders.models.load import model_digest
+def prompt_notes(suite: Suite) -> list[str]:
+    """What is odd about the suite's prompt for its language model: special tokens that the tokenizer does not have.
+
+    Raises:
+        ModelNotFound, ModelMismatch: the language model's tokenizer cannot be loaded.
+    """
+    from decoders.models.special import looks_special, spelled_out
+
+    name, prompt = suite.models.language_model, suite.text.prompt
+    if name is None or not looks_special(prompt):
+        return []
+    from decoders.models.load import load_tokenizer
+    from harness.datasets.digests import resolve_model
+
+    tokenizer = load_tokenizer(resolve_model(name, suite.folder))
+    return [
+        f"prompt: {token!r} looks like a special token, but the tokenizer of {name} has none of that name and reads it as "
+        f"{pieces} ordinary tokens; take a model that was trained with it, or write the prompt without it"
+        for token, pieces in spelled_out(tokenizer, prompt).items()
+    ]
+
+
+def _check_model(key: str, name: str, suite: Suite, called: str, *, deep: bool) -> Finding:
+    from decoders.models.load import check_model, model_digest
     from harness.datasets.digests import resolve_model
 
     try:
-        role = ROLES.get(key)
-        digest = model_digest(resolve_model(name, suite.folder), role)
+        role, resolved = ROLES.get(key), resolve_model(name, suite.folder)
+        digest = model_digest(resolved, role)
+        check_model(resolved, role, whole=deep)
     except SeeTellError as error:
-        return Finding("[models]", "problem", f"{key}: {error}", _model_steps(name, suite, called))
+        return Finding("[models]", "problem", f"{key}: {error}", _model_steps(key, name, suite, called))
     return Finding("[models]", "ok", f"{key}: {name}, content {digest.rpartition('@')[2][:12]}")
 
 
@@ -89,7 +119,13 @@ def check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Find
     return [Finding(where, "ok", detail)]
 
 
-def _model_steps(name: str, suite: Suite, called: str) -> tuple[str, ...]:
-    if name.partition(":")[0] in {"hf", "hf-hub", "open_clip"}:
+def _model_steps(key: str, name: str, suite: Suite, called: str) -> tuple[str, ...]:
+    scheme = name.partition(":")[0]
+    if scheme in {"hf", "hf-hub", "open_clip"} or (scheme == "hf-clip" and "/" in name and not name.endswith("/")):
         return (f"seetell prefetch {called}{as_flags(suite.settings)}",)
-    return ("save the model there, train one with `seetell train lm`, or change its name under [models]",)
+    if key == "language_model":
+        return ("save the model there, train one with `seetell train lm`, or change its name under [models]",)
+    return (
+        "save a model there (docs/models.md says what its folder holds), or name one of the hub, such as "
+        "open_clip:ViT-B-32-quickgelu@openai, under [models]",
+    )

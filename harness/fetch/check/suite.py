@@ -34,7 +34,7 @@ def check_suite(
 
     Args:
         suite: the suite.
-        deep: open every image.
+        deep: open every image, and load the weights of language models.
         locked: hold what was fetched against the lock, as `--offline` does.
         called: what commands call the suite, for the steps: the path of its file; its name by default.
         progress: called for every image of a deep check.
@@ -51,7 +51,7 @@ def check_suite(
         findings += _overlap(sections[0], other)
     if suite.images is not None:
         findings += _check_titles_images(suite, suite.images, deep, progress)
-    findings += check_models(suite, called or suite.name)
+    findings += check_models(suite, called or suite.name, deep=deep)
     if locked:
         findings.append(check_lock(suite, called or suite.name, progress))
     return Report(suite.name, tuple(findings))
