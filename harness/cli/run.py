@@ -120,7 +120,7 @@ def run(
     check_positive({"--limit": limit, "--batch-size": batch_size})
     engine.check()
     cut_off_if(offline)
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import plan
     from harness.fetch.check.models import prompt_notes
@@ -289,7 +289,7 @@ def _score_suite(
     suite: Suite, labels: Sequence[str], store: Results, *, fresh: bool, device: str, called: str
 ) -> list[dict[str, Any]]:
     """Score a suite's complete runs; what `--json` says of each. `called` is how the user named the suite."""
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
     from harness.datasets.load import Digests, load_examples
     from harness.decode.plan import plan
     from harness.metrics.evaluate import Evaluator

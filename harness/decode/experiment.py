@@ -45,7 +45,7 @@ class Experiment:
             device: where models of metrics run: `auto`, `cpu`, `cuda`, ...
             make_rows: who makes the rows of metrics whose rows can be made apart; this process by default.
         """
-        from decoders.models.load import pick_device
+        from decoders.models.devices import pick_device
         from harness.metrics.evaluate import Evaluator
 
         return Evaluator(self.suite, self.examples, self.digests, pick_device(device), make_rows=make_rows)
