@@ -38,8 +38,6 @@ from decoders.models.clip_folder import (
     staged,
     weights_file,
 )
-from decoders.models.devices import is_memory_error as is_memory_error
-from decoders.models.devices import pick_device as pick_device
 from decoders.models.files import Files, HubSource, folder_here, hub_folder, hub_source, local_folder, no_network
 from decoders.models.gguf_file import gguf_files, read_gguf, read_gguf_beside
 from decoders.models.hf_clip import FILES as HF_CLIP_FILES

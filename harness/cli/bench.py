@@ -68,7 +68,7 @@ def decoders(
     """
     check_positive({"--examples": examples, "--repeats": repeats})
     sizes = positive_numbers("--batch-sizes", batch_sizes)
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
     from harness.bench.meters import describe_machine
     from harness.bench.timing import measure
     from harness.decode.experiment import Experiment
@@ -148,7 +148,7 @@ def cluster(
     """
     check_positive({"--batch-size": batch_size, "--repeats": repeats})
     numbers = positive_numbers("--workers", workers)
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
     from harness.bench.cluster import measure
     from harness.decode.experiment import Experiment
     from harness.suites.spec import Suite
@@ -336,7 +336,7 @@ def published(
     numbers_of_candidates, lengths = positive_numbers("--k", k), positive_numbers("--new-tokens", new_tokens)
     import torch
 
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
     from harness.bench import report
     from harness.bench import scenarios as workloads
     from harness.store.text import to_json

@@ -333,6 +333,7 @@ def _model_name(name: str | None, suite: Suite | None) -> str:
 
 
 def _load(name: str, dtype: str, device: str) -> ImageTextModel:
-    from decoders.models.load import load_image_text, pick_device
+    from decoders.models.devices import pick_device
+    from decoders.models.load import load_image_text
 
     return load_image_text(name, dtype=dtype, device=pick_device(device))

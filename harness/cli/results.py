@@ -183,7 +183,7 @@ def compare(
     """
     check_positive({"--permutations": permutations})
     check_seed(seed)
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
     from harness.compare import views
     from harness.compare.runs import compare_runs, on_common_examples
     from harness.compare.scored import ScoredRun

@@ -72,7 +72,7 @@ def score_files(
     imported = store_outputs(systems, Results(results), chosen, model)
     _say_names(paths, systems, imported)
     if any(registry().load(name).needs for name in chosen):
-        from decoders.models.load import pick_device
+        from decoders.models.devices import pick_device
 
         device = pick_device(device)  # loads torch, which counting words does without
     with console.progress_bar("scoring") as progress:

@@ -144,7 +144,7 @@ def _precision(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> s
         return wanted
     import torch
 
-    from decoders.models.load import pick_device
+    from decoders.models.devices import pick_device
 
     on_card = pick_device(device).startswith("cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return "bfloat16" if on_card else "float32"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from decoders.models.load import pick_device
+from decoders.models.devices import pick_device
 from harness.decode.executor import Executor, InlineExecutor, Job, Task
 from harness.decode.plan import Plan
 from harness.errors import Interrupted, StoreError

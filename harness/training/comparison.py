@@ -106,7 +106,8 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _measured(folder: Path, pairs: Sequence[Pair], recipe: Recipe, device: str) -> Measured:
-    from decoders.models.load import load_for_training, pick_device
+    from decoders.models.devices import pick_device
+    from decoders.models.load import load_for_training
 
     model, tokenizer, _ = load_for_training(f"local:{folder}", device=pick_device(device))
     prepare_tokenizer(tokenizer, recipe.task)

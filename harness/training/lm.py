@@ -26,7 +26,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from decoders.models.load import is_memory_error, load_for_training, pick_device
+from decoders.models.devices import is_memory_error, pick_device
+from decoders.models.load import load_for_training
 from harness.errors import Interrupted, NeedMissing, OutOfMemory, StoreError, TrainingFailed
 from harness.store.lock import use_fetched_models
 from harness.store.runs import RunFolder, sync_folder, write_bytes, write_json
