@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.store.text import one_line
 
 LOST_COCO_IMAGES = (
     39068, 46433, 111109, 122051, 173081, 185639, 274219, 377984, 386204, 406744, 421195, 427401, 429633, 439589, 443689, 451095,
@@ -45,7 +46,8 @@ SHOWN = 5
 
 def first_few(names: Sequence[str]) -> str:
     """The first names of a list for a message, each cut to 80 characters; `...` where there are more."""
-    shown = ", ".join(name if len(name) <= 80 else f"{name[:77]}..." for name in names[:SHOWN])
+    lines = [one_line(name) for name in names[:SHOWN]]
+    shown = ", ".join(name if len(name) <= 80 else f"{name[:77]}..." for name in lines)
     return shown + (", ..." if len(names) > SHOWN else "")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.decode.imported.formats import Rows, read_records
 from harness.errors import DataError
+from harness.store.text import one_line
 from harness.suites.examples import Example
 
 NAME_KEYS = (
@@ -54,7 +55,7 @@ def key_names(rows: Rows, path: Path, id_field: str) -> tuple[str, ...]:
     """
     if id_field:
         if not any(id_field in row for _, row in rows):
-            raise DataError(f"--id {id_field}: no record of {path} has it; they have {_names_of(rows[0][1])}")
+            raise DataError(f"--id {id_field}: no record of {path} has it; they have {names_of(rows[0][1])}")
         return (id_field,)
     present = [key for key in (*NAME_KEYS, *NUMBER_KEYS) if any(_is_key(row.get(key)) for _, row in rows)]
     named = tuple(key for key in present if key in NAME_KEYS)
@@ -77,7 +78,7 @@ def keys_in(row: Mapping[str, Any], names: Sequence[str], place: str) -> dict[st
         elif not keys:
             raise DataError(f"{place}: {name} is {str(value)[:60]!r}; expected a text or a whole number")
     if not keys:
-        raise DataError(f"{place} has no id, only {_names_of(row)}; expected one of the keys {', '.join(names)}")
+        raise DataError(f"{place} has no id, only {names_of(row)}; expected one of the keys {', '.join(names)}")
     return keys
 
 
@@ -86,8 +87,9 @@ def _is_key(value: Any) -> bool:
     return (isinstance(value, str | int) and not isinstance(value, bool) and value != "") or whole
 
 
-def _names_of(row: Mapping[str, Any]) -> str:
-    return ", ".join(map(str, row))[:120] or "nothing"
+def names_of(row: Mapping[str, Any]) -> str:
+    """The keys of a record, for messages."""
+    return one_line(", ".join(map(str, row)))[:120] or "nothing"
 
 
 def image_names(row: Mapping[str, Any]) -> list[str]:

@@ -19,11 +19,13 @@ from harness.decode.imported.joining import (
     inside,
     key_names,
     keys_in,
+    names_of,
     read_references,
     references_in,
     references_of_examples,
 )
 from harness.errors import DataError
+from harness.store.text import one_line
 from harness.suites.examples import Example, Failure, Sample
 
 TEXT_KEYS = ("prediction", "caption", "text", "output", "generated", "generated_text", "hypothesis", "response")
@@ -124,11 +126,13 @@ def read_outputs(
                 if references is not None
                 else "with it; name a file that has them with --references"
             )
-            raise DataError(f"{answer.place} ({answer.id}) has no references {where}")
+            raise DataError(f"{answer.place} ({one_line(answer.id)[:80]}) has no references {where}")
         _check_once(answered, (match or answer.id, answer.draw), answer.id, path)
         for reference in texts:
             if _BROKEN.search(reference):
-                raise DataError(f"{answer.place} ({answer.id}) has the reference {ascii(reference)[:60]}: {_HALF}")
+                raise DataError(
+                    f"{answer.place} ({one_line(answer.id)[:80]}) has the reference {ascii(reference)[:60]}: {_HALF}"
+                )
         given = known.image_names.get(match, ()) if match is not None else ()
         names[answer.id] = tuple(dict.fromkeys(filter(None, (*answer.image_names, *given, inside(answer.id)))))
         samples[answer.id, answer.draw] = _sample(Example(answer.id, answer.prompt, references=texts), answer)
@@ -227,7 +231,7 @@ def _text_key(rows: Rows, path: Path, chosen: str) -> str:
     """
     if chosen:
         if not any(chosen in row for _, row in rows):
-            raise DataError(f"--text {chosen}: no record of {path} has it; they have {', '.join(rows[0][1])[:120]}")
+            raise DataError(f"--text {chosen}: no record of {path} has it; they have {names_of(rows[0][1])}")
         return chosen
     present = [key for key in TEXT_KEYS if any(row.get(key) is not None for _, row in rows)]
     if len(present) > 1:
@@ -242,8 +246,9 @@ def _text(row: Mapping[str, Any], key: str, place: str) -> str:
     if isinstance(value, list) and len(value) == 1 and key == "caption":  # as pycocoevalcap has it: {id: [caption]}
         value = value[0]
     if value is None:
-        has = ", ".join(map(str, row))[:120] or "nothing"
-        raise DataError(f"{place} has no text, only {has}; expected {key or 'one of the keys ' + ', '.join(TEXT_KEYS)}")
+        raise DataError(
+            f"{place} has no text, only {names_of(row)}; expected {key or 'one of the keys ' + ', '.join(TEXT_KEYS)}"
+        )
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise DataError(f"{place}: {key} is {str(value)[:60]!r}; expected a text or a whole number")
     return str(value)
@@ -271,8 +276,8 @@ def _check_prompt(answer: _Answer, example: Example) -> None:
     ours, theirs = (" ".join(text.replace("<|endoftext|>", " ").split()) for text in (example.prompt, answer.prompt))
     if ours and theirs and ours != theirs:
         raise DataError(
-            f"{answer.place} ({answer.id}) continues {theirs[:60]!r}; the suite's {example.id!r} is {ours[:60]!r}. Expected "
-            "outputs of the same examples in the same order"
+            f"{answer.place} ({one_line(answer.id)[:80]}) continues {theirs[:60]!r}; the suite's {example.id!r} is {ours[:60]!r}. "
+            "Expected outputs of the same examples in the same order"
         )
 
 
