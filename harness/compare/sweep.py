@@ -272,12 +272,12 @@ def _ranked(trials: Sequence[_Trial], due: Due, output: str) -> list[Result]:
         values.append(score.value if score.higher_is_better else -score.value)
     order = sorted(range(len(trials)), key=lambda place: -values[place])
     p = dict.fromkeys(order, math.nan)
-    metric = due.blank()
-    if metric.resampling == "bootstrap" and len(order) > 1:
+    blank = due.blank()
+    if blank.resampling == "bootstrap" and len(order) > 1:
         rows = [Clusters.of(trial.run.example_ids, _rows(each)) for trial, each in zip(trials, scored, strict=True)]
         draws = max(PERMUTATIONS, math.ceil(5 * (len(order) - 1) / SIGNIFICANCE))
         pairs = [(order[0], other) for other in order[1:]]
-        raw = permutation_test(align(rows).rows, metric.finalise, pairs, draws=draws, seed=SEED)[:, column]
+        raw = permutation_test(align(rows).rows, blank.finalise, pairs, draws=draws, seed=SEED)[:, column]
         p |= dict(zip(order[1:], map(float, correct(raw, "holm")), strict=True))
     return [
         Result(

@@ -346,9 +346,9 @@ def _failure_rules(rows: Sequence[Row], columns: Sequence[Column], unreadable: S
     unranked = []
     for column in columns:
         cells = [(row.name, row.cells.get(column.name)) for row in rows]
-        names = [name for name, cell in cells if cell is not None and cell.not_ranked]
-        if names and column.higher_is_better is not None:
-            unranked.append(f"{column.label} ({', '.join(names)})")
+        without_worst = [name for name, cell in cells if cell is not None and cell.not_ranked]
+        if without_worst and column.higher_is_better is not None:
+            unranked.append(f"{column.label} ({', '.join(without_worst)})")
     if unranked:
         sentences.append(f"Not ranked where such an answer has no worst value: {'; '.join(unranked)}.")
     return sentences

@@ -121,8 +121,9 @@ def metric_with_models(name: str, config: MetricConfig, models: Mapping[Need, Mo
     if not models:
         return plugin(config, Models())
     from decoders.models import load  # torch with it: a second that metrics of texts alone do not cost
+    from decoders.models.devices import pick_device
 
-    where = {"dtype": "float32", "device": load.pick_device(device)}
+    where = {"dtype": "float32", "device": pick_device(device)}
     lm, clip, encoder = (models.get(need) for need in (Need.LM, Need.CLIP, Need.ENCODER))
     with pinned_arithmetic():
         return plugin(

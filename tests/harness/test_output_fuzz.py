@@ -61,7 +61,7 @@ def remade(rng: random.Random) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("times", [60, pytest.param(2000, marks=pytest.mark.heavy)])
 def test_damaged_files_end_in_a_sentence(tmp_path: Path, times: int) -> None:
-    rng = random.Random(times)
+    rng, sentences = random.Random(times), []
     for _ in range(times):
         outputs, references = (rng.choice(list(kinds.values())) for kinds in (OUTPUTS, GIVEN))
         which = rng.randrange(2)
@@ -77,7 +77,8 @@ def test_damaged_files_end_in_a_sentence(tmp_path: Path, times: int) -> None:
                 else:
                     read_for_suite(paths[0], references_or_examples)
             except SeeTellError as error:
-                assert len(str(error).splitlines()) == 1, error
+                sentences.append(str(error))
+    assert [sentence for sentence in sentences if len(sentence.splitlines()) != 1] == []
 
 
 @pytest.mark.parametrize("times", [100, pytest.param(2000, marks=pytest.mark.heavy)])

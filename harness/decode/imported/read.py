@@ -276,8 +276,8 @@ def _check_prompt(answer: _Answer, example: Example) -> None:
     ours, theirs = (" ".join(text.replace("<|endoftext|>", " ").split()) for text in (example.prompt, answer.prompt))
     if ours and theirs and ours != theirs:
         raise DataError(
-            f"{answer.place} ({one_line(answer.id)[:80]}) continues {theirs[:60]!r}; the suite's {example.id!r} is {ours[:60]!r}. "
-            "Expected outputs of the same examples in the same order"
+            f"{answer.place} ({one_line(answer.id)[:80]}) continues {theirs[:50]!r}; the suite's {example.id!r} is "
+            f"{ours[:50]!r}. Expected outputs of the same examples in the same order"
         )
 
 
