@@ -272,6 +272,7 @@ def _material(
         for run in runs
     ]
     environment = runs[0].content["environment"]
+    torch = environment.get("packages", {}).get("torch")
     ids = {record.example_id for run in runs for record in run.records}
     scores = [run.scores for run in runs]
     columns = (*_columns(scores), *_speed_columns(rows))
@@ -294,7 +295,7 @@ def _material(
         examples_total=len(ids) if table.apart else len(examples) or len(ids),
         created=max(run.content.get("finished", run.content["created"]) for run in runs),
         version=seetell_version(),
-        environment=f"Python {environment['python']}, torch {environment['packages'].get('torch')}, {environment['platform']}",
+        environment=f"Python {environment.get('python')}, torch {torch}, {environment.get('platform')}",
         intervals=_intervals(scores),
         grouping=grouping,
         left_out=" ".join(_failure_rules(rows, columns, unreadable)) if letters else "",
