@@ -207,8 +207,10 @@ def _judge_run(
     )
     outcome = _overall([each.outcome for each in verdicts])
     counts = {kind: sum(each.outcome == kind for each in verdicts) for kind in ("worse", "undecided", "pass")}
-    said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    return replace(run, outcome=outcome, reason=run.reason if same and outcome == "pass" else said, verdicts=verdicts)
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    return replace(
+        run, outcome=outcome, reason=run.reason if same and outcome == "pass" else summary, verdicts=verdicts
+    )
 
 
 def margin_of(difference: Difference, margins: Mapping[str, float | None]) -> float | None:

@@ -103,7 +103,7 @@ def compare_runs(
     adjusted = correct(np.array([each.p for each in found]), correction)
     found = [replace(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)]
     chosen = _chosen(found, by)
-    said = _texts(first), _texts(second)
+    texts = _texts(first), _texts(second)
     return Comparison(
         first=first.name,
         second=second.name,
@@ -114,7 +114,7 @@ def compare_runs(
         moved_by=chosen.output,
         examples=len(set(second.example_ids)),
         counted_as_worst=(_failed(first), _failed(second)),
-        identical_answers=sum(said[0].get(example) == text for example, text in said[1].items()),
+        identical_answers=sum(texts[0].get(example) == text for example, text in texts[1].items()),
         correction=correction,
         permutations=permutations,
         level=CONFIDENCE,
@@ -254,8 +254,8 @@ def moved_most(first: ScoredRun, second: ScoredRun, output: Difference, shown: i
 
 def _texts(run: ScoredRun) -> dict[str, tuple[str, ...]]:
     """What was said to each example, a text a draw; a failure shows its kind in angle brackets."""
-    said: dict[str, list[str]] = {}
+    texts_of: dict[str, list[str]] = {}
     for record in run.answers:
         text = f"<{record.failure.kind}>" if record.failure else record.text
-        said.setdefault(record.example_id, []).append(text)
-    return {example: tuple(texts) for example, texts in said.items()}
+        texts_of.setdefault(record.example_id, []).append(text)
+    return {example: tuple(texts) for example, texts in texts_of.items()}

@@ -261,10 +261,10 @@ def _ranked(trials: Sequence[_Trial], due: Due, output: str) -> list[Result]:
     scored = [trial.run.metrics[due.label] for trial in trials]
     column = next(index for index, score in enumerate(scored[0].scores) if score.output == output)
     values = []
-    for trial, metric in zip(trials, scored, strict=True):
-        score = metric.scores[column]
-        if math.isnan(score.value) or metric.not_ranked:
-            reason = metric.not_ranked or score.unavailable or "no text could be scored"
+    for trial, measured in zip(trials, scored, strict=True):
+        score = measured.scores[column]
+        if math.isnan(score.value) or measured.not_ranked:
+            reason = measured.not_ranked or score.unavailable or "no text could be scored"
             raise SuiteError(
                 f"{output} has no value that ranks {trial.point.label} with {shown(trial.point.values)} ({reason}); correct "
                 "that, or choose another number with --metric"

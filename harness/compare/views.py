@@ -94,7 +94,7 @@ def notes(comparison: Comparison) -> list[str]:
     corrected = {"none": "not corrected for several tests"}.get(
         comparison.correction, f"adjusted: {comparison.correction}"
     )
-    said = [
+    sentences = [
         f"first = {comparison.first}, second = {comparison.second}; differences are second minus first.",
         f"{comparison.identical_answers} of {comparison.examples} examples got the same answer from both.",
         "Values of percent metrics are shown times 100.",
@@ -106,16 +106,16 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     if any(comparison.counted_as_worst):
         one, other = comparison.counted_as_worst
-        said.append(
+        sentences.append(
             "Answers without a score count as the worst value where a metric has one: "
             f"{one} of the first run, {other} of the second."
         )
     data = [change for change in comparison.changes if change.field == "data_digest"]
     if data:
-        said.append(
+        sentences.append(
             "The data of the two runs differ (images, references or meta), though the example ids are the same."
         )
-    return said
+    return sentences
 
 
 def plain(value: Any) -> str:

@@ -492,14 +492,14 @@ def _examples(suite: Suite) -> list[Example]:
 
 def _views(examples: Sequence[Example], runs: Sequence[tuple[Row, Sequence[Record]]]) -> tuple[ExampleView, ...]:
     """Examples with what every run said to them, in the order of the runs and draws."""
-    said: dict[str, list[Answer]] = {example.id: [] for example in examples}
+    answers: dict[str, list[Answer]] = {example.id: [] for example in examples}
     for row, records in runs:
         for record in records:
-            if record.example_id in said:
+            if record.example_id in answers:
                 answer = Answer(row.name, row.identity, record.text, record.draw, record.failure)
-                said[record.example_id].append(answer)
+                answers[record.example_id].append(answer)
     return tuple(
-        ExampleView(example.id, example.prompt, thumbnail(example), example.references, tuple(said[example.id]))
+        ExampleView(example.id, example.prompt, thumbnail(example), example.references, tuple(answers[example.id]))
         for example in examples
     )
 

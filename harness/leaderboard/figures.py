@@ -113,18 +113,18 @@ def verdict(board: Board, column: Column) -> str:
     first = [row.name for row, each in rows if each.number == cell.number]
     others = rows[len(first) :]
     they, are = ("it", "is") if len(first) == 1 else ("they", "are")
-    said = f"{_enumerate(first)} {are} first in {column.label} with {column.show(cell.value)}"
+    sentence = f"{_enumerate(first)} {are} first in {column.label} with {column.show(cell.value)}"
     if cell.interval is not None and len(first) == 1:
-        said += f" ({column.show(cell.interval[0])} to {column.show(cell.interval[1])})"
+        sentence += f" ({column.show(cell.interval[0])} to {column.show(cell.interval[1])})"
     if not others:
-        return said + ("; it is alone." if len(first) == 1 else "; there are no others.")
+        return sentence + ("; it is alone." if len(first) == 1 else "; there are no others.")
     letters = group_letters(cell)
     if not letters:
-        return said + f"; whether the others differ from {'it' if len(first) == 1 else 'them'} was not tested."
+        return sentence + f"; whether the others differ from {'it' if len(first) == 1 else 'them'} was not tested."
     alike = [row.name for row, other in others if letters & group_letters(other)]
     if not alike:
-        return said + f"; {they} {are} told apart from every other system."
-    return said + f"; {they} cannot be told apart from {_enumerate(alike)}."
+        return sentence + f"; {they} {are} told apart from every other system."
+    return sentence + f"; {they} cannot be told apart from {_enumerate(alike)}."
 
 
 def _enumerate(names: Sequence[str]) -> str:

@@ -52,18 +52,19 @@ def gallery(material: Material) -> Gallery:
     order = {(row.decoder, row.identity): place for place, row in enumerate(material.board.ordered())}
     runs = sorted(material.runs, key=lambda run: order[run.row.decoder, run.row.identity])
     column, values = _values(material, runs)
-    said: list[dict[str, list[Answer]]] = []
+    answers_by_run: list[dict[str, list[Answer]]] = []
     for run in runs:
-        found: dict[str, list[Answer]] = {}
+        answers: dict[str, list[Answer]] = {}
         for record in run.records:
             answer = Answer(run.row.decoder, run.row.identity, record.text, record.draw, record.failure)
-            found.setdefault(record.example_id, []).append(answer)
-        said.append(found)
-    examples = list(material.examples) or [Example(each) for each in sorted({key for found in said for key in found})]
+            answers.setdefault(record.example_id, []).append(answer)
+        answers_by_run.append(answers)
+    known = sorted({example_id for answers in answers_by_run for example_id in answers})
+    examples = list(material.examples) or [Example(example_id) for example_id in known]
     items = [
         _item(
             example,
-            tuple(tuple(found.get(example.id, ())) for found in said),
+            tuple(tuple(answers.get(example.id, ())) for answers in answers_by_run),
             tuple(each.get(example.id) for each in values),
             scored=column is not None,
         )

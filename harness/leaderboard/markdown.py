@@ -36,45 +36,47 @@ def count_text(row: Row) -> str:
 def notes(board: Board) -> list[str]:
     """What a reader must know to read the table, a sentence each, unescaped."""
     order = board.order_by
-    said = [f"Rows are ordered by {order.label}."] if order else []
-    said.append("Bold: best of its column, among numbers made in the same way. ↑ higher is better, ↓ lower is better.")
+    sentences = [f"Rows are ordered by {order.label}."] if order else []
+    sentences.append(
+        "Bold: best of its column, among numbers made in the same way. ↑ higher is better, ↓ lower is better."
+    )
     if any(column.percent for column in board.columns):
         plain = [column.label for column in board.columns if not column.percent]
-        said.append(f"Values are shown times 100{', except ' + ', '.join(plain) if plain else ''}.")
+        sentences.append(f"Values are shown times 100{', except ' + ', '.join(plain) if plain else ''}.")
     if board.intervals:
-        said.append(f"{board.intervals}.")
+        sentences.append(f"{board.intervals}.")
     if board.grouping:
-        said.append(f"{board.grouping.sentence()}.")
-    said.extend(f"{remark}." for remark in board.remarks)
+        sentences.append(f"{board.grouping.sentence()}.")
+    sentences.extend(f"{remark}." for remark in board.remarks)
     mixed = [column.label for column in board.columns if len(board.signatures(column)) > 1]
     if mixed:
-        said.append(
+        sentences.append(
             f"Not all numbers were made in the same way in: {', '.join(mixed)}. Capital letters tell them apart; they are ranked "
             "and compared only among equals."
         )
     incomplete = [row.name for row in board.rows if not row.complete]
     if incomplete:
-        said.append(f"Incomplete, hence last and not ranked: {', '.join(incomplete)}.")
+        sentences.append(f"Incomplete, hence last and not ranked: {', '.join(incomplete)}.")
     if board.left_out:
-        said.append(board.left_out)
+        sentences.append(board.left_out)
     cells = [
         (column.label, cell) for column in board.columns for row in board.rows if (cell := row.cells.get(column.name))
     ]
-    said.extend(
+    sentences.extend(
         f"{CAUTION} {sentence}." for sentence in dict.fromkeys(cell.caution for _, cell in cells if cell.caution)
     )
     refused = dict.fromkeys(
         (label, cell.no_interval) for label, cell in cells if cell.no_interval and not cell.unavailable
     )
-    said.extend(f"No interval for {label}: {reason}." for label, reason in refused)
+    sentences.extend(f"No interval for {label}: {reason}." for label, reason in refused)
     reasons: dict[str, list[str]] = {}
     for column in board.columns:
         for row in board.rows:
             cell = row.cells.get(column.name)
             if cell is not None and cell.unavailable and column.label not in reasons.setdefault(cell.unavailable, []):
                 reasons[cell.unavailable].append(column.label)
-    said.extend(f"n/a, {', '.join(labels)}: {reason}" for reason, labels in reasons.items())
-    return said
+    sentences.extend(f"n/a, {', '.join(labels)}: {reason}" for reason, labels in reasons.items())
+    return sentences
 
 
 def _board(board: Board) -> str:

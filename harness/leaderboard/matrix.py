@@ -51,7 +51,7 @@ def _column(board: Board, column: Column) -> dict[str, str]:
         cell = rankable(rows[position][0], column)
         return math.inf if cell is None or cell.number is None else sign * cell.number
 
-    said: dict[str, list[str]] = {}
+    texts_by_name: dict[str, list[str]] = {}
     for position in sorted(range(len(rows)), key=merit):
         row, standing = rows[position]
         cell = row.cells.get(column.name)
@@ -62,5 +62,5 @@ def _column(board: Board, column: Column) -> dict[str, str]:
             parts.append(f"\\[{column.show(cell.interval[0])}, {column.show(cell.interval[1])}\\]")
         parts += [markdown(cell.letters), standing.group and f"<sup>{standing.group}</sup>"]
         parts.append("" if row.complete else "incomplete")
-        said.setdefault(row.name, []).append(" ".join(filter(None, parts)))
-    return {name: "<br>".join(texts) for name, texts in said.items()}
+        texts_by_name.setdefault(row.name, []).append(" ".join(filter(None, parts)))
+    return {name: "<br>".join(texts) for name, texts in texts_by_name.items()}

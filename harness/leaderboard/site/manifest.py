@@ -99,16 +99,16 @@ def read(folder: Path) -> dict[str, Any]:
 
 def damaged(folder: Path) -> list[str]:
     """Files of a site that are not what its manifest says: a sentence each."""
-    said = []
+    sentences = []
     for file, digest in read(folder)["files"].items():
         try:
             found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         except OSError:
-            said.append(f"{file}: missing")
+            sentences.append(f"{file}: missing")
             continue
         if found != digest:
-            said.append(f"{file}: not as it was written")
-    return said
+            sentences.append(f"{file}: not as it was written")
+    return sentences
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path | None = None) -> list[str]:
@@ -119,42 +119,42 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path 
         now: of the site as it would be built.
         folder: of the site on disk, whose files are then compared with what their manifest says.
     """
-    said = [
+    sentences = [
         f"{key}: was {before.get(key)!r}, is {now.get(key)!r}"
         for key in ("seetell", "reproducible", "templates")
         if before.get(key) != now.get(key)
     ]
-    said += damaged(folder) if folder is not None else []
+    sentences += damaged(folder) if folder is not None else []
     old, new = ({each["suite"]: each for each in content["suites"]} for content in (before, now))
-    said += [f"{suite}: no longer there" for suite in old if suite not in new]
+    sentences += [f"{suite}: no longer there" for suite in old if suite not in new]
     for suite, content in new.items():
         if suite not in old:
-            said.append(f"{suite}: not in the site yet")
+            sentences.append(f"{suite}: not in the site yet")
             continue
         if content["published"] != old[suite]["published"]:
-            said.append(f"{suite}: other published numbers")
-        said += _run_differences(suite, old[suite]["runs"], content["runs"])
-    return said
+            sentences.append(f"{suite}: other published numbers")
+        sentences += _run_differences(suite, old[suite]["runs"], content["runs"])
+    return sentences
 
 
 def _run_differences(suite: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    said = [f"{suite}/{run['decoder']}-{key[:8]}: no longer there" for key, run in old.items() if key not in new]
+    sentences = [f"{suite}/{run['decoder']}-{key[:8]}: no longer there" for key, run in old.items() if key not in new]
     for key, run in new.items():
         name = f"{suite}/{run['decoder']}-{key[:8]}"
         if key not in old:
-            said.append(f"{name}: not in the site yet")
+            sentences.append(f"{name}: not in the site yet")
             continue
         if run["texts"] != old[key]["texts"]:
-            said.append(f"{name}: other texts")
+            sentences.append(f"{name}: other texts")
         if run["signatures"] != old[key]["signatures"]:
-            said.append(f"{name}: scored in another way")
+            sentences.append(f"{name}: scored in another way")
         before, now = old[key]["scores"], run["scores"]
-        said += [
+        sentences += [
             f"{name}: {output}: was {before.get(output)}, is {now.get(output)}"
             for output in {**before, **now}
             if not _same(before.get(output), now.get(output))
         ]
-    return said
+    return sentences
 
 
 def _same(one: Any, other: Any) -> bool:
