@@ -209,7 +209,7 @@ FAULTS = {
     "cut short": (METEOR_ONLY.format(fault='"$REAL" "$@" | head -n 2'), "answered 2 lines"),
     "ends with 1": (METEOR_ONLY.format(fault="echo no room >&2; exit 1"), "no room"),
     "answers nonsense": (METEOR_ONLY.format(fault="cat >/dev/null; yes error | head -n 4"), "expected 23 numbers"),
-    "stopped": (METEOR_ONLY.format(fault="kill -STOP $$"), "did not answer within 3 s"),
+    "stopped": (METEOR_ONLY.format(fault="kill -STOP $$"), "did not answer within 5 s"),
 }
 
 
