@@ -30,7 +30,7 @@ language_model = "toybox:plain"
 image_text = "toybox:clip"
 [text]
 prompt = "<-start_of_text->"
-max_new_tokens = 6
+max_new_tokens = 4
 [decoders.greedy]
 [decoders.steered]
 decoder = "zerocap"
@@ -56,24 +56,24 @@ def test_every_decoder_at_every_batch_size_relative_to_zerocap(suite: Path) -> N
     seen: list[tuple[int, int]] = []
     timings = measure(
         plans,
-        examples=4,
-        batch_sizes=(1, 3),
+        examples=2,
+        batch_sizes=(1, 2),
         repeats=2,
         device="cpu",
         progress=lambda done, due: seen.append((done, due)),
     )
     assert seen[-1] == (12, 12)
     by = {(each.decoder, each.batch_size): each for each in timings}
-    assert set(by) == {(label, size) for label in ("greedy", "steered") for size in (1, 3)}
+    assert set(by) == {(label, size) for label in ("greedy", "steered") for size in (1, 2)}
     for (label, size), each in by.items():
-        assert each.examples == 4
+        assert each.examples == 2
         assert each.same_texts
         assert each.seconds.low <= each.seconds.median <= each.seconds.high
         assert each.relative == pytest.approx(by["steered", size].seconds.median / each.seconds.median)
         assert 0 < each.share < 1.5
         assert each.identity == next(p for p in plans if p.spec.label == label).spec.identity()
     # Steering runs the model forwards and backwards several times a token; greedy search runs it once.
-    assert by["steered", 1].flops > 5 * by["greedy", 1].flops > 0
+    assert by["steered", 1].flops > 3 * by["greedy", 1].flops > 0
 
 
 def test_other_texts_at_another_batch_size_are_seen(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
