@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,9 +132,22 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._documents: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+    def _document(self, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """What `read` makes of a file of the run. One table asks for it many times; it is read again only after a change."""
+        file = self.path / name
+        try:
+            stat = file.stat()
+        except OSError:
+            return read(file)  # which has the right words for it
+        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if name not in self._documents or self._documents[name][0] != stamp:
+            self._documents[name] = stamp, read(file)
+        return dict(self._documents[name][1])
 
     # run.json
 
@@ -144,20 +157,7 @@ class RunFolder:
         Raises:
             StoreError: it is missing, was changed after it was written, is of another layout, or describes no run.
         """
-        file = self.path / "run.json"
-        remedy = "delete it if it is there, and run the suite again, which writes it anew and keeps the answers"
-        try:
-            content = read_document(file, remedy)
-            document = _RunDocument.model_validate(content)
-        except FileNotFoundError as error:
-            raise StoreError(f"{file} cannot be read (there is no such file); {remedy}") from error
-        except ValidationError as error:
-            raise StoreError(f"{file} cannot be read ({complaints(error)}); {remedy}") from error
-        if document.spec.identity() != document.identity:
-            raise StoreError(
-                f"{file} holds run {document.identity}, which its spec does not give; move it away, or {remedy}"
-            )
-        return content
+        return self._document("run.json", _read_run)
 
     def suite(self) -> Suite:
         """The suite as it was when the run was made.
@@ -369,14 +369,10 @@ class RunFolder:
         return sound, len(sound) == len(content["metrics"])
 
     def _read_scores(self) -> dict[str, Any] | None:
-        file = self.path / "scores.json"
-        remedy = f"delete it and run `seetell score {self.path.parent.name}`"
         try:
-            content = read_json(file, remedy)
+            return self._document("scores.json", _read_scores)
         except FileNotFoundError:
             return None
-        checked(_ScoresDocument, content, str(file), error=StoreError, remedy=remedy)
-        return content
 
     def write_scores(self, content: Mapping[str, Any], rows: Mapping[str, NDArray[np.float64]]) -> None:
         """Store scores and, under their names, the rows behind them. Of two processes that do, one waits for the other."""
@@ -417,6 +413,29 @@ class RunFolder:
         except (OSError, pa.ArrowException, ValueError, TypeError) as error:
             raise StoreError(f"{file} cannot be read ({error}); {remedy}") from error
         return values
+
+
+def _read_run(file: Path) -> dict[str, Any]:
+    remedy = "delete it if it is there, and run the suite again, which writes it anew and keeps the answers"
+    try:
+        content = read_document(file, remedy)
+        document = _RunDocument.model_validate(content)
+    except FileNotFoundError as error:
+        raise StoreError(f"{file} cannot be read (there is no such file); {remedy}") from error
+    except ValidationError as error:
+        raise StoreError(f"{file} cannot be read ({complaints(error)}); {remedy}") from error
+    if document.spec.identity() != document.identity:
+        raise StoreError(
+            f"{file} holds run {document.identity}, which its spec does not give; move it away, or {remedy}"
+        )
+    return content
+
+
+def _read_scores(file: Path) -> dict[str, Any]:
+    remedy = f"delete it and run `seetell score {file.parent.parent.name}`"
+    content = read_json(file, remedy)
+    checked(_ScoresDocument, content, str(file), error=StoreError, remedy=remedy)
+    return content
 
 
 class _RunDocument(BaseModel):
