@@ -39,7 +39,7 @@ VERBS = (
     ("import", "files:import_", "Make a (closed) study from ratings in files."),
     ("backup", "files:backup", "Copy a study while people rate, and check the copy."),
     ("freeze", "manage:freeze", "Close the ratings for good and let the systems be named."),
-    ("verify", "manage:verify", "Check the audit chain, the hash of every form, and the counts."),
+    ("verify", "manage:verify", "Check forms, texts, images, systems and decisions against the audit chain."),
     ("move", "files:move", "Move a study to another database."),
     ("migrate", "files:migrate", "Bring a study that an older SeeTell made to the layout of this one."),
 )
