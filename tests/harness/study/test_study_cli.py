@@ -19,6 +19,7 @@ from harness.decode.imported.keep import store_outputs
 from harness.decode.imported.read import read_outputs
 from harness.errors import SeeTellError, StudyError
 from harness.store.runs import Record, Results, write_json
+from harness.store.sealed import sealed, without_seal
 from harness.study.admin import StudyAdmin
 from harness.study.service import StudyService
 from harness.study.tables.schema import Media
@@ -205,9 +206,9 @@ def test_designs_that_cannot_be(
 def test_data_that_has_changed_is_refused(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = next((results / "runs" / "boats").glob("magic-*"))
     described = json.loads((folder / "run.json").read_bytes())
-    broken = json.loads(json.dumps(described))
-    broken["spec"]["data_digest"] = "0" * 64
-    write_json(folder / "run.json", broken)
+    spec = RunSpec.model_validate(described["spec"] | {"data_digest": "0" * 64})
+    other = without_seal(described) | {"spec": spec.model_dump(mode="json"), "identity": spec.identity()}
+    write_json(folder / "run.json", sealed(other))
     try:
         with pytest.raises(StudyError, match="different data"):
             seetell(capsys, "study", "create", "none", "--suite", "boats", "--results", results)
