@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import StudyError
+from harness.errors import SeeTellError, StudyError
 from harness.study.admin import StudyAdmin
 from harness.study.exchange.export import export_sha256
 from harness.study.exchange.imports import import_ratings
+from tests.harness.test_integrity import damaged
 from tests.studies import Clock, Desk, rate_all, some_sources
 
 
@@ -66,6 +67,33 @@ def test_an_export_that_was_changed_is_refused_by_name(
             with pytest.raises(StudyError, match=name):
                 import_ratings(source, "again", tmp_path / "again", now=Clock()())
     assert not (tmp_path / "again" / "study.sqlite").exists()
+
+
+@pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.heavy)])
+def test_damage_anywhere_in_an_export_is_noticed_or_harmless(exported: Path, tmp_path: Path, times: int) -> None:
+    """One bit flipped, or one row or line dropped, of any file of an export."""
+    import_ratings(exported, "whole", tmp_path / "whole", now=Clock()())
+    whole = StudyAdmin.open(tmp_path / "whole")
+    expected = export_sha256(whole.database)
+    whole.close()
+    files = sorted(path.relative_to(exported) for path in exported.rglob("*") if path.is_file() and path.stat().st_size)
+    noticed = 0
+    for seed in range(times):
+        folder = tmp_path / "copy"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(exported, folder)
+        file = folder / files[seed % len(files)]
+        file.write_bytes(damaged(file, seed))
+        shutil.rmtree(tmp_path / "taken", ignore_errors=True)
+        try:
+            import_ratings(folder, "whole", tmp_path / "taken", now=Clock()())
+        except SeeTellError:
+            noticed += 1
+            continue
+        taken = StudyAdmin.open(tmp_path / "taken")
+        assert export_sha256(taken.database) == expected, f"seed {seed}: {file}"
+        taken.close()
+    assert noticed >= times // 2
 
 
 def test_a_manifest_that_is_none_is_refused(exported: Path, tmp_path: Path) -> None:
