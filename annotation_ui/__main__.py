@@ -21,9 +21,7 @@ def main() -> int:
     from annotation_ui.server import serve
 
     try:
-        serve(
-            os.environ.pop("SEETELL_STUDY", "."), chosen.host, chosen.port, browse=chosen.open, results=chosen.results
-        )
+        serve(os.environ.pop("SEETELL_STUDY", "."), chosen.host, chosen.port, browse=chosen.open, results=chosen.results)
     except SeeTellError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -21,10 +21,7 @@ def _file(name: str) -> str:
 
 
 _rate = st.components.v2.component(
-    "seetell_rate",
-    html=_file("rate.html"),
-    css=_file("rate.css"),
-    js="\n".join(_file(f"{name}.js") for name in _SCRIPTS),
+    "seetell_rate", html=_file("rate.html"), css=_file("rate.css"), js="\n".join(_file(f"{name}.js") for name in _SCRIPTS)
 )
 _keep = st.components.v2.component("seetell_keep", html="<span></span>", js=_file("keep.js"))
 _lang = st.components.v2.component("seetell_lang", html="<span></span>", js=_file("lang.js"))

@@ -21,9 +21,7 @@ def main() -> None:
         {
             "join": pages.page("join", join.show, visible=False, default=True),
             "consent": pages.page("consent", consent.show, visible=with_seat and not rating),
-            "guidelines": pages.page(
-                "guidelines", guidelines.show, visible=with_seat and bool(seat and seat.consented)
-            ),
+            "guidelines": pages.page("guidelines", guidelines.show, visible=with_seat and bool(seat and seat.consented)),
             "practice": pages.page("practice", practice.show, visible=False),
             "rate": pages.page("rate", rate.show, visible=rating),
             "work": pages.page("work", work.show, visible=rating),

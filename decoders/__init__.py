@@ -15,14 +15,7 @@ if TYPE_CHECKING:
     from decoders.clipre import ClipRe
     from decoders.constant import Constant
     from decoders.contrastive import Contrastive
-    from decoders.errors import (
-        ModelMismatch,
-        ModelNotFound,
-        NeedMissing,
-        PromptTooLong,
-        SeeTellError,
-        UnreadableImage,
-    )
+    from decoders.errors import ModelMismatch, ModelNotFound, NeedMissing, PromptTooLong, SeeTellError, UnreadableImage
     from decoders.loop import Candidates, Step, StepDecoder
     from decoders.magic import Magic
     from decoders.models.image_text import ImageTextModel

@@ -90,9 +90,7 @@ class Step:
         history_mask: `[batch, slots]` bool, False where `history` holds padding.
     """
 
-    def __init__(
-        self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models, sight: _Sight
-    ) -> None:
+    def __init__(self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models, sight: _Sight) -> None:
         self.index = len(rows[0].tokens)
         self.prompts = tuple(row.prompt for row in rows)
         self.generated = tuple(tuple(row.tokens) for row in rows)
@@ -183,9 +181,7 @@ class Step:
             NeedMissing: no image-text model, or a prompt without an image.
             UnreadableImage: an image that cannot be opened.
         """
-        return self._logits(
-            self._sight.images(self.prompts), self._models.clip.candidate_features(texts, self._sight.scorer)
-        )
+        return self._logits(self._sight.images(self.prompts), self._models.clip.candidate_features(texts, self._sight.scorer))
 
     def candidate_logits(self, ids: Tensor, last: int, rows: Tensor | None = None) -> Tensor:
         """Scaled cosines of each row's image and its text with each candidate token appended, `[rows, k]` float32.
@@ -377,9 +373,7 @@ def images_of(prompts: Sequence[Prompt]) -> list[ImageLike]:
     images = []
     for prompt in prompts:
         if prompt.image is None:
-            raise NeedMissing(
-                f"{prompt.id!r} has no image; this decoder needs one, so use it on a data set with images"
-            )
+            raise NeedMissing(f"{prompt.id!r} has no image; this decoder needs one, so use it on a data set with images")
         images.append(prompt.image)
     return images
 

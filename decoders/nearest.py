@@ -150,9 +150,7 @@ class CaptionIndex(FeatureRows):
             ValueError: no captions, or features that do not belong to them.
         """
         if len(captions) == 0 or features.ndim != 2 or len(features) != len(captions):
-            raise ValueError(
-                f"{len(captions)} captions with features of shape {features.shape}; expected one row a caption"
-            )
+            raise ValueError(f"{len(captions)} captions with features of shape {features.shape}; expected one row a caption")
         super().__init__(features)
         self.captions = tuple(captions)
 

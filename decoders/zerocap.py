@@ -117,9 +117,7 @@ class ZeroCap(Decoder):
             part = list(group)
             places = [place for _, place, _, _ in part]
             beams = self._search([ids for _, _, ids, _ in part], images[places], part[0][3])
-            generations.update(
-                (place, self._choose(beam, images[place])) for place, beam in zip(places, beams, strict=True)
-            )
+            generations.update((place, self._choose(beam, images[place])) for place, beam in zip(places, beams, strict=True))
         return [generations[place] for place in range(len(prompts))]
 
     @cached_property

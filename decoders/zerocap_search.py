@@ -57,9 +57,7 @@ def averages(beam: Sequence[Hypothesis], log_probs: Tensor, row_of: Mapping[int,
     return scores
 
 
-def extend(
-    beam: Sequence[Hypothesis], scores: Tensor, size: int, ends: Collection[int]
-) -> tuple[list[Hypothesis], list[int]]:
+def extend(beam: Sequence[Hypothesis], scores: Tensor, size: int, ends: Collection[int]) -> tuple[list[Hypothesis], list[int]]:
     """The `size` best continuations of a beam.
 
     Args:

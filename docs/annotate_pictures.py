@@ -40,9 +40,7 @@ def main() -> int:
         results = Path(folder)
         (results / "runs").symlink_to((chosen.results / "runs").resolve())
         create = [sys.executable, "-m", "harness.cli", "study", "create", "demo", "--suite", "toybox-plain"]
-        subprocess.run(
-            [*create, "--items", "60", "--annotators", "5", "--no-practice", "--results", folder], check=True
-        )
+        subprocess.run([*create, "--items", "60", "--annotators", "5", "--no-practice", "--results", folder], check=True)
         study = results / "studies" / "demo"
         rate_most(study)
         port = free_port()
@@ -73,8 +71,7 @@ def made_up(slot: str, text: str, draw: random.Random) -> dict[str, object]:
     """A form with random values."""
     usual = 2.2 + min(len(text), 60) / 40
     values = {
-        code: round(min(5, max(1, draw.gauss(usual, 0.7))))
-        for code in ("coherence", "fluency", "informativeness", "relevance")
+        code: round(min(5, max(1, draw.gauss(usual, 0.7)))) for code in ("coherence", "fluency", "informativeness", "relevance")
     }
     now = int(time.time() * 1000)
     return {

@@ -51,10 +51,7 @@ def _bpe(special: list[str], vocab_size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=special,
-        show_progress=False,
+        vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=special, show_progress=False
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     return tokenizer
@@ -338,8 +335,7 @@ def write_karpathy(
     document: Any = [{"split": split[i], "image_name": path.name, "captions": said[i]} for i, path in enumerate(paths)]
     if layout == "original":
         sentences = [
-            [{"raw": text, "tokens": text.lower().replace(".", "").split(), "imgid": i} for text in said[i]]
-            for i in range(n)
+            [{"raw": text, "tokens": text.lower().replace(".", "").split(), "imgid": i} for text in said[i]] for i in range(n)
         ]
         images = [
             {"filename": path.name, "filepath": "images", "imgid": i, "split": split[i], "sentences": sentences[i]}
@@ -376,9 +372,7 @@ def write_bert(folder: Path, *, seed: int = 0, context: int = 48, pooler: bool =
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     trained = _bpe(special, 470)
-    trained.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
+    trained.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=trained, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         model_max_length=context,

@@ -91,10 +91,5 @@ def _entries(files: dict[str, bytes], folder: str) -> list[dict[str, Any]]:
         first, slash, _ = rest.partition("/")
         path = f"{folder}/{first}" if folder else first
         oid = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-        found[path] = {
-            "type": "directory" if slash else "file",
-            "path": path,
-            "size": 0 if slash else len(content),
-            "oid": oid,
-        }
+        found[path] = {"type": "directory" if slash else "file", "path": path, "size": 0 if slash else len(content), "oid": oid}
     return list(found.values())

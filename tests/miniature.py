@@ -115,9 +115,7 @@ def make_rocstories(folder: Path, *, per_split: int = PER_SPLIT) -> Path:
         The path of rocstories_test.txt.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    splits = {
-        split: range(place * per_split, (place + 1) * per_split) for place, split in enumerate(("train", "dev", "test"))
-    }
+    splits = {split: range(place * per_split, (place + 1) * per_split) for place, split in enumerate(("train", "dev", "test"))}
     for split in ("train", "dev"):
         lines = [f"{title} <|endoftext|> {' '.join(story)}" for title, story in map(story_of, splits[split])]
         (folder / f"rocstories_{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -181,9 +179,7 @@ def pack_tar(folder: Path, target: Path | None = None, *, mode: str = "w") -> Pa
     return target
 
 
-def pack_parquet(
-    folder: Path, target: Path | None = None, *, columns: Mapping[str, Sequence[Any]] | None = None
-) -> Path:
+def pack_parquet(folder: Path, target: Path | None = None, *, columns: Mapping[str, Sequence[Any]] | None = None) -> Path:
     """A parquet file of a folder as the Hugging Face libraries write images: a struct of bytes and path; 7 rows a row group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -195,9 +191,7 @@ def pack_parquet(
     return target
 
 
-def make_webdataset(
-    folder: Path, images: Sequence[Path], captions: Sequence[Sequence[str]], *, per_shard: int = 8
-) -> Path:
+def make_webdataset(folder: Path, images: Sequence[Path], captions: Sequence[Sequence[str]], *, per_shard: int = 8) -> Path:
     """Shards `shard-000.tar`, ... with KEY.jpg and KEY.json an image.
 
     Returns:

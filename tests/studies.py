@@ -68,12 +68,7 @@ def some_sources(items: int = 12, systems: int = 4, task: str = "caption", **ext
 
 
 def a_study(
-    folder: Path,
-    sources: Sources | None = None,
-    *,
-    database: str | None = None,
-    clock: Clock | None = None,
-    **design: Any,
+    folder: Path, sources: Sources | None = None, *, database: str | None = None, clock: Clock | None = None, **design: Any
 ) -> Created:
     """A new study named after its folder."""
     wanted = {"items": 4, "ratings_per_item": 2, "annotators": 3, "practice": False} | design

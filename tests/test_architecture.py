@@ -130,9 +130,7 @@ def wrong_way_imports(house: House) -> list[str]:
             here, there = floor_and_room(module), floor_and_room(target)
             if here and there and here[1] != there[1] and there[0] <= here[0]:
                 way = "up" if there[0] < here[0] else "sideways"
-                broken.append(
-                    f"{house.modules[module]} imports {house.modules[target]}: {way}, {here[1]} -> {there[1]}"
-                )
+                broken.append(f"{house.modules[module]} imports {house.modules[target]}: {way}, {here[1]} -> {there[1]}")
             elif module == "harness":
                 broken.append(f"{house.modules[module]} imports {house.modules[target]}: it is a docstring only")
     return broken
@@ -175,9 +173,7 @@ def root_entries(house: House) -> list[str]:
     study = {file.split("/")[2] for file in house.files if file.startswith("harness/study/")}
     broken = [f"harness/{entry} is no room of the house" for entry in sorted(entries - HARNESS_ROOT)]
     if len(study) > MOST_STUDY_ENTRIES:
-        broken.append(
-            f"harness/study has {len(study)} entries, at most {MOST_STUDY_ENTRIES}: {', '.join(sorted(study))}"
-        )
+        broken.append(f"harness/study has {len(study)} entries, at most {MOST_STUDY_ENTRIES}: {', '.join(sorted(study))}")
     return broken
 
 
@@ -185,9 +181,7 @@ def heaps(house: House) -> list[str]:
     """Folders with more Python files than one takes in at a glance."""
     counts = Counter(file.rpartition("/")[0] for file in house.modules.values())
     return [
-        f"{folder} holds {count} Python files, at most {MOST_FILES}"
-        for folder, count in counts.items()
-        if count > MOST_FILES
+        f"{folder} holds {count} Python files, at most {MOST_FILES}" for folder, count in counts.items() if count > MOST_FILES
     ]
 
 
@@ -379,9 +373,7 @@ BROKEN: list[tuple[Rule, dict[str, str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("rule", "files", "named"), BROKEN, ids=[rule.__name__ for rule, _, _ in BROKEN])
-def test_a_broken_house_is_told_what_breaks_it(
-    tmp_path: Path, rule: Rule, files: dict[str, str], named: list[str]
-) -> None:
+def test_a_broken_house_is_told_what_breaks_it(tmp_path: Path, rule: Rule, files: dict[str, str], named: list[str]) -> None:
     broken = rule(build(tmp_path, SOUND | files))
     assert len(broken) == 1
     assert all(name in broken[0] for name in named), broken

@@ -43,9 +43,7 @@ def test_every_directory_is_listed_and_exists() -> None:
     listed = {re.findall(r"`([\w/]+)/`", cells[0])[0] for cells in rows(section("Directories"))}
     assert [name for name in sorted(listed) if not (ROOT / name).is_dir()] == []
     packages = {
-        init.parent.relative_to(ROOT).as_posix()
-        for package in PACKAGES
-        for init in (ROOT / package).rglob("__init__.py")
+        init.parent.relative_to(ROOT).as_posix() for package in PACKAGES for init in (ROOT / package).rglob("__init__.py")
     }
     described = {name for name in packages if any(name == part or name.startswith(f"{part}/") for part in DETAILS)}
     assert sorted(packages - described - listed - {"harness"}) == []
@@ -53,12 +51,8 @@ def test_every_directory_is_listed_and_exists() -> None:
 
 def test_the_import_table_names_every_room_once() -> None:
     named = [room for floor in floors() for room in floor]
-    inside = {
-        path.stem for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
-    }
-    assert sorted(named) == sorted(
-        [*(f"harness.{name}" for name in inside - {"__init__"}), "annotation_ui", "decoders"]
-    )
+    inside = {path.stem for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert sorted(named) == sorted([*(f"harness.{name}" for name in inside - {"__init__"}), "annotation_ui", "decoders"])
 
 
 def test_the_import_table_is_the_order_that_a_test_holds() -> None:
@@ -66,9 +60,7 @@ def test_the_import_table_is_the_order_that_a_test_holds() -> None:
     assert [set(floor) for floor in floors()] == [rooms for rooms in there if rooms]
 
 
-@pytest.mark.parametrize(
-    "title", ["From a suite to a cell of the leaderboard", "From a caption to a rater, and the rating back"]
-)
+@pytest.mark.parametrize("title", ["From a suite to a cell of the leaderboard", "From a caption to a rater, and the rating back"])
 def test_every_step_names_a_function_of_its_file(title: str) -> None:
     steps = rows(section(title))
     assert len(steps) >= 15

@@ -17,11 +17,7 @@ def test_every_cell_is_what_the_leaderboard_says() -> None:
     tables = page.split("<!-- seetell leaderboard", 1)[1].split("<!-- end -->", 1)[0].split("\n\n")
     seen = 0
     for table in tables:
-        lines = [
-            [cell.strip() for cell in line.strip("| ").split(" | ")]
-            for line in table.splitlines()
-            if line.startswith("| ")
-        ]
+        lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines() if line.startswith("| ")]
         if not lines:
             continue
         metric = METRICS[lines[0][0]]

@@ -20,30 +20,20 @@ from tests.plugins import install
 PAGE = "README.md"
 
 
-def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_decoder_of_the_readme_is_listed_runs_and_is_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tomllib.loads(block(PAGE, "toml", 'name = "my-decoder"'))["project"]
     site = install(
-        tmp_path / "site",
-        project["name"],
-        "my_decoder",
-        block(PAGE, "python", "class Lukewarm"),
-        project["entry-points"],
+        tmp_path / "site", project["name"], "my_decoder", block(PAGE, "python", "class Lukewarm"), project["entry-points"]
     )
     monkeypatch.syspath_prepend(str(site))
     environment = {"SEETELL_CACHE": str(tmp_path / "cache")}
     listed = json.loads(seetell_here("list", "--json", **environment).stdout)["decoders"]
-    assert {"name": "lukewarm", "from": "my-decoder 1.0"}.items() <= next(
-        e for e in listed if e["name"] == "lukewarm"
-    ).items()
+    assert {"name": "lukewarm", "from": "my-decoder 1.0"}.items() <= next(e for e in listed if e["name"] == "lukewarm").items()
 
     (tmp_path / "mine.toml").write_text(block(PAGE, "toml", 'name = "mine"') + "\n[data]\nsize = 6\n", encoding="utf-8")
     done = seetell_here("run", "mine.toml", "--only", "lukewarm,greedy", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(seetell_here("leaderboard", "mine", "--format", "json", cwd=tmp_path, **environment).stdout)[
-        "rows"
-    ]
+    rows = json.loads(seetell_here("leaderboard", "mine", "--format", "json", cwd=tmp_path, **environment).stdout)["rows"]
     assert {row["decoder"] for row in rows} == {"lukewarm", "greedy"}
     assert all(row["metrics"]["cider"]["value"] is not None for row in rows)
 

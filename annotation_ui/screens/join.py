@@ -23,9 +23,7 @@ def show() -> None:
     st.title(translate("join.title"))
     st.write(translate("join.about") if invite else translate("join.no_seat"))
     with st.form("join", width=520):
-        token = invite or st.text_input(
-            translate("join.invite"), help=translate("join.invite_help"), autocomplete="off"
-        )
+        token = invite or st.text_input(translate("join.invite"), help=translate("join.invite_help"), autocomplete="off")
         name = st.text_input(translate("join.name"), max_chars=40, autocomplete="off")
         if st.form_submit_button(translate("join.go"), type="primary"):
             _join(token, name)

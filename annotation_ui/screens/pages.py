@@ -21,9 +21,7 @@ _PAGES = "pages"
 def page(name: str, screen: Callable[[], None], *, visible: bool, default: bool = False) -> Page:
     """A screen with its title and address."""
     key = f"pages.{name}" if not name.startswith("admin") else f"admin_pages.{name}"
-    return st.Page(
-        screen, title=translate(key), url_path=name, default=default, visibility="visible" if visible else "hidden"
-    )
+    return st.Page(screen, title=translate(key), url_path=name, default=default, visibility="visible" if visible else "hidden")
 
 
 def announce(pages: Mapping[str, Page]) -> None:
@@ -67,9 +65,7 @@ def picture(media: str | None, alt: str) -> None:
     """An image of the study, from our own address: its file, name and folder stay on the server."""
     if media:
         source = escape(f"/api/image/{media}", quote=True)
-        st.html(
-            f'<img src="{source}" alt="{escape(alt, quote=True)}" style="width:100%;max-height:60vh;object-fit:contain">'
-        )
+        st.html(f'<img src="{source}" alt="{escape(alt, quote=True)}" style="width:100%;max-height:60vh;object-fit:contain">')
 
 
 def plain(text: str) -> None:

@@ -33,9 +33,7 @@ def show() -> None:
         receipts = delivery.deliver(opened().service, seat, body)
         st.session_state[_RECEIPTS] = receipts
 
-    st.html(
-        "<style>.stMainBlockContainer { padding-top: 4rem; }</style>"
-    )  # an image, a text and four rows want the room
+    st.html("<style>.stMainBlockContainer { padding-top: 4rem; }</style>")  # an image, a text and four rows want the room
     components.rate(screen_data(seat, protocol, st.session_state[browser_session.LANGUAGE]), take, lambda: None)
     pages_link("app.form_link", {"form": "1"})
 

@@ -12,12 +12,7 @@ _UNSEEN = "position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:
 
 
 def table(
-    title: str,
-    heads: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    left: Collection[int] = (0,),
-    *,
-    titled: bool = False,
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], left: Collection[int] = (0,), *, titled: bool = False
 ) -> None:
     """A table; the first column names the row, columns in `left` are words, others numbers."""
 
@@ -25,8 +20,7 @@ def table(
         return "start" if index in left else "end"
 
     top = "".join(
-        f'<th scope="col" style="{_CELL};text-align:{align(index)}">{escape(str(head))}</th>'
-        for index, head in enumerate(heads)
+        f'<th scope="col" style="{_CELL};text-align:{align(index)}">{escape(str(head))}</th>' for index, head in enumerate(heads)
     )
     lines = "".join(
         "<tr>"

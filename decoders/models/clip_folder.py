@@ -93,9 +93,7 @@ def local_text(folder: Path, config: dict[str, Any], name: str) -> TextParts:
                 '"hf_model_name": "." there; or name the whole model as hf-hub:org/name'
             )
         if not (tower / "config.json").is_file():
-            raise ModelMismatch(
-                f"{name}: the text tower's folder {tower} lacks config.json; save its configuration there"
-            )
+            raise ModelMismatch(f"{name}: the text tower's folder {tower} lacks config.json; save its configuration there")
     if names.tokenizer and not has_tokenizer(folder):
         raise ModelMismatch(
             f"{name}: the folder {folder} lacks the tokenizer that {CONFIG} asks for ({names.tokenizer}); save its files there, "

@@ -197,9 +197,7 @@ class RowContext(Context):
         if len(rows) != len(self):
             self._cache.batch_select_indices(rows)
         filled = torch.cat([self._filled, self._filled.new_ones(len(self), 1)], dim=1)
-        hidden, logits = self._lm.forward(
-            candidates[wanted][:, None], self.lengths[rows][:, None], filled[rows], self._cache
-        )
+        hidden, logits = self._lm.forward(candidates[wanted][:, None], self.lengths[rows][:, None], filled[rows], self._cache)
         return _Ahead(wanted, hidden[:, 0], logits[:, 0], filled)
 
     def _take(self, ahead: _Ahead, chosen: Tensor) -> None:
@@ -234,7 +232,5 @@ def prefill(lm: LanguageModel, prompts: Sequence[Sequence[int]], kind: type[Tree
     ids = torch.tensor([[*prompt, *[lm.end_id] * (longest - len(prompt))] for prompt in prompts], device=lm.device)
     positions = torch.arange(longest, device=lm.device)
     cache = lm.empty_cache()
-    hidden, last = lm.forward(
-        ids, positions.expand_as(ids), positions < lengths[:, None], cache, at=lengths[:, None] - 1
-    )
+    hidden, last = lm.forward(ids, positions.expand_as(ids), positions < lengths[:, None], cache, at=lengths[:, None] - 1)
     return kind(lm, cache, lengths, hidden, last[:, 0])

@@ -140,9 +140,7 @@ def hub_source(rest: str, patterns: Sequence[str], name: str) -> HubSource:
     """
     repository, at, revision = rest.partition("@")
     if at and not revision:
-        raise ModelNotFound(
-            f"{name!r} ends in @ without a revision; write a branch, tag or commit behind it, or drop the @"
-        )
+        raise ModelNotFound(f"{name!r} ends in @ without a revision; write a branch, tag or commit behind it, or drop the @")
     return HubSource(repository, revision, tuple(patterns))
 
 
@@ -200,9 +198,7 @@ def check_safetensors(path: Path, name: str) -> None:
             "save it again"
         )
     if size < whole:
-        raise ModelMismatch(
-            f"{name}: {path} is cut short: it has {size:,} of {whole:,} bytes; download or copy it again"
-        )
+        raise ModelMismatch(f"{name}: {path} is cut short: it has {size:,} of {whole:,} bytes; download or copy it again")
 
 
 def _json(content: bytes) -> dict[str, Any]:

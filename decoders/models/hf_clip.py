@@ -58,9 +58,7 @@ def read_hf_clip(
         return values
 
     def ids(texts: list[str]) -> Tensor:
-        padded: Tensor = tokenizer(
-            texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-        ).input_ids
+        padded: Tensor = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt").input_ids
         return padded
 
     return (_as_open_clip(model) if config.model_type == "clip" else _Siglip(model)), pixels, ids, lacking
@@ -118,9 +116,7 @@ def _as_open_clip(model: Any) -> Any:
         },
     )
     if vision.hidden_act != text.hidden_act or text.hidden_act not in ("quick_gelu", "gelu"):
-        raise ModelMismatch(
-            f"a CLIP with activations {text.hidden_act} and {vision.hidden_act} has no counterpart here"
-        )
+        raise ModelMismatch(f"a CLIP with activations {text.hidden_act} and {vision.hidden_act} has no counterpart here")
     theirs = model.state_dict()
     state = {
         "logit_scale": theirs["logit_scale"],
@@ -149,11 +145,7 @@ def _as_open_clip(model: Any) -> Any:
 
 
 def _shape(part: Any) -> dict[str, Any]:
-    return {
-        "width": part.hidden_size,
-        "layers": part.num_hidden_layers,
-        "mlp_ratio": part.intermediate_size / part.hidden_size,
-    }
+    return {"width": part.hidden_size, "layers": part.num_hidden_layers, "mlp_ratio": part.intermediate_size / part.hidden_size}
 
 
 def _blocks(theirs: dict[str, Tensor], source: str, target: str, layers: int) -> dict[str, Tensor]:

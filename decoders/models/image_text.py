@@ -72,11 +72,7 @@ class ImageTextModel:
 
     @torch.no_grad()
     def image_features(
-        self,
-        images: Sequence[ImageLike],
-        *,
-        opened: Callable[[ImageLike], Image.Image] = open_image,
-        remembered: bool = True,
+        self, images: Sequence[ImageLike], *, opened: Callable[[ImageLike], Image.Image] = open_image, remembered: bool = True
     ) -> Tensor:
         """Features of images, `[n, d]` float32 of unit length.
 
@@ -172,9 +168,7 @@ class ImageTextModel:
     def prefix_scorer(self) -> PrefixScorer | None:
         """A fresh state for `candidate_features`; None where the text tower sees both ways or is of another make."""
         if self._incremental is None:
-            self._incremental = self._ends(torch.zeros(1, 1, dtype=torch.int64)) is not None and PrefixScorer.can(
-                self._tower
-            )
+            self._incremental = self._ends(torch.zeros(1, 1, dtype=torch.int64)) is not None and PrefixScorer.can(self._tower)
             if not self._incremental:
                 message = "the text tower of %s cannot be continued token by token; every candidate is encoded whole"
                 logging.getLogger(__name__).info(message, self.name)
@@ -214,11 +208,7 @@ class ImageTextModel:
         return torch.stack(self._continuations.of(keys, compute))
 
     def _continue(
-        self,
-        lm: LanguageModel,
-        contexts: Sequence[Sequence[int]],
-        candidates: NDArray[np.int64],
-        scorer: PrefixScorer | None,
+        self, lm: LanguageModel, contexts: Sequence[Sequence[int]], candidates: NDArray[np.int64], scorer: PrefixScorer | None
     ) -> Tensor:
         if scorer is None or not self._word_ids.splits:
             texts = [

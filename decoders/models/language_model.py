@@ -78,9 +78,7 @@ class LanguageModel:
             and not any(getattr(layer, "is_sliding", False) for layer in layers)
             and "local" not in (getattr(config, "attention_layers", None) or ())  # GPT-Neo's window counts cache slots
         )
-        if not _takes(model, "past_key_values") or not all(
-            hasattr(layer, "batch_repeat_interleave") for layer in layers
-        ):
+        if not _takes(model, "past_key_values") or not all(hasattr(layer, "batch_repeat_interleave") for layer in layers):
             raise ModelMismatch(
                 f"{name} ({type(model).__name__}) keeps a recurrent state instead of keys and values, which cannot be "
                 "branched for look-ahead; choose a transformer language model"
@@ -159,9 +157,7 @@ class LanguageModel:
                     "shorten the prompt or choose a model with a longer context"
                 )
         if len(set(lengths)) > 1 and not self.pads_prompts:
-            raise ValueError(
-                f"{self.name} cannot hold prompts of different lengths {sorted(set(lengths))} in one batch"
-            )
+            raise ValueError(f"{self.name} cannot hold prompts of different lengths {sorted(set(lengths))} in one batch")
         return prefill(self, prompts, TreeContext if self.sees_trees else RowContext)
 
     def empty_cache(self) -> Any:
@@ -240,9 +236,7 @@ class LanguageModel:
         """Whether the LM head alone makes the logits; some models cap or scale them afterwards."""
         with torch.no_grad():
             context = prefill(self, [[self.end_id, 0]], RowContext)
-            return _close(
-                self.head(context.hidden[:, -1])[:, : self.known_tokens], context.logits[:, : self.known_tokens], self
-            )
+            return _close(self.head(context.hidden[:, -1])[:, : self.known_tokens], context.logits[:, : self.known_tokens], self)
 
     @cached_property
     def sees_trees(self) -> bool:

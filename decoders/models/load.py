@@ -163,9 +163,7 @@ def model_digest(name: str, role: Role | None = None) -> str:
     known = tuple(dict.fromkeys((*LANGUAGE_SCHEMES, *IMAGE_TEXT_SCHEMES)))
     scheme, part = _split(name, known, "model", "hf:gpt2@607a30d783df or open_clip:ViT-B-32-quickgelu@openai")
     if role is None:
-        role = (
-            "language_model" if scheme in ("hf", "local") or (scheme == "toybox" and part != "clip") else "image_text"
-        )
+        role = "language_model" if scheme in ("hf", "local") or (scheme == "toybox" and part != "clip") else "image_text"
     return (_find_language_model(name) if role == "language_model" else _find_image_text(name)).digest
 
 
@@ -254,9 +252,7 @@ def hub_source_of(name: str) -> HubSource | None:
         names = TextNames.of(_open_clip_config(rest)["model_cfg"])
         # A tokenizer of transformers mostly lies beside the weights.
         beside = TOKENIZER_FILES if names.tokenizer == repository else ()
-        return HubSource(
-            repository, "", (f"{Path(file).stem}.safetensors" if file else "open_clip*.safetensors", *beside)
-        )
+        return HubSource(repository, "", (f"{Path(file).stem}.safetensors" if file else "open_clip*.safetensors", *beside))
     return None
 
 
@@ -293,16 +289,12 @@ def _find_image_text(name: str) -> Files:
         return hub_folder(source, name, config="config.json")
     if scheme == "hf-hub":
         files = hub_folder(source, name, config=CONFIG)
-        return replace(
-            files, digest="+".join([files.digest, *_hub_text(name, files, read_config(files.folder, name))[1]])
-        )
+        return replace(files, digest="+".join([files.digest, *_hub_text(name, files, read_config(files.folder, name))[1]]))
     wanted = source.patterns[:1]
     files = hub_folder(source, name, config=None)
     weights = tuple(path for path in files.weights if any(path.match(pattern) for pattern in wanted))
     if not weights:
-        raise ModelNotFound(
-            f"{name}: {source.repository} on the hub offers no {' or '.join(wanted)}; choose another tag"
-        )
+        raise ModelNotFound(f"{name}: {source.repository} on the hub offers no {' or '.join(wanted)}; choose another tag")
     files = Files(files.folder, weights, f"{rest.partition('@')[0]}@{files.digest}")
     return replace(files, digest="+".join([files.digest, *_hub_text(name, files, _open_clip_config(rest))[1]]))
 
@@ -366,9 +358,7 @@ def _architecture(rest: str) -> tuple[str, str]:
         raise ModelNotFound(f"open_clip knows no architecture {architecture!r}; nearest: {', '.join(near) or 'none'}")
     if not _pretrained(architecture, tag):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
-        raise ModelNotFound(
-            f"open_clip has no weights {tag!r} for {architecture}; write {architecture}@TAG, tags: {tags}"
-        )
+        raise ModelNotFound(f"open_clip has no weights {tag!r} for {architecture}; write {architecture}@TAG, tags: {tags}")
     trained_with = bool(_pretrained(architecture, tag).get("quick_gelu", False))
     if trained_with != bool((open_clip.get_model_config(architecture) or {}).get("quick_gelu", False)):
         remedy = f"{architecture}-quickgelu" if trained_with else architecture.removesuffix("-quickgelu")
@@ -377,9 +367,7 @@ def _architecture(rest: str) -> tuple[str, str]:
             f"{architecture} computes otherwise and would give wrong features; use open_clip:{remedy}@{tag}"
         )
     if not _pretrained(architecture, tag).get("hf_hub"):
-        raise ModelNotFound(
-            f"{architecture}@{tag} is not on the Hugging Face hub, so there are no safetensors of it to load"
-        )
+        raise ModelNotFound(f"{architecture}@{tag} is not on the Hugging Face hub, so there are no safetensors of it to load")
     return architecture, tag
 
 

@@ -184,17 +184,13 @@ def packed_modules(model: nn.Module) -> int:
 
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of a model's weights, packed or not."""
-    packed = sum(
-        4 * module.in_features * module.out_features for module in model.modules() if isinstance(module, PackedLinear)
-    )
+    packed = sum(4 * module.in_features * module.out_features for module in model.modules() if isinstance(module, PackedLinear))
     return packed + sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
 
 
 def can_pack(model: nn.Module) -> bool:
     """Whether all weights are float32 on the CPU and packing works on this machine."""
-    return available() and all(
-        weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters()
-    )
+    return available() and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
 
 
 def available() -> bool:

@@ -184,9 +184,7 @@ class _Queries:
     `[queries, 1, 1]` bool."""
 
     @classmethod
-    def of(
-        cls, tokens: Ids, node: Ids, sees: Ids, back: Ids, *, count: int, slots: int, device: torch.device
-    ) -> _Queries:
+    def of(cls, tokens: Ids, node: Ids, sees: Ids, back: Ids, *, count: int, slots: int, device: torch.device) -> _Queries:
         """Queries of the tokens `tokens`; `node`, `sees` and `back` are theirs, of `count` nodes with `slots` slots."""
         first = np.searchsorted(node, np.arange(count + 1))
         steps = [

@@ -73,9 +73,7 @@ class SentenceEncoder:
 
     def _ids(self, text: str) -> list[int]:
         known = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
-        encoding = self.tokenizer(
-            known, truncation=self.longest is not None, max_length=self.longest, split_special_tokens=True
-        )
+        encoding = self.tokenizer(known, truncation=self.longest is not None, max_length=self.longest, split_special_tokens=True)
         return [int(i) for i in encoding.input_ids]
 
     def _pooled(self, ids: Sequence[Sequence[int]], pooling: Pooling) -> Tensor:

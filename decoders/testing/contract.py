@@ -17,13 +17,7 @@ from decoders.testing.trial import ContractBroken, Trial
 
 __all__ = ["CONTRACT", "ContractBroken", "check_decoder"]
 
-_RULES: dict[str, Callable[[Trial], None]] = {
-    **answers.RULES,
-    **purity.RULES,
-    **lengths.RULES,
-    **needs.RULES,
-    **settings.RULES,
-}
+_RULES: dict[str, Callable[[Trial], None]] = {**answers.RULES, **purity.RULES, **lengths.RULES, **needs.RULES, **settings.RULES}
 CONTRACT: tuple[str, ...] = tuple(_RULES)
 """The names of the rules."""
 

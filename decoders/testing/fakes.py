@@ -41,16 +41,7 @@ _SENTENCES = (
     "Who has painted the café's door blue ?",
 )
 """What the tokenizer is trained on."""
-_BEGINNINGS = (
-    "A",
-    "",
-    "There is a",
-    "Some goats",
-    "Two children, one with a dog, are",
-    "A woman in blue",
-    "Three",
-    "Who ate it",
-)
+_BEGINNINGS = ("A", "", "There is a", "Some goats", "Two children, one with a dog, are", "A woman in blue", "Three", "Who ate it")
 _COLOURS = ("#c1121f", "#2a6f97", "#3a7d44", "#f4a300", "#6a4c93", "#111111", "#f5f5f5")
 
 
@@ -146,9 +137,7 @@ def fake_image_text(*, seed: int = 0, indifferent: bool = False) -> ImageTextMod
             model.text_projection.fill_(0)
             model.text_projection[0, 0] = 1
     kind = "indifferent" if indifferent else "plain"
-    return ImageTextModel(
-        model, _pixels, _clip_tokenizer(), name=f"fake:clip-{kind}", digest=f"fake-clip-{kind}-{seed}"
-    )
+    return ImageTextModel(model, _pixels, _clip_tokenizer(), name=f"fake:clip-{kind}", digest=f"fake-clip-{kind}-{seed}")
 
 
 def fake_caption_index(image_text: ImageTextModel | None = None, captions: Sequence[str] = _SENTENCES) -> CaptionIndex:
@@ -189,10 +178,7 @@ def _trained() -> dict[str, Any]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=_VOCABULARY,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=[_END],
-        show_progress=False,
+        vocab_size=_VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=[_END], show_progress=False
     )
     tokenizer.train_from_iterator(_SENTENCES, trainer)
     model = json.loads(tokenizer.to_str())["model"]

@@ -76,13 +76,9 @@ class Trial:
             limits: by default `LIMITS`.
             by: an instance that was made before, in place of a new one.
         """
-        return self.ask(
-            [prompt for prompt, _ in work], [seed for _, seed in work], lambda: by or self.make(models, limits)
-        )
+        return self.ask([prompt for prompt, _ in work], [seed for _, seed in work], lambda: by or self.make(models, limits))
 
-    def ask(
-        self, prompts: Sequence[Prompt], seeds: Sequence[int], by: Callable[[], Decoder]
-    ) -> list[Generation] | SeeTellError:
+    def ask(self, prompts: Sequence[Prompt], seeds: Sequence[int], by: Callable[[], Decoder]) -> list[Generation] | SeeTellError:
         """See `attempt`; the sequences are passed on as they are."""
         try:
             answer = by().decode(prompts, seeds)
@@ -121,9 +117,7 @@ class Trial:
             ) from answer
         return answer
 
-    def same(
-        self, answer: Sequence[Generation], expected: Sequence[Generation], work: Work, when: str, remedy: str
-    ) -> None:
+    def same(self, answer: Sequence[Generation], expected: Sequence[Generation], work: Work, when: str, remedy: str) -> None:
         """Raise unless texts, tokens and reasons for stopping are equal; traces may differ in their last digits."""
         for generation, wanted, (prompt, seed) in zip(answer, expected, work, strict=True):
             if _content(generation) != _content(wanted):

@@ -102,9 +102,7 @@ class Walk:
         console.out.print(f"\n$ seetell {shown}", style="bold", markup=False, highlight=False, soft_wrap=True)
         sys.stdout.flush()
         start = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", *arguments], cwd=self.folder, env=self._environment()
-        )
+        process = subprocess.Popen([sys.executable, "-m", "harness.cli", *arguments], cwd=self.folder, env=self._environment())
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - start
@@ -189,9 +187,7 @@ def _bring_stories(folder: Path) -> None:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.miniature", description=(__doc__ or "").partition("\n\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m examples.miniature", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("miniature"), help="folder to write to; must not exist yet")
     parser.add_argument("--only", nargs="+", choices=list(LANGUAGE), default=list(LANGUAGE), metavar="SUITE",
                         help=f"suites to run, out of {', '.join(LANGUAGE)}; all by default")  # fmt: skip

@@ -14,22 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from examples.miniature import IMAGE_TEXT
-from harness.store.lock import (
-    Lock,
-    LockedFile,
-    LockedModel,
-    content_of,
-    model_path,
-)
+from harness.store.lock import Lock, LockedFile, LockedModel, content_of, model_path
 from tests.checkpoints import write_bert, write_gpt2, write_open_clip
-from tests.miniature import (
-    distinct_captions,
-    make_flickr30k,
-    make_karpathy_coco,
-    make_rocstories,
-    pack_zip,
-    write_image,
-)
+from tests.miniature import distinct_captions, make_flickr30k, make_karpathy_coco, make_rocstories, pack_zip, write_image
 
 CONTEXT = 128
 """Positions of the language models: enough for a story."""

@@ -100,9 +100,7 @@ def _measure(
             started = once(executor)
             times = [once(executor) for _ in range(repeats)]
         spread = Spread.of(times)
-        ratio = Spread(
-            before.seconds.median / spread.median, before.seconds.low / spread.high, before.seconds.high / spread.low
-        )
+        ratio = Spread(before.seconds.median / spread.median, before.seconds.low / spread.high, before.seconds.high / spread.low)
         results.append(Scaling("ray", number, len(tasks), started, spread, ratio))
     return results
 

@@ -183,9 +183,7 @@ def _ask(place: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) ->
         started = time.perf_counter()
         index.search(query[None], TOP)
         alone.append(time.perf_counter() - started)
-    hits = [
-        len(set(ours) & set(theirs)) / len(theirs) for ours, theirs in zip(rows.tolist(), truth.tolist(), strict=True)
-    ]
+    hits = [len(set(ours) & set(theirs)) / len(theirs) for ours, theirs in zip(rows.tolist(), truth.tolist(), strict=True)]
     first = float(np.mean(rows[:, 0] == truth[:, 0]))
     return _Answers(1000 * batch, 1000 * float(np.median(alone)), first, float(np.mean(hits)), peak_bytes())
 

@@ -77,9 +77,7 @@ def _watched() -> list[tuple[Any, str, Part]]:
     of_models = [(LanguageModel, "prefill", Part.LM), (torch.autograd, "grad", Part.LM)]
     of_contexts = [(Context, name, Part.LM) for name in ("advance", "look_ahead", "commit", "keep")]
     of_shifts = [(ShiftedCache, name, Part.LM) for name in ("__init__", "logits", "shifted_logits", "advance")]
-    of_texts = [
-        (ImageTextModel, name, Part.TEXT) for name in ("continuation_features", "candidate_features", "text_features")
-    ]
+    of_texts = [(ImageTextModel, name, Part.TEXT) for name in ("continuation_features", "candidate_features", "text_features")]
     return [*of_models, *of_contexts, *of_shifts, *of_texts, (ImageTextModel, "image_features", Part.IMAGE)]
 
 
@@ -185,10 +183,7 @@ class MachineRate:
             x = torch.randn(rows, inner, device=device).to(getattr(torch, dtype))
             weight = torch.randn(outer, inner, device=device).to(getattr(torch, dtype))
             name = f"{dtype} {'x'.join(map(str, shape))}"
-            self._work[f"{name} plain"] = (
-                2 * rows * inner * outer,
-                functools.partial(torch.nn.functional.linear, x, weight),
-            )
+            self._work[f"{name} plain"] = (2 * rows * inner * outer, functools.partial(torch.nn.functional.linear, x, weight))
             packed = _packed(x, weight)
             if packed is not None:
                 self._work[f"{name} packed"] = 2 * rows * inner * outer, packed

@@ -39,10 +39,7 @@ _LOOK_SECONDS = 0.02
 
 Texts = Sequence[tuple[str, str, Sequence[str]]]
 """One system: id, text and references of each example."""
-ELSEWHERE: Texts = [
-    ("seetell-1", "a heron", ["a heron waits"]),
-    ("seetell-2", "two kites", ["kites in the sky"]),
-]
+ELSEWHERE: Texts = [("seetell-1", "a heron", ["a heron waits"]), ("seetell-2", "two kites", ["kites in the sky"])]
 """What was scored on the machine before; other references than anybody's."""
 
 
@@ -79,10 +76,7 @@ class Comparison:
 
 
 def measure(
-    systems: Sequence[Outputs],
-    metrics: Sequence[str] = METRICS,
-    *,
-    progress: Progress = no_progress,
+    systems: Sequence[Outputs], metrics: Sequence[str] = METRICS, *, progress: Progress = no_progress
 ) -> list[Comparison]:
     """Score the first system alone and then all of them, here and there.
 
@@ -99,9 +93,7 @@ def measure(
         MetricError: one side could not score; with what it said.
     """
     if util.find_spec("pycocoevalcap") is None:
-        raise MetricUnavailable(
-            "pycocoevalcap, which is measured against, is not installed; pip install 'seetell[metrics]'"
-        )
+        raise MetricUnavailable("pycocoevalcap, which is measured against, is not installed; pip install 'seetell[metrics]'")
     comparisons: list[Comparison] = []
     cases = [systems[:1], systems] if len(systems) > 1 else [systems]
     keeps = "meteor" in metrics  # something that other references profit from
@@ -147,9 +139,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _plain(systems: Sequence[Outputs]) -> list[Texts]:
-    return [
-        [(sample.example.id, sample.text, sample.example.references) for sample in system.samples] for system in systems
-    ]
+    return [[(sample.example.id, sample.text, sample.example.references) for sample in system.samples] for system in systems]
 
 
 Scores = list[dict[str, float]]
@@ -258,10 +248,7 @@ def _theirs(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     for texts in systems:
         references = {key: [{"caption": reference} for reference in refs] for key, _, refs in texts}
         captions = {key: [{"caption": text}] for key, text, _ in texts}
-        tokenised_references, tokenised_captions = (
-            PTBTokenizer().tokenize(references),
-            PTBTokenizer().tokenize(captions),
-        )
+        tokenised_references, tokenised_captions = (PTBTokenizer().tokenize(references), PTBTokenizer().tokenize(captions))
         scores: dict[str, float] = {}
         for name in names:
             scorer, outputs = _scorer(name)

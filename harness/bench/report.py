@@ -54,16 +54,12 @@ def heading(measured: dict[str, Any]) -> str:
 
 def notes(measured: dict[str, Any]) -> list[str]:
     """What a reader of the figures has to know."""
-    sentences = [
-        "matrix products: " + ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in measured["rates"].items())
-    ]
+    sentences = ["matrix products: " + ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in measured["rates"].items())]
     remarks = {figure.scenario: figure.note for figure in measured["figures"] if figure.note}
     sentences += [f"{scenario}: {note}" for scenario, note in remarks.items()]
     load = [load_then for load_then in measured["machine"]["load"] if load_then is not None]
     if load and load[0] > 0.5 * measured["machine"]["threads"]:
-        sentences.append(
-            f"other programs were running (load {load[0]:.1f} before the first pass): trust ratios and no seconds"
-        )
+        sentences.append(f"other programs were running (load {load[0]:.1f} before the first pass): trust ratios and no seconds")
     return sentences
 
 

@@ -67,9 +67,7 @@ class Scenario:
         if k is not None and "k" in self.config:
             changed = dataclasses.replace(changed, name=f"{changed.name} k={k}", config={**self.config, "k": k})
         if new_tokens is not None:
-            changed = dataclasses.replace(
-                changed, name=f"{changed.name} {new_tokens} tokens", limits=Limits(new_tokens), note=""
-            )
+            changed = dataclasses.replace(changed, name=f"{changed.name} {new_tokens} tokens", limits=Limits(new_tokens), note="")
         return changed
 
 
@@ -358,9 +356,7 @@ def measure(
     }
 
 
-def _in_turn(
-    contestants: Sequence[Contestant], setup: Setup, clock: Clock, rate: MachineRate
-) -> Iterable[Callable[[], None]]:
+def _in_turn(contestants: Sequence[Contestant], setup: Setup, clock: Clock, rate: MachineRate) -> Iterable[Callable[[], None]]:
     """The passes, in order: one of each to warm up and to count operations, then the repeats."""
 
     def warm_up(contestant: Contestant) -> None:
@@ -414,9 +410,7 @@ def _figures(scenario: Scenario, contestants: Sequence[Contestant], best: Mappin
         ratio = None
         equal, compared = None, 0
         if contestant is not yardstick:
-            ratio = Spread.of(
-                [theirs / ours for theirs, ours in zip(yardstick.seconds, contestant.seconds, strict=True)]
-            )
+            ratio = Spread.of([theirs / ours for theirs, ours in zip(yardstick.seconds, contestant.seconds, strict=True)])
             if scenario.decoder != "nucleus":  # another generator, other draws
                 pairs = list(zip(yardstick.outputs, contestant.outputs, strict=False))
                 compared, equal = len(pairs), sum(theirs == ours for theirs, ours in pairs)

@@ -117,9 +117,7 @@ class Published:
                 features = pooled_texts(self.clip, self._text_ids(texts).to(self.device))
                 projection = tower.text_projection
                 if projection is not None:
-                    features = (
-                        projection(features) if isinstance(projection, torch.nn.Linear) else features @ projection
-                    )
+                    features = projection(features) if isinstance(projection, torch.nn.Linear) else features @ projection
             return torch.nn.functional.normalize(features, dim=-1)
 
     def _text_ids(self, texts: Sequence[str]) -> Tensor:

@@ -44,12 +44,7 @@ VERBS = (
     (COMPARE, "gate", "results:gate", "Is every decoder of a suite still as good as the accepted baseline?"),
     (PEOPLE, "annotate", "study.annotate:annotate", "Serve a study, so that people can rate."),
     (MODELS, "list", "machine:list_", "Show the suites, decoders, metrics and data sets that are installed."),
-    (
-        MODELS,
-        "doctor",
-        "machine:doctor",
-        "Check this machine: one line per check, and the command that mends what is wrong.",
-    ),
+    (MODELS, "doctor", "machine:doctor", "Check this machine: one line per check, and the command that mends what is wrong."),
     (MODELS, "prefetch", "machine:prefetch", "Download once what a suite needs."),
 )
 """Group, name, place in this package, and the beginning of the verb's help: all that the list of verbs needs."""
@@ -59,18 +54,12 @@ for _group, _name, _place, _help in VERBS:
 bench_verbs = App(name="bench", help="Measure speed, side by side.", group=SPEED)
 bench_verbs.command("harness.cli.bench:decoders", help="Measure how fast each decoder of a suite is.")
 bench_verbs.command("harness.cli.bench:cluster", help="Measure how well a run spreads over workers.")
-bench_verbs.command(
-    "harness.cli.bench:metrics", help="Measure the caption metrics against pycocoevalcap's on the same files."
-)
+bench_verbs.command("harness.cli.bench:metrics", help="Measure the caption metrics against pycocoevalcap's on the same files.")
 bench_verbs.command("harness.cli.bench:index", help="Measure what building and asking an index costs at full size.")
 bench_verbs.command("harness.cli.bench:published", help="Hold the decoders against the published computations.")
 
-data_verbs = App(
-    name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.", group=MODELS
-)
-data_verbs.command(
-    "harness.cli.machine:check_data", name="check", help="Say what of a suite's data and models is there."
-)
+data_verbs = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.", group=MODELS)
+data_verbs.command("harness.cli.machine:check_data", name="check", help="Say what of a suite's data and models is there.")
 
 index_verbs = App(
     name="index",
@@ -83,9 +72,7 @@ index_verbs = App(
 index_verbs.command("harness.cli.index:images", help="Index images, for stories to find by their titles.")
 index_verbs.command("harness.cli.index:captions", help="Index captions, for CLIPRe to choose from.")
 index_verbs.command("harness.cli.index:query", help="Show what lies nearest to a text or an image.")
-index_verbs.command(
-    "harness.cli.index:info", help="Show what an index is: rows, kind, model, source, what was left out."
-)
+index_verbs.command("harness.cli.index:info", help="Show what an index is: rows, kind, model, source, what was left out.")
 index_verbs.command("harness.cli.index:retrieved", help="Show which images a suite of stories finds for its titles.")
 
 train_verbs = App(
@@ -94,9 +81,7 @@ train_verbs = App(
     group=MODELS,
 )
 train_verbs.command("harness.cli.train:lm", help="Adapt a language model to captions or stories.")
-train_verbs.command(
-    "harness.cli.train:compare", help="Put adapted models beside each other on a suite's validation split."
-)
+train_verbs.command("harness.cli.train:compare", help="Put adapted models beside each other on a suite's validation split.")
 train_verbs.command("harness.cli.train:toybox", help="Train the Toybox models from nothing.")
 
 study.group = PEOPLE
@@ -141,10 +126,7 @@ def main() -> None:
         code = INTERRUPTED
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except (
-        BrokenPipeError,
-        SystemExit,
-    ):  # whoever read the output, such as `head`, has gone; of the help, SystemExit says so
+    except (BrokenPipeError, SystemExit):  # whoever read the output, such as `head`, has gone; of the help, SystemExit says so
         _drop_output()
         code = NOBODY_READS
     except Exception as error:

@@ -180,14 +180,7 @@ def cluster(
     return DONE
 
 
-def metrics(
-    files: Named,
-    /,
-    *,
-    metrics: Several = (),
-    references: Path | None = None,
-    as_json: AsJson = False,
-) -> int:
+def metrics(files: Named, /, *, metrics: Several = (), references: Path | None = None, as_json: AsJson = False) -> int:
     """Measure the caption metrics against pycocoevalcap's on the same files: CPU time, memory, and whether the values agree.
 
     The first file is scored alone, then all of them, with references that SeeTell has not seen before and with the same again;

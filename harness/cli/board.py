@@ -14,18 +14,13 @@ def show(board: Board) -> None:
     Small letters are significance groups, capital ones signatures; the lines below the table say so.
     """
     if not board.rows:
-        console.note(
-            f"{board.suite}: no runs here; what was published is on the page, and in `seetell leaderboard -f md`"
-        )
+        console.note(f"{board.suite}: no runs here; what was published is on the page, and in `seetell leaderboard -f md`")
         return
     lead = board.order_by
     columns = sorted(board.columns, key=lambda column: column is not lead)
     standings = {column.name: board.standings(column) for column in columns}
     rows = board.ordered()
-    cells = [
-        [_cell(row, column, standings[column.name][i], column is lead) for column in columns]
-        for i, row in enumerate(rows)
-    ]
+    cells = [[_cell(row, column, standings[column.name][i], column is lead) for column in columns] for i, row in enumerate(rows)]
     header = [f"{column.label} {column.arrow}".strip() for column in columns]
     names = [_row_name(row) for row in rows]
     room = console.out.width - 4 - max(map(len, names))

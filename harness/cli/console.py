@@ -141,9 +141,7 @@ def sentence_of(error: BaseException) -> str:
             "--out, SEETELL_CACHE and the like name such places"
         )
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
-        return (
-            f"writing failed ({error.strerror}); expected room on the disk, and a standard output that can be written"
-        )
+        return f"writing failed ({error.strerror}); expected room on the disk, and a standard output that can be written"
     if isinstance(error, SystemExit):
         return (
             f"a plug-in, or a library that it uses, ended the program by sys.exit({error.code!r}); repair or uninstall it. "

@@ -214,9 +214,7 @@ def check_cuda(probe: Mapping[str, Any]) -> Check:
                  for device, kind_list in zip(devices, kinds, strict=True)]  # fmt: skip
         return Check("CUDA", True, f"built for CUDA {probe.get('cuda_build')}: {'; '.join(shown)}")
     if shutil.which("nvidia-smi") is None:
-        return Check(
-            "CUDA", None, "no NVIDIA GPU; SeeTell runs on the CPU, in float32", "none needed: a GPU only adds speed"
-        )
+        return Check("CUDA", None, "no NVIDIA GPU; SeeTell runs on the CPU, in float32", "none needed: a GPU only adds speed")
     if probe.get("cuda_build") is None:
         build = "pip install --force-reinstall torch torchvision  (a CUDA build of both)"
         return Check("CUDA", None, "there is an NVIDIA driver, but this torch is a CPU build", build)
@@ -397,9 +395,7 @@ def check_disk(cache: Path) -> Check:
     detail = ", ".join(f"{amount / 2**30:.1f} GiB free for {name}" for name, amount in free.items())
     if min(free.values()) < LOW_DISK:
         tight = places[min(free, key=lambda name: free[name])]
-        return Check(
-            "disk", False, f"{detail}; expected 1 GiB or more", f"du -xh '{tight}' | sort -h | tail  (then make room)"
-        )
+        return Check("disk", False, f"{detail}; expected 1 GiB or more", f"du -xh '{tight}' | sort -h | tail  (then make room)")
     return Check("disk", True, f"{detail} ({platform.system()})")
 
 

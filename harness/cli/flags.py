@@ -29,9 +29,7 @@ COULD_NOT_JUDGE = 2
 
 def by_commas(type_: Any, tokens: Sequence[Token]) -> Any:
     """Values of a flag that takes several: `--only a,b` and `--only a b` both work."""
-    parts = [
-        tokens[0].evolve(value=part.strip()) for token in tokens for part in token.value.split(",") if part.strip()
-    ]
+    parts = [tokens[0].evolve(value=part.strip()) for token in tokens for part in token.value.split(",") if part.strip()]
     if not parts:  # such as --only "$LABELS" of a script, where taking all would be the opposite
         raise ValueError("expected at least one value, not an empty text")
     return convert(type_, parts)
@@ -58,10 +56,7 @@ Offline = Annotated[
 ]
 Device = Annotated[str, Parameter(help="Where models compute: auto, cpu, cuda, cuda:1, ...")]
 BatchSize = Annotated[
-    int | None,
-    Parameter(
-        help="Examples decoded together; the suite's own by default. It changes the speed, never the text.",
-    ),
+    int | None, Parameter(help="Examples decoded together; the suite's own by default. It changes the speed, never the text.")
 ]
 OutFile = Annotated[Path | None, Parameter(name=["--out", "-o"])]
 Format = Parameter(name=["--format", "-f"])
@@ -70,9 +65,7 @@ OwnSettings = Annotated[tuple[str, ...], Parameter(name="--set", consume_multipl
 """`--set` where a verb says itself what it means there."""
 Settings = Annotated[
     OwnSettings,
-    Parameter(
-        help="Change a value of the suite, such as magic.beta=1.5, text.max_length=20 or run.seed=1; written as in TOML.",
-    ),
+    Parameter(help="Change a value of the suite, such as magic.beta=1.5, text.max_length=20 or run.seed=1; written as in TOML."),
 ]
 
 
@@ -202,9 +195,7 @@ def format_of(format: str, out: Path | None, known: Iterable[str], remedy: str =
         return format
     ending = out.suffix.lstrip(".").lower()
     if ending not in known:
-        raise SuiteError(
-            f"--out {out} does not tell the format by its name; expected one of: {', '.join(known)}{remedy}"
-        )
+        raise SuiteError(f"--out {out} does not tell the format by its name; expected one of: {', '.join(known)}{remedy}")
     return ending
 
 

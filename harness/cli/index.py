@@ -189,15 +189,7 @@ def info(folder: Path, /, *, check: Switch = False, as_json: AsJson = False) -> 
     return DONE
 
 
-def retrieved(
-    suite: str,
-    /,
-    *,
-    top: int = 10,
-    settings: Settings = (),
-    offline: Offline = False,
-    as_json: AsJson = False,
-) -> int:
+def retrieved(suite: str, /, *, top: int = 10, settings: Settings = (), offline: Offline = False, as_json: AsJson = False) -> int:
     """Show which images a suite of stories finds for its titles, and how often the right ones, where that is known.
 
     For example: `seetell index retrieved toybox-stories-retrieved --top 3`.

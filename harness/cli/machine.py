@@ -30,11 +30,7 @@ def list_(*, as_json: AsJson = False) -> int:
     from harness.suites.registry import decoders
     from harness.suites.spec import Suite, packaged_suites
 
-    kinds: Mapping[str, Registry[Any]] = {
-        "decoders": decoders(),
-        "metrics": metrics.registry(),
-        "datasets": datasets.registry(),
-    }
+    kinds: Mapping[str, Registry[Any]] = {"decoders": decoders(), "metrics": metrics.registry(), "datasets": datasets.registry()}
     suites = [Suite.load(name) for name in packaged_suites()]
     listing: dict[str, list[dict[str, Any]]] = {
         "suites": [{"name": suite.name, "title": suite.title or suite.task} for suite in suites]
@@ -44,9 +40,7 @@ def list_(*, as_json: AsJson = False) -> int:
             {
                 "name": claim.name,
                 "from": f"{claim.distribution} {claim.version}",
-                "description": claim.describe()
-                if len(claims) == 1
-                else f"CLASH: {len(claims)} distributions claim this name",
+                "description": claim.describe() if len(claims) == 1 else f"CLASH: {len(claims)} distributions claim this name",
             }
             for claims in plugins.entries.values()
             for claim in claims
@@ -72,22 +66,14 @@ def doctor(*, as_json: AsJson = False) -> int:
         console.emit({"checks": [result.to_json() for result in checks]})
     else:
         for result in checks:
-            console.out.print(
-                f"{_DOCTOR_MARKS[result.ok]} {console.shown(result.name)}: {console.shown(result.detail)}"
-            )
+            console.out.print(f"{_DOCTOR_MARKS[result.ok]} {console.shown(result.name)}: {console.shown(result.detail)}")
             if result.remedy and not result.ok:
                 console.out.print(f"          {console.shown(result.remedy)}")
     return USER_ERROR if any(result.ok is False for result in checks) else DONE
 
 
 def prefetch(
-    what: Named,
-    /,
-    *,
-    mirror: str | None = None,
-    update: Switch = False,
-    settings: Settings = (),
-    as_json: AsJson = False,
+    what: Named, /, *, mirror: str | None = None, update: Switch = False, settings: Settings = (), as_json: AsJson = False
 ) -> int:
     """Download once what a suite needs: models (safetensors only) and data. A download that was stopped is resumed.
 
@@ -153,13 +139,7 @@ def _prefetch_suite(suite: Suite, called: str, mirror: str | None, update: bool)
 
 
 def check_data(
-    suite: str,
-    /,
-    *,
-    deep: Switch = False,
-    offline: Switch = False,
-    settings: Settings = (),
-    as_json: AsJson = False,
+    suite: str, /, *, deep: Switch = False, offline: Switch = False, settings: Settings = (), as_json: AsJson = False
 ) -> int:
     """Say what of a suite's data and models is there, what is missing, and the exact steps to get it. Downloads nothing.
 

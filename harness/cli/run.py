@@ -167,9 +167,7 @@ def run(
         console.say(f"Ranked by `seetell leaderboard {loaded.name}{as_flags(loaded.settings)}`")
     if broken and len(labels) > 1:
         names = ", ".join(entry["decoder"] for entry in broken)
-        console.complain(
-            f"{len(broken)} of {len(labels)} decoders of {loaded.name} could not be run to the end: {names}"
-        )
+        console.complain(f"{len(broken)} of {len(labels)} decoders of {loaded.name} could not be run to the end: {names}")
     if broken:
         return USER_ERROR
     return SOME_FAILED if any(entry["failed"] for entry in report) else DONE

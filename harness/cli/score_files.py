@@ -46,20 +46,11 @@ def score_files(
     labels, paths = [flags.name or label for label, _ in files], [path for _, path in files]
     if flags.suite is not None:
         return _score_for_suite(
-            paths,
-            labels,
-            flags,
-            settings,
-            fresh=fresh,
-            device=device,
-            offline=offline,
-            results=results,
-            as_json=as_json,
+            paths, labels, flags, settings, fresh=fresh, device=device, offline=offline, results=results, as_json=as_json
         )
     needed = not names or any(registry().load(name).needs_references for name in names)
     systems = [
-        read_outputs(path, flags.references, need_references=needed, text=flags.text, id_field=flags.id_field)
-        for path in paths
+        read_outputs(path, flags.references, need_references=needed, text=flags.text, id_field=flags.id_field) for path in paths
     ]
     _say_formats(paths, systems)
     systems = with_names(_same_examples(systems, flags.common), paths, labels)
@@ -79,9 +70,7 @@ def score_files(
         scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
     _say_what_is_wrong(scores)
     if as_json:
-        console.emit(
-            {name: {score.output: _figures(score) for score in of_system} for name, of_system in scores.items()}
-        )
+        console.emit({name: {score.output: _figures(score) for score in of_system} for name, of_system in scores.items()})
     else:
         console.say("also on the leaderboard: " + ", ".join(sorted({system.suite.name for system in imported})))
         outputs = list(dict.fromkeys(score.output for of_system in scores.values() for score in of_system))
@@ -134,9 +123,7 @@ def _score_for_suite(
         scores = score_imported(imported, fresh=fresh, device=device, progress=progress)
     _say_what_is_wrong(scores)
     if as_json:
-        console.emit(
-            {name: {score.output: _figures(score) for score in of_system} for name, of_system in scores.items()}
-        )
+        console.emit({name: {score.output: _figures(score) for score in of_system} for name, of_system in scores.items()})
     else:
         for board in boards(store, [suite.name], settings):
             show(board)
@@ -195,9 +182,7 @@ def _same_examples(systems: list[Outputs], common: bool) -> list[Outputs]:
     for sentence in lacking:
         console.say(sentence)
     if lacking:
-        console.say(
-            "scores on different examples do not compare and go into different tables; --common scores what all answered"
-        )
+        console.say("scores on different examples do not compare and go into different tables; --common scores what all answered")
     return systems
 
 

@@ -91,9 +91,7 @@ def _choose(examples: Gallery, run: RunMaterial, example: str | None, worst: boo
         return examples.items[0]
     place = examples.systems.index(run.row)
     sign = -1 if examples.column is not None and examples.column.higher_is_better is False else 1
-    scored = [
-        (sign * value, item.example.id, item) for item in examples.items if (value := item.values[place]) is not None
-    ]
+    scored = [(sign * value, item.example.id, item) for item in examples.items if (value := item.values[place]) is not None]
     if not scored:
         raise SuiteError(
             f"{run.row.decoder} has no scores of single examples, so none is its worst; run `seetell score {run.row.suite}`"

@@ -191,9 +191,7 @@ def compare(
     from harness.training.comparison import compare_models
 
     check_positive({"--size": size})
-    lines = compare_models(
-        folders, Suite.load(suite), only, Results(results), size=size, device=device, progress=console.say
-    )
+    lines = compare_models(folders, Suite.load(suite), only, Results(results), size=size, device=device, progress=console.say)
     header, rows = _table(lines)
     if as_json or format == "json":
         console.emit({"suite": suite, "models": [line.to_json() for line in lines]})
@@ -234,12 +232,7 @@ def _table(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
 def toybox(
     *,
     out: Path = Path("toybox-models"),
-    parts: Annotated[tuple[Literal["clip", "plain", "ornate", "stories"], ...], SEVERAL] = (
-        "clip",
-        "plain",
-        "ornate",
-        "stories",
-    ),
+    parts: Annotated[tuple[Literal["clip", "plain", "ornate", "stories"], ...], SEVERAL] = ("clip", "plain", "ornate", "stories"),
     seed: int = 0,
     as_json: AsJson = False,
 ) -> int:

@@ -103,8 +103,7 @@ class AcceptedRun(Section):
         """The run in the form that comparisons take; it has no texts."""
         metrics = {
             label: ScoredMetric(
-                tuple(Score.from_json(score) for score in metric.scores),
-                None if metric.rows is None else metric.rows.unpack(),
+                tuple(Score.from_json(score) for score in metric.scores), None if metric.rows is None else metric.rows.unpack()
             )
             for label, metric in self.metrics.items()
         }
@@ -157,12 +156,7 @@ class Baseline(Section):
 
     @classmethod
     def accept(
-        cls,
-        path: Path,
-        runs: Mapping[str, ScoredRun | SeeTellError],
-        margins: Mapping[str, float | None],
-        *,
-        keep_others: bool,
+        cls, path: Path, runs: Mapping[str, ScoredRun | SeeTellError], margins: Mapping[str, float | None], *, keep_others: bool
     ) -> Baseline:
         """Write a baseline; margins agreed before stay unless new ones are given.
 

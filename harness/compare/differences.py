@@ -85,12 +85,7 @@ class Difference:
 
 
 def measure(
-    first: ScoredRun,
-    second: ScoredRun,
-    *,
-    level: float = CONFIDENCE,
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
+    first: ScoredRun, second: ScoredRun, *, level: float = CONFIDENCE, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> list[Difference]:
     """Every number that either run has, in the order of the second run's suite; p-values are not corrected yet.
 
@@ -107,11 +102,7 @@ def measure(
         if before is None or after is None:
             known = after or before
             lacking = first if before is None else second
-            ask = (
-                "add --metrics to"
-                if lacking.spec.decoder == IMPORTED
-                else f"add [metrics.{label}] to its suite and run"
-            )
+            ask = "add --metrics to" if lacking.spec.decoder == IMPORTED else f"add [metrics.{label}] to its suite and run"
             reason = f"{lacking.name} has no such score; {ask} `{command('score', lacking.spec, lacking.suite)}`"
             found += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
             continue
@@ -145,9 +136,7 @@ def load_metric(suite: Suite, label: str) -> Metric:
         RegistryError: its plug-in does not load.
     """
     if label not in suite.metrics:
-        raise SuiteError(
-            f"the suite {suite.name!r} kept with the run does not name the metric {label!r}; run the suite again"
-        )
+        raise SuiteError(f"the suite {suite.name!r} kept with the run does not name the metric {label!r}; run the suite again")
     [due] = due_metrics(suite.model_copy(update={"metrics": {label: suite.metrics[label]}}))
     return due.blank()
 
@@ -180,9 +169,7 @@ def _measure_metric(
         )
         return [replace(blank, reason=reason) for blank in blanks]
     if before.rows.shape[1] != after.rows.shape[1]:
-        return [
-            replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks
-        ]
+        return [replace(blank, reason="the rows are of different kinds: score both with one version") for blank in blanks]
     was = {score.output: score for score in before.scores}
     objections = [
         _objection(was.get(score.output), score, metric, pair, place, again) for place, score in enumerate(after.scores)
@@ -191,22 +178,15 @@ def _measure_metric(
         return [replace(blank, reason=reason) for blank, reason in zip(blanks, objections, strict=True)]
     aligned = align([Clusters.of(first_ids, before.rows), Clusters.of(second_ids, after.rows)])
     open_places = [place for place, objection in enumerate(objections) if not objection]
-    measured = iter(
-        _tested(metric, aligned, {place: blanks[place] for place in open_places}, level, permutations, seed)
-    )
-    return [
-        replace(blank, reason=reason) if reason else next(measured)
-        for blank, reason in zip(blanks, objections, strict=True)
-    ]
+    measured = iter(_tested(metric, aligned, {place: blanks[place] for place in open_places}, level, permutations, seed))
+    return [replace(blank, reason=reason) if reason else next(measured) for blank, reason in zip(blanks, objections, strict=True)]
 
 
 def _blank(label: str, score: Score) -> Difference:
     return Difference(label, score.output, score.higher_is_better, score.percent, signature=score.signature)
 
 
-def _objection(
-    before: Score | None, after: Score, metric: Metric, pair: tuple[Side, Side], place: int, again: str
-) -> str:
+def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[Side, Side], place: int, again: str) -> str:
     """Why two values of an output must not be subtracted; empty if they may."""
     if before is None:
         return "only one of the runs has it"

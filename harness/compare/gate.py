@@ -108,11 +108,7 @@ def parse_margins(given: Sequence[str]) -> dict[str, float | None]:
 
 
 def gate(
-    candidates: Mapping[str, ScoredRun | SeeTellError],
-    baseline: Baseline,
-    margins: Mapping[str, float | None],
-    *,
-    seed: int = 0,
+    candidates: Mapping[str, ScoredRun | SeeTellError], baseline: Baseline, margins: Mapping[str, float | None], *, seed: int = 0
 ) -> GateReport:
     """Judge every run of a baseline.
 
@@ -130,18 +126,13 @@ def gate(
     known = {each.output for _, differences in prepared for each in differences}
     for output in margins:
         if known and output not in known:
-            raise SuiteError(
-                f"--margin {output}=...: no run of the baseline has such an output{did_you_mean(output, known)}"
-            )
+            raise SuiteError(f"--margin {output}=...: no run of the baseline has such an output{did_you_mean(output, known)}")
     changed = [each for run, differences in prepared if run.outcome != "pass" for each in differences]
     tests = sum(margin_of(each, margins) is not None for each in changed)
     runs = tuple(_judge_run(run, differences, margins, max(tests, 1)) for run, differences in prepared)
     new = tuple(
         RunVerdict(
-            label,
-            "not gated",
-            f"it is not in the baseline; `seetell gate {baseline.suite} --accept --only {label}` adds it",
-            "",
+            label, "not gated", f"it is not in the baseline; `seetell gate {baseline.suite} --accept --only {label}` adds it", ""
         )
         for label in candidates
         if label not in baseline.runs
@@ -196,21 +187,15 @@ def _with_reason(difference: Difference, accepted: ScoredRun, candidate: ScoredR
     return replace(difference, lost=scored.failed)
 
 
-def _judge_run(
-    run: RunVerdict, differences: Sequence[Difference], margins: Mapping[str, float | None], tests: int
-) -> RunVerdict:
+def _judge_run(run: RunVerdict, differences: Sequence[Difference], margins: Mapping[str, float | None], tests: int) -> RunVerdict:
     if not differences:
         return run
     same = run.outcome == "pass"
-    verdicts = tuple(
-        _same_texts(each, margins) if same else judge(each, margin_of(each, margins), tests) for each in differences
-    )
+    verdicts = tuple(_same_texts(each, margins) if same else judge(each, margin_of(each, margins), tests) for each in differences)
     outcome = _overall([each.outcome for each in verdicts])
     counts = {kind: sum(each.outcome == kind for each in verdicts) for kind in ("worse", "undecided", "pass")}
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    return replace(
-        run, outcome=outcome, reason=run.reason if same and outcome == "pass" else summary, verdicts=verdicts
-    )
+    return replace(run, outcome=outcome, reason=run.reason if same and outcome == "pass" else summary, verdicts=verdicts)
 
 
 def margin_of(difference: Difference, margins: Mapping[str, float | None]) -> float | None:
@@ -263,13 +248,7 @@ def judge(difference: Difference, margin: float | None, tests: int = 1) -> Verdi
     rare = _rare_loss(difference)
     if max(most, rare) <= margin:
         most = max(most, rare)
-        bound = (
-            f"worse by {_show(most)} at most"
-            if most > 0
-            else f"better by {_show(-most)} at least"
-            if most < 0
-            else "as good"
-        )
+        bound = f"worse by {_show(most)} at most" if most > 0 else f"better by {_show(-most)} at least" if most < 0 else "as good"
         return Verdict(name, "pass", bound, margin, difference=difference)
     strict = 1 - ERROR_RATE / tests
     needed = _needed(difference, margin, strict)

@@ -11,18 +11,7 @@ from harness.store.markdown import markdown_table
 from harness.store.numbers import finite
 from harness.store.text import markdown, one_line, printable
 
-HEADER = (
-    "decoder",
-    "metric",
-    "baseline",
-    "candidate",
-    "difference",
-    "90 % interval",
-    "margin",
-    "examples",
-    "verdict",
-    "why",
-)
+HEADER = ("decoder", "metric", "baseline", "candidate", "difference", "90 % interval", "margin", "examples", "verdict", "why")
 LEFT = (0, 1, 8, 9)
 """Columns of text; the others are numbers."""
 _TITLES = {"pass": "passes", "worse": "is worse", "undecided": "could not be judged"}
@@ -123,9 +112,7 @@ def to_markdown(report: GateReport) -> str:
     noted = [row for row in rows if row[8] in ("worse", "undecided")]
     if noted:
         parts.append(markdown_table(HEADER, noted, LEFT))
-    others = (
-        f"<details><summary>All {len(rows)} numbers</summary>\n\n{markdown_table(HEADER, rows, LEFT)}\n\n</details>"
-    )
+    others = f"<details><summary>All {len(rows)} numbers</summary>\n\n{markdown_table(HEADER, rows, LEFT)}\n\n</details>"
     parts += [others, "\n".join(f"- {markdown(note)}" for note in notes(report))]
     return "\n\n".join(parts) + "\n"
 
@@ -135,9 +122,7 @@ def to_junit(report: GateReport) -> str:
     root = ElementTree.Element("testsuites", name=f"seetell gate {printable(report.suite)}")
     for run in report.runs:
         verdicts = run.verdicts or (Verdict("run", run.outcome, run.reason),)
-        counts = {
-            kind: str(sum(each.outcome == kind for each in verdicts)) for kind in ("worse", "undecided", "not gated")
-        }
+        counts = {kind: str(sum(each.outcome == kind for each in verdicts)) for kind in ("worse", "undecided", "not gated")}
         suite = ElementTree.SubElement(
             root,
             "testsuite",

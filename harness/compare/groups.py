@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 
 from harness.compare.corrections import Correction, correct
 from harness.compare.differences import gives_back, load_metric
-from harness.compare.paired import (
-    PERMUTATIONS,
-    SIGNIFICANCE,
-    Clusters,
-    Finalise,
-    align,
-    permutation_test,
-)
+from harness.compare.paired import PERMUTATIONS, SIGNIFICANCE, Clusters, Finalise, align, permutation_test
 from harness.compare.same_examples import made_alike
 from harness.compare.scored import ScoredRun
 from harness.errors import SeeTellError
@@ -75,9 +68,7 @@ def suite_groups(
                     systems[name] = Clusters.of(runs[name].clusters, scored.rows)
             scores = first.metrics[label].scores
             better = [score.higher_is_better for score in scores]
-            columns = significance_groups(
-                systems, metric.finalise, better, correction=correction, draws=draws, seed=seed
-            )
+            columns = significance_groups(systems, metric.finalise, better, correction=correction, draws=draws, seed=seed)
             for score, letters in zip(scores, columns, strict=True):
                 found.setdefault(score.output, {}).update(letters)
     return found

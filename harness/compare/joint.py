@@ -60,8 +60,7 @@ def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tup
     except SeeTellError as error:
         blank = due.blank()
         one, other = (
-            ScoredMetric(tuple(due.named(unavailable(blank, len(run.answers), str(error)))), None)
-            for run in (first, second)
+            ScoredMetric(tuple(due.named(unavailable(blank, len(run.answers), str(error)))), None) for run in (first, second)
         )
         return one, other
     one, other = (
@@ -75,7 +74,5 @@ def _samples(run: ScoredRun, examples: Sequence[Example]) -> list[Sample]:
     known = {example.id for example in examples}
     for record in run.answers:
         if record.example_id not in known:
-            raise DataError(
-                f"the data of suite {run.spec.suite!r} no longer has example {record.example_id!r}; run it again"
-            )
+            raise DataError(f"the data of suite {run.spec.suite!r} no longer has example {record.example_id!r}; run it again")
     return as_samples(run.answers, examples)

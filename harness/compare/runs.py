@@ -214,9 +214,7 @@ def _chosen(found: Sequence[Difference], by: str | None) -> Difference:
     for each in compared:
         if each.output == by:
             return each
-    raise IncomparableRuns(
-        f"--by {by}: it was not compared; expected one of: {', '.join(each.output for each in compared)}"
-    )
+    raise IncomparableRuns(f"--by {by}: it was not compared; expected one of: {', '.join(each.output for each in compared)}")
 
 
 def moved_most(first: ScoredRun, second: ScoredRun, output: Difference, shown: int = SHOWN_MOVES) -> list[Move]:

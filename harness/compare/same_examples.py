@@ -50,9 +50,7 @@ def on_same_examples(runs: Mapping[str, ScoredRun], unreadable: Collection[str] 
 def unreadable_images(records: Iterable[Record], examples: Sequence[Example]) -> list[str]:
     """The examples whose image some run could not read, and that cannot be read here either; by id."""
     blamed = {
-        record.example_id
-        for record in records
-        if record.failure is not None and record.failure.kind == UnreadableImage.__name__
+        record.example_id for record in records if record.failure is not None and record.failure.kind == UnreadableImage.__name__
     }
     return [example.id for example in examples if example.id in blamed and not _readable(example)]
 
@@ -92,9 +90,7 @@ def _compared(runs: Mapping[str, ScoredRun], label: str, unreadable: Collection[
             for name, run in runs.items()
             if unscored[name].any()
         }
-    changed = {
-        name: _without_values(run, label) for name, run in runs.items() if not gives_back(run.metrics[label], metric)
-    }
+    changed = {name: _without_values(run, label) for name, run in runs.items() if not gives_back(run.metrics[label], metric)}
     runs = {name: run for name, run in runs.items() if name not in changed}
     if not unreadable and not any(unscored[name].any() for name in runs):
         return changed
@@ -126,9 +122,7 @@ def _without_score(missing: NDArray[np.bool_]) -> str:
 
 def _without_values(run: ScoredRun, label: str) -> ScoredMetric:
     """The metric of a run whose rows are not those of its values: neither is shown."""
-    reason = (
-        f"the stored rows do not give the stored value; `{command('score', run.spec, run.suite)} --fresh` scores anew"
-    )
+    reason = f"the stored rows do not give the stored value; `{command('score', run.spec, run.suite)} --fresh` scores anew"
     scores = [replace(score, value=np.nan, low=np.nan, high=np.nan, unavailable=reason)
               for score in run.metrics[label].scores]  # fmt: skip
     return replace(run.metrics[label], scores=tuple(scores), rows=None)
@@ -151,9 +145,7 @@ def _outside(
         every.update(run.example_ids)
         scored.update(key for key, missing in zip(run.example_ids, unscored[name], strict=True) if not missing)
         answered.update(record.example_id for record in run.answers if record.failure is None)
-    if (
-        unreadable is None
-    ):  # nobody can look: what every run failed on may be a broken image, unless there is but one run
+    if unreadable is None:  # nobody can look: what every run failed on may be a broken image, unless there is but one run
         return every - scored if len(runs) > 1 else (every - scored) & answered
     return set(unreadable) | ((every - scored) & answered)
 
@@ -189,9 +181,7 @@ def _scores(run: ScoredRun, before: ScoredMetric, metric: Metric, rows: Floats, 
     )
 
 
-def pair_on_same_examples(
-    first: ScoredRun, second: ScoredRun, unreadable: Collection[str] | None
-) -> tuple[ScoredRun, ScoredRun]:
+def pair_on_same_examples(first: ScoredRun, second: ScoredRun, unreadable: Collection[str] | None) -> tuple[ScoredRun, ScoredRun]:
     """Two runs with their failures as the worst value where a metric has one.
 
     By a metric without a worst value they are compared on what both have a score for, and the others are counted.
@@ -236,17 +226,14 @@ def with_lost_as_worst(accepted: ScoredRun, candidate: ScoredRun) -> ScoredRun:
         if metric.resampling == "bootstrap":
             worst = metric.worst_row(np.concatenate([before.rows[scored], after.rows[~missing]]))
         if worst is None:
-            reason = (
-                f"{count} answers that the baseline has a score for have none now, and this number has no worst value"
-            )
+            reason = f"{count} answers that the baseline has a score for have none now, and this number has no worst value"
             metrics[label] = replace(after, failed=count, not_ranked=reason)
             continue
         rows = after.rows.copy()
         rows[lost] = worst
         scores = _scores(candidate, after, metric, rows, int((~missing).sum()))
         signed = tuple(
-            replace(score, signature=score.signature or old.signature)
-            for score, old in zip(scores, before.scores, strict=False)
+            replace(score, signature=score.signature or old.signature) for score, old in zip(scores, before.scores, strict=False)
         )
         metrics[label] = replace(after, scores=signed, rows=rows, failed=count)
     return replace(candidate, metrics=metrics)

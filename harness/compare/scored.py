@@ -194,9 +194,7 @@ def current_runs(
 
     if not Path(name).is_file() and name not in packaged_suites() and results.runs(name):
         if settings:
-            raise SuiteError(
-                f"{name} is known from its results alone, so --set cannot change it; give the suite's file"
-            )
+            raise SuiteError(f"{name} is known from its results alone, so --set cannot change it; give the suite's file")
         return _stored_runs(results.runs(name), only)
     suite = Suite.load(name, settings)
     experiment = Experiment(suite)

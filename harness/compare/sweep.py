@@ -15,14 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.compare.corrections import correct
-from harness.compare.paired import (
-    PERMUTATIONS,
-    SIGNIFICANCE,
-    Clusters,
-    Floats,
-    align,
-    permutation_test,
-)
+from harness.compare.paired import PERMUTATIONS, SIGNIFICANCE, Clusters, Floats, align, permutation_test
 from harness.compare.same_examples import on_same_examples, unreadable_images
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.datasets.digests import image_digest
@@ -158,9 +151,7 @@ def points(suite: Suite, only: Sequence[str], examples: Sequence[Example], diges
     dev, grid = dev_suite(suite), suite.sweep.grid
     for label in only:
         if label not in grid:
-            raise SuiteError(
-                f"--only {label}: [sweep.grid] of suite {suite.name!r} has no {label!r}{did_you_mean(label, grid)}"
-            )
+            raise SuiteError(f"--only {label}: [sweep.grid] of suite {suite.name!r} has no {label!r}{did_you_mean(label, grid)}")
     found = []
     for label in only or grid:
         if label not in labels(suite):
@@ -223,10 +214,7 @@ def sweep(
                 point.plan, one, store, executor=InlineExecutor(say), batch_size=batch_size, device=device, progress=progress
             )  # fmt: skip
         failures.append(len(outcome.failures))
-        say(
-            f"{number + 1} of {len(planned)}: {name}: {outcome.sentence()}"
-            + ("" if outcome.fresh else " (already on disk)")
-        )
+        say(f"{number + 1} of {len(planned)}: {name}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
     evaluator = experiment.evaluator(device)
     folders = [store.run(point.plan.spec) for point in planned]
     evaluator.expect(folders)
@@ -313,9 +301,7 @@ def _ranking(suite: Suite, name: str) -> tuple[Due, str]:
     if name in metrics_registry().entries and not any(due.name == name for due in own):
         return _ranking(suite.model_copy(update={"metrics": {name: MetricRef()}}), name)
     known = [output for _, output in directed]
-    raise SuiteError(
-        f"--metric {name}: suite {suite.name!r} has no number of this name that can rank{did_you_mean(name, known)}"
-    )
+    raise SuiteError(f"--metric {name}: suite {suite.name!r} has no number of this name that can rank{did_you_mean(name, known)}")
 
 
 def _ref(suite: Suite, due: Due) -> MetricRef:

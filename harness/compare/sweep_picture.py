@@ -48,13 +48,8 @@ def to_svg(results: Sequence[Result]) -> str:
 def _heat_map(results: Sequence[Result], across: str, down: str) -> tuple[list[str], int, int]:
     columns, rows = _values(results, across), _values(results, down)
     body = [_text(_LEFT, _TOP - 18, across, _HUSH), _text(12, _TOP - 2, down, _HUSH)]
-    body += [
-        _text(_LEFT + _CELL[0] * (i + 0.5), _TOP - 2, toml_value(each), anchor="middle")
-        for i, each in enumerate(columns)
-    ]
-    body += [
-        _text(_LEFT - 10, _TOP + _CELL[1] * (i + 0.6), toml_value(each), anchor="end") for i, each in enumerate(rows)
-    ]
+    body += [_text(_LEFT + _CELL[0] * (i + 0.5), _TOP - 2, toml_value(each), anchor="middle") for i, each in enumerate(columns)]
+    body += [_text(_LEFT - 10, _TOP + _CELL[1] * (i + 0.6), toml_value(each), anchor="end") for i, each in enumerate(rows)]
     for result in results:
         x = _LEFT + _CELL[0] * columns.index(result.values[across])
         y = _TOP + 4 + _CELL[1] * rows.index(result.values[down])

@@ -17,18 +17,7 @@ from harness.store.page import Pages
 from harness.store.text import markdown
 from harness.store.text import to_json as json_text
 
-HEADER = (
-    "metric",
-    "first",
-    "second",
-    "difference",
-    "95 % interval",
-    "p",
-    "p adjusted",
-    "detectable",
-    "examples",
-    "verdict",
-)
+HEADER = ("metric", "first", "second", "difference", "95 % interval", "p", "p adjusted", "detectable", "examples", "verdict")
 LEFT = (0, 9)
 """Columns of text; the others are numbers."""
 
@@ -91,9 +80,7 @@ def _p(value: float) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader must know to read the table, a sentence each, unescaped."""
-    corrected = {"none": "not corrected for several tests"}.get(
-        comparison.correction, f"adjusted: {comparison.correction}"
-    )
+    corrected = {"none": "not corrected for several tests"}.get(comparison.correction, f"adjusted: {comparison.correction}")
     sentences = [
         f"first = {comparison.first}, second = {comparison.second}; differences are second minus first.",
         f"{comparison.identical_answers} of {comparison.examples} examples got the same answer from both.",
@@ -112,9 +99,7 @@ def notes(comparison: Comparison) -> list[str]:
         )
     data = [change for change in comparison.changes if change.field == "data_digest"]
     if data:
-        sentences.append(
-            "The data of the two runs differ (images, references or meta), though the example ids are the same."
-        )
+        sentences.append("The data of the two runs differ (images, references or meta), though the example ids are the same.")
     return sentences
 
 

@@ -54,9 +54,7 @@ class Dataset(ABC):
         inputs: list[tuple[str, Path]] = []
         for key in type(self.options).model_fields:
             value = getattr(self.options, key)
-            inputs += [
-                (key, path) for path in (value if isinstance(value, tuple) else (value,)) if isinstance(path, Path)
-            ]
+            inputs += [(key, path) for path in (value if isinstance(value, tuple) else (value,)) if isinstance(path, Path)]
         return inputs
 
     def part(self, name: str) -> DatasetOptions | None:

@@ -64,8 +64,7 @@ class HuggingFace(Dataset):
         chosen = self._rows(data)
         columns = _Columns.of(data, self.options)
         references_by_row = [
-            _texts(value, columns.captions, row)
-            for row, value in zip(chosen, _take(data, columns.captions, chosen), strict=True)
+            _texts(value, columns.captions, row) for row, value in zip(chosen, _take(data, columns.captions, chosen), strict=True)
         ]
         ids = _named(data, columns.id, chosen) if columns.id else [f"{row:06d}" for row in chosen]
         prompts = _named(data, columns.prompt, chosen) if columns.prompt else [""] * len(chosen)
@@ -76,9 +75,7 @@ class HuggingFace(Dataset):
             )
         ]
 
-    def _images(
-        self, data: Any, columns: _Columns, rows: Sequence[int], ids: Sequence[str]
-    ) -> Sequence[ImageLike | None]:
+    def _images(self, data: Any, columns: _Columns, rows: Sequence[int], ids: Sequence[str]) -> Sequence[ImageLike | None]:
         if self.options.images is not None:
             if not columns.name:
                 raise DataError(
@@ -88,9 +85,7 @@ class HuggingFace(Dataset):
             images = Images(self.folder, self.options.images)
             names = _named(data, columns.name, rows)
             folders = _named(data, columns.folder, rows) if columns.folder else [""] * len(rows)
-            return [
-                images.find(name, folder, owner=self.options.name) for name, folder in zip(names, folders, strict=True)
-            ]
+            return [images.find(name, folder, owner=self.options.name) for name, folder in zip(names, folders, strict=True)]
         if not columns.image:
             return [None] * len(rows)
         return _stored(data, columns.image, rows, ids, self._homes())
@@ -113,9 +108,7 @@ class HuggingFace(Dataset):
             kept = [row for row in chosen if values[row] == wanted]
             if not kept:
                 known = sorted({repr(value) for value in values})[:8]
-                raise DataError(
-                    f"{self.options.name} has no row whose {column} is {wanted!r}; it has {', '.join(known)}"
-                )
+                raise DataError(f"{self.options.name} has no row whose {column} is {wanted!r}; it has {', '.join(known)}")
             chosen = kept
         return chosen
 
@@ -123,9 +116,7 @@ class HuggingFace(Dataset):
         try:
             import datasets
         except ImportError as error:
-            raise DataError(
-                "data sets of the Hugging Face hub need the datasets library; pip install 'seetell[data]'"
-            ) from error
+            raise DataError("data sets of the Hugging Face hub need the datasets library; pip install 'seetell[data]'") from error
         import pyarrow as pa
         from huggingface_hub import errors as hub
 
@@ -170,9 +161,7 @@ class HuggingFace(Dataset):
                 "says how to get the data"
             )
         if path.is_file():
-            return datasets.load_dataset(
-                "parquet", data_files={self.options.split: str(path)}, split=self.options.split
-            )
+            return datasets.load_dataset("parquet", data_files={self.options.split: str(path)}, split=self.options.split)
         if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             data = datasets.load_from_disk(str(path))
             return data[self.options.split] if isinstance(data, datasets.DatasetDict) else data
@@ -213,16 +202,12 @@ class _Columns:
         if not captions:
             texts = [name for name in names if _holds_texts(data.data.column(name).type)]
             hint = f'name it: captions = "{texts[0]}"' if texts else "and none holds texts"
-            raise DataError(
-                f"{options.name} has the columns {', '.join(names)}, none of which is called as captions are; {hint}"
-            )
+            raise DataError(f"{options.name} has the columns {', '.join(names)}, none of which is called as captions are; {hint}")
         declared = [name for name, feature in data.features.items() if type(feature).__name__ == "Image"]
         declared = declared or image_columns({name: data.data.column(name).type for name in names})
         prompt = "prompt" if "prompt" in names and _is_whole_text(data.data.column("prompt")) else ""
         name = _first(NAME_COLUMNS, names)
-        example_id = options.id or next(
-            (column for column in NAME_COLUMNS if column in names and _unique(data, column)), ""
-        )
+        example_id = options.id or next((column for column in NAME_COLUMNS if column in names and _unique(data, column)), "")
         return cls(
             captions,
             options.image or (declared[0] if declared else ""),
@@ -288,8 +273,7 @@ def _texts(value: Any, column: str, row: int) -> tuple[str, ...]:
     """References of one row, stripped; a list of objects gives the text of each."""
     listed = value if isinstance(value, list) else [value]
     references = [
-        next((entry[part] for part in PARTS if part in entry), None) if isinstance(entry, dict) else entry
-        for entry in listed
+        next((entry[part] for part in PARTS if part in entry), None) if isinstance(entry, dict) else entry for entry in listed
     ]
     if not all(isinstance(text, str) for text in references):
         raise DataError(
@@ -299,9 +283,7 @@ def _texts(value: Any, column: str, row: int) -> tuple[str, ...]:
     return tuple(str(text).strip() for text in references)
 
 
-def _stored(
-    data: Any, column: str, rows: Sequence[int], ids: Sequence[str], homes: tuple[Path, ...]
-) -> list[ImageLike | None]:
+def _stored(data: Any, column: str, rows: Sequence[int], ids: Sequence[str], homes: tuple[Path, ...]) -> list[ImageLike | None]:
     """A reference for each row into the Arrow files that the table is mapped from; the bytes where it is held in memory."""
     from harness.datasets.tables import ArrowImage, arrow_table
 

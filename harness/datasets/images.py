@@ -262,9 +262,7 @@ def open_source(path: Path) -> Source:
         with path.open("rb") as file:
             start = file.read(512)
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}); expected a folder or an archive of images"
-        ) from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); expected a folder or an archive of images") from error
     if start.startswith(b"PAR1"):
         from harness.datasets.tables import parquet_images
 

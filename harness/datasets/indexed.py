@@ -44,9 +44,7 @@ class Indexed(Dataset):
 
         index = Index(self.folder / self.options.folder)
         if index.manifest.what != "captions":
-            raise DataError(
-                f"{index.folder} is an index of images; [captions] wants one made with `seetell index captions`"
-            )
+            raise DataError(f"{index.folder} is an index of images; [captions] wants one made with `seetell index captions`")
         return index.names()
 
     def index_folder(self) -> Path | None:

@@ -53,9 +53,7 @@ class Karpathy(Dataset):
         chosen = [(f"image {index} of {path}", record) for index, record in records if self._wanted(record)]
         if not chosen:
             splits = sorted({str(record.get("split")) for _, record in records})
-            raise DataError(
-                f"{path} has no image of split {self.options.split!r}; it has {', '.join(splits) or 'no images'}"
-            )
+            raise DataError(f"{path} has no image of split {self.options.split!r}; it has {', '.join(splits) or 'no images'}")
         named = [(where, record, image_name(record, where), captions(record, where)) for where, record in chosen]
         images = None if self.options.images is None else Images(self.folder, self.options.images)
         return [

@@ -15,10 +15,7 @@ from harness.datasets.paths import is_text
 from harness.errors import DataError, SuiteError
 from harness.store.durable import Progress, no_progress
 from harness.suites.examples import Example
-from harness.suites.spec import (
-    ModelPin,
-    Suite,
-)
+from harness.suites.spec import ModelPin, Suite
 
 if TYPE_CHECKING:  # reading data needs no torch
     from decoders.models.load import Role
@@ -82,9 +79,7 @@ def _check_examples(suite: Suite, examples: Sequence[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
         if not example.id or not is_text(example.id):
-            raise SuiteError(
-                f"the data of suite {suite.name!r} has the id {example.id!r}; expected a text that UTF-8 can write"
-            )
+            raise SuiteError(f"the data of suite {suite.name!r} has the id {example.id!r}; expected a text that UTF-8 can write")
         if not is_text(example.prompt):
             raise SuiteError(
                 f"the prompt of {example.id!r} in the data of suite {suite.name!r} holds half of a surrogate pair "

@@ -79,17 +79,11 @@ def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, oth
     if twice := _shared_images(_images(one), _images(other)):
         raise DataError(f"{len(twice)} {name} images are {other_name} images too, such as {twice[0]}; {remedy}")
     sets = {folded(example.references) for example in other}
-    same = [
-        example for example in one if len(set(example.references)) >= _SEVERAL and folded(example.references) in sets
-    ]
+    same = [example for example in one if len(set(example.references)) >= _SEVERAL and folded(example.references) in sets]
     mine, theirs = ({_words(text): text for example in part for text in example.references} for part in (one, other))
     both = [words for words in mine if words in theirs]
     long = [
-        text
-        for example in one
-        if theirs.keys() >= folded(example.references)
-        for text in example.references
-        if _is_long(text)
+        text for example in one if theirs.keys() >= folded(example.references) for text in example.references if _is_long(text)
     ]
     if both and len(both) > _MOST * min(len(mine), len(theirs)):
         raise DataError(

@@ -37,9 +37,7 @@ class Container:
         except OSError as error:
             raise UnreadableImage(f"{image} cannot be read ({error.strerror}); put the file back") from error
         if (now.st_size, now.st_mtime_ns) != (self.size, self.changed):
-            raise UnreadableImage(
-                f"{image} cannot be read: the file has changed since its images were listed; run again"
-            )
+            raise UnreadableImage(f"{image} cannot be read: the file has changed since its images were listed; run again")
 
 
 def _check_bytes(size: int, image: object) -> None:

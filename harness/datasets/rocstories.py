@@ -40,9 +40,7 @@ class RocStories(Dataset):
         stories = _from_csv(content, path) if _is_header(first) else _from_lines(content, path)
         if not stories:
             raise DataError(f"{path} has no story; expected {SHAPES}")
-        return [
-            Example(f"{index:06d}", prompt=title, references=(story,)) for index, (title, story) in enumerate(stories)
-        ]
+        return [Example(f"{index:06d}", prompt=title, references=(story,)) for index, (title, story) in enumerate(stories)]
 
     def part(self, name: str) -> DatasetOptions | None:
         """See `Dataset.part`. SimCTG's files of the splits lie beside the test file: rocstories_train.txt, rocstories_dev.txt."""

@@ -128,6 +128,4 @@ def _content(member: TarImage, where: str) -> str:
     try:
         return member.read().decode("utf-8-sig")
     except (UnreadableImage, UnicodeDecodeError) as error:
-        raise DataError(
-            f"the text of {where} cannot be read ({error}); expected UTF-8. Fetch the shard again"
-        ) from error
+        raise DataError(f"the text of {where} cannot be read ({error}); expected UTF-8. Fetch the shard again") from error

@@ -121,9 +121,7 @@ class Worker:
 
     def _records(self, tasks: Sequence[Task], generations: Sequence[Generation]) -> list[Record]:
         label = self.job.spec.label
-        if not isinstance(generations, Sequence) or not all(
-            isinstance(generation, Generation) for generation in generations
-        ):
+        if not isinstance(generations, Sequence) or not all(isinstance(generation, Generation) for generation in generations):
             raise DecoderFailed(
                 f"the decoder {label!r} must return a list of Generation; it returned {type(generations).__name__}"
             )

@@ -27,9 +27,7 @@ class Experiment:
         SuiteError, DataError: as `harness.datasets.load.load_examples`.
     """
 
-    def __init__(
-        self, suite: Suite, examples: Sequence[Example] | None = None, *, progress: Progress = no_progress
-    ) -> None:
+    def __init__(self, suite: Suite, examples: Sequence[Example] | None = None, *, progress: Progress = no_progress) -> None:
         self.suite = suite
         self.examples = load_examples(suite, progress=progress) if examples is None else examples
         self.digests = Digests(suite, self.examples)

@@ -12,9 +12,7 @@ from harness.datasets.load import Digests
 from harness.decode.executor import Task
 from harness.decode.planned_image import PlannedImage
 from harness.errors import NeedMissing, SuiteError, did_you_mean
-from harness.store.runs import (
-    Key,
-)
+from harness.store.runs import Key
 from harness.suites import registry
 from harness.suites.code import Code
 from harness.suites.examples import Example, seed_for
@@ -102,9 +100,7 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
         decoder=name,
         decoder_version=plugin.version,
         config=config.model_dump(mode="json"),
-        language_model=digests.model(suite.models.language_model, "language_model")
-        if Need.LM in plugin.needs
-        else None,
+        language_model=digests.model(suite.models.language_model, "language_model") if Need.LM in plugin.needs else None,
         image_text=digests.model(suite.models.image_text, "image_text") if needs_clip else None,
         data_digest=digests.data,
         captions_digest=digests.captions_digest if Need.INDEX in plugin.needs else None,

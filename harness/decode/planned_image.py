@@ -36,11 +36,7 @@ class PlannedImage:
         try:
             content = read_image(self.source)
         except UnreadableImage as error:
-            raise DataError(
-                f"{self} could be read when the run was planned, and now cannot ({error}); {remedy}"
-            ) from error
+            raise DataError(f"{self} could be read when the run was planned, and now cannot ({error}); {remedy}") from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise DataError(
-                f"{self} has changed since the run was planned, so its text would be of another image; {remedy}"
-            )
+            raise DataError(f"{self} has changed since the run was planned, so its text would be of another image; {remedy}")
         return content

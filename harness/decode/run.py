@@ -14,18 +14,10 @@ from harness.decode.executor import Executor, InlineExecutor, Job, Task
 from harness.decode.plan import Plan
 from harness.errors import Interrupted, StoreError
 from harness.store.durable import Progress, no_progress
-from harness.store.runs import (
-    Key,
-    Record,
-    Results,
-    RunFolder,
-    cache_folder,
-)
+from harness.store.runs import Key, Record, Results, RunFolder, cache_folder
 from harness.suites.code import code_changes
 from harness.suites.provenance import environment
-from harness.suites.spec import (
-    Suite,
-)
+from harness.suites.spec import Suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,7 @@ UNREACHABLE = (URLError, TimeoutError, ConnectionError, http.client.HTTPExceptio
 
 
 def download(
-    address: str,
-    path: Path,
-    *,
-    size: int,
-    progress: Progress,
-    before: Callable[[int, int], None] = lambda size, have: None,
+    address: str, path: Path, *, size: int, progress: Progress, before: Callable[[int, int], None] = lambda size, have: None
 ) -> None:
     """Fetch into `path`, resuming after the bytes it holds; a broken connection is retried as long as bytes arrive.
 
@@ -137,9 +132,7 @@ def _range(answer: Any, have: int, size: int) -> tuple[int, int]:
         part = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
         if part and int(part.group(1)) == have:
             return have, int(part.group(2))
-        raise http.client.HTTPException(
-            f"it answered with another part than asked: {answer.headers.get('Content-Range')}"
-        )
+        raise http.client.HTTPException(f"it answered with another part than asked: {answer.headers.get('Content-Range')}")
     length = answer.headers.get("Content-Length")
     return 0, int(length) if length else size
 

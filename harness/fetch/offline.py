@@ -49,12 +49,7 @@ def check_fetched(suite: Suite, *, progress: Progress = no_progress) -> str:
 
 
 def check_parts(
-    what: str,
-    models: Iterable[str],
-    paths: Iterable[str] = (),
-    suite: str = "SUITE",
-    *,
-    progress: Progress = no_progress,
+    what: str, models: Iterable[str], paths: Iterable[str] = (), suite: str = "SUITE", *, progress: Progress = no_progress
 ) -> str:
     """Check some models and data files against the lock.
 
@@ -79,14 +74,7 @@ def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: st
     from decoders.models.load import hub_sources_of
     from harness.fetch.origins import lock_name
     from harness.store.durable import MB
-    from harness.store.lock import (
-        LOCK,
-        Content,
-        Lock,
-        content_of,
-        model_path,
-        use_fetched_models,
-    )
+    from harness.store.lock import LOCK, Content, Lock, content_of, model_path, use_fetched_models
 
     folder = data_folder()
     lock = Lock.read(folder)

@@ -125,11 +125,7 @@ class Internet:
         from huggingface_hub import get_repo_discussions
 
         for discussion in get_repo_discussions(repository):
-            if (
-                discussion.is_pull_request
-                and discussion.author == "SFconvertbot"
-                and discussion.status in ("open", "merged")
-            ):
+            if discussion.is_pull_request and discussion.author == "SFconvertbot" and discussion.status in ("open", "merged"):
                 return str(discussion.git_reference)
         return ""
 
@@ -227,9 +223,7 @@ class Mirror:
             )
         if locked is None:
             known = ", ".join(self.lock.models) or "no model"
-            raise DataError(
-                f"the mirror {self.place} does not have {name}; it has {known}. Prefetch the suite there first"
-            )
+            raise DataError(f"the mirror {self.place} does not have {name}; it has {known}. Prefetch the suite there first")
         if pinned and locked.commit != pinned:
             raise DataError(
                 f"{name} is pinned to {pinned}, and the mirror {self.place} has {locked.commit}; take that with --update"

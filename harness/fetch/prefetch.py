@@ -15,16 +15,7 @@ from harness.fetch.download import ProgressBar, extract, room_in
 from harness.fetch.needs import data_paths, model_names
 from harness.fetch.origins import Internet, Mirror, Origin, Wanted, WantedModel, lock_name
 from harness.store.durable import MB
-from harness.store.lock import (
-    LOCK,
-    Content,
-    Lock,
-    LockedFile,
-    LockedModel,
-    content_of,
-    model_path,
-    use_fetched_models,
-)
+from harness.store.lock import LOCK, Content, Lock, LockedFile, LockedModel, content_of, model_path, use_fetched_models
 from harness.suites.places import data_folder
 from harness.suites.spec import Suite
 
@@ -196,9 +187,7 @@ class _Prefetch:
         if not due:
             self.say(f"{self.suite.name}: all that can be fetched is in {self.folder}")
             return
-        parts = ", ".join(
-            f"{_shown(wanted.size)} {wanted.path}" for wanted in sorted(due, key=lambda wanted: -wanted.size)[:4]
-        )
+        parts = ", ".join(f"{_shown(wanted.size)} {wanted.path}" for wanted in sorted(due, key=lambda wanted: -wanted.size)[:4])
         more = f", and {len(due) - 4} smaller" if len(due) > 4 else ""
         needs = f"{self.suite.name} needs {_shown(needed)} of room in {self.folder}: {parts}{more}"
         if needed > free:
@@ -254,11 +243,7 @@ class _Prefetch:
 
     def _pin_model(self, model: WantedModel) -> None:
         locked = self.lock.models.get(model.name)
-        if (
-            locked is None
-            or locked.commit != model.commit
-            or set(locked.files) != {_file(file) for file in model.files}
-        ):
+        if locked is None or locked.commit != model.commit or set(locked.files) != {_file(file) for file in model.files}:
             files = {_file(file): self._content(self.folder / file.path) for file in model.files}
             self.lock = self.lock.with_model(model.name, LockedModel(commit=model.commit, files=files))
             self.lock.write(self.folder)

@@ -79,9 +79,7 @@ def fetch_spice(mirror: str | None, *, say: Callable[[str], None], progress_bar:
         extract(archive, jars, owner=address, remedy="expected Stanford CoreNLP 3.6.0")
         archive.unlink()
     except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written ({error}); make room, or set SEETELL_CACHE to another folder"
-        ) from error
+        raise DataError(f"{folder} cannot be written ({error}); make room, or set SEETELL_CACHE to another folder") from error
     say(f"Stanford CoreNLP 3.6.0 is in {folder}; `seetell score FILE --metrics spice` uses it")
     return folder
 
@@ -104,9 +102,7 @@ def _checksum_beside(address: str) -> Checksum:
 def _check_room(folder: Path, size: int, have: int, say: Callable[[str], None]) -> None:
     """Report the disk space needed before anything is written: the rest of the archive, and as much again for its content."""
     needed, free = 2 * size - have, room_in(folder)
-    needs = (
-        f"{size / MB:.0f} MB to fetch ({have / MB:.0f} MB are there), {needed / MB:.0f} MB of room needed in {folder}"
-    )
+    needs = f"{size / MB:.0f} MB to fetch ({have / MB:.0f} MB are there), {needed / MB:.0f} MB of room needed in {folder}"
     if needed > free:
         raise DataError(f"{needs}, and {free / MB:.0f} MB are free; make room, or set SEETELL_CACHE to another folder")
     say(f"{needs}, {free / MB:.0f} MB free")

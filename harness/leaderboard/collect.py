@@ -268,8 +268,7 @@ def _material(
     groups, grouping = _letters(compared) if letters else ({}, None)
     twice = told_apart(runs)
     rows = [
-        _row(run, _cells(run, compared, refused, groups), headline_speed(speeds, run.content["identity"]), twice)
-        for run in runs
+        _row(run, _cells(run, compared, refused, groups), headline_speed(speeds, run.content["identity"]), twice) for run in runs
     ]
     environment = runs[0].content["environment"]
     torch = environment.get("packages", {}).get("torch")
@@ -332,12 +331,8 @@ def _failure_rules(rows: Sequence[Row], columns: Sequence[Column], unreadable: S
     sentences = []
     if unreadable:
         names = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
-        sentences.append(
-            f"Left out for every system, because their images cannot be read: {len(unreadable)} ({names})."
-        )
-    counts = {
-        row.name: max((cell.failed for cell in row.cells.values() if not cell.not_ranked), default=0) for row in rows
-    }
+        sentences.append(f"Left out for every system, because their images cannot be read: {len(unreadable)} ({names}).")
+    counts = {row.name: max((cell.failed for cell in row.cells.values() if not cell.not_ranked), default=0) for row in rows}
     counted = [f"{name} ({count})" for name, count in counts.items() if count]
     if counted:
         sentences.append(
@@ -424,9 +419,7 @@ def _row(run: StoredRun, cells: Mapping[str, Cell], speed: Speed | None, twice: 
         complete=run.complete,
         config=config,
         kind=kind,
-        note=", ".join(
-            filter(None, [_origin(spec), f"{spec.draws} draws" if spec.draws > 1 else ""]),
-        ),
+        note=", ".join(filter(None, [_origin(spec), f"{spec.draws} draws" if spec.draws > 1 else ""])),
         reproduce=command(spec, run.suite),
         same_label=spec.label in twice,
     )
@@ -455,8 +448,7 @@ def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
         for score in each:
             first.setdefault(score.output, score)
     return tuple(
-        Column(name, _column_label(name), score.higher_is_better, score.percent, _meaning(score))
-        for name, score in first.items()
+        Column(name, _column_label(name), score.higher_is_better, score.percent, _meaning(score)) for name, score in first.items()
     )
 
 

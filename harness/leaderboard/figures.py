@@ -96,9 +96,7 @@ def _round_ticks(start: float, end: float) -> list[tuple[float, str]]:
     if start == end:
         return [(start, f"{start:.3g}")]
     power = math.floor(math.log10((end - start) / _TICKS))
-    sizes = (
-        (step, max(0, -exponent)) for exponent in (power, power + 1) for step in (10.0**exponent * n for n in (1, 2, 5))
-    )
+    sizes = ((step, max(0, -exponent)) for exponent in (power, power + 1) for step in (10.0**exponent * n for n in (1, 2, 5)))
     size, digits = next(each for each in sizes if math.floor(end / each[0]) - math.ceil(start / each[0]) < _TICKS)
     counts = range(math.ceil(start / size), math.floor(end / size) + 1)
     return [(count * size, f"{count * size:.{digits}f}") for count in counts]
@@ -139,9 +137,7 @@ def _peers(board: Board, column: Column) -> list[tuple[Row, Cell]]:
     found = [(row, cell) for row in board.ordered() if (cell := rankable(row, column)) is not None]
     signatures = [cell.signature for _, cell in found]
     lead = max(dict.fromkeys(signatures), key=signatures.count, default="")
-    return sorted(
-        ((row, cell) for row, cell in found if cell.signature == lead), key=lambda each: sign * (each[1].number or 0.0)
-    )
+    return sorted(((row, cell) for row, cell in found if cell.signature == lead), key=lambda each: sign * (each[1].number or 0.0))
 
 
 def _bars(cells: Sequence[Cell], heights: Sequence[float]) -> tuple[Bar, ...]:

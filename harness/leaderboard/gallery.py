@@ -74,9 +74,7 @@ def gallery(material: Material) -> Gallery:
     return Gallery(tuple(run.row for run in runs), column, tuple(items))
 
 
-def _item(
-    example: Example, answers: tuple[tuple[Answer, ...], ...], values: tuple[float | None, ...], *, scored: bool
-) -> Item:
+def _item(example: Example, answers: tuple[tuple[Answer, ...], ...], values: tuple[float | None, ...], *, scored: bool) -> Item:
     item = Item(example, answers, values, 0.0)
     if scored:
         known = [value for value in values if value is not None]

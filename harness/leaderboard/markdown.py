@@ -37,9 +37,7 @@ def notes(board: Board) -> list[str]:
     """What a reader must know to read the table, a sentence each, unescaped."""
     order = board.order_by
     sentences = [f"Rows are ordered by {order.label}."] if order else []
-    sentences.append(
-        "Bold: best of its column, among numbers made in the same way. ↑ higher is better, ↓ lower is better."
-    )
+    sentences.append("Bold: best of its column, among numbers made in the same way. ↑ higher is better, ↓ lower is better.")
     if any(column.percent for column in board.columns):
         plain = [column.label for column in board.columns if not column.percent]
         sentences.append(f"Values are shown times 100{', except ' + ', '.join(plain) if plain else ''}.")
@@ -59,15 +57,9 @@ def notes(board: Board) -> list[str]:
         sentences.append(f"Incomplete, hence last and not ranked: {', '.join(incomplete)}.")
     if board.left_out:
         sentences.append(board.left_out)
-    cells = [
-        (column.label, cell) for column in board.columns for row in board.rows if (cell := row.cells.get(column.name))
-    ]
-    sentences.extend(
-        f"{CAUTION} {sentence}." for sentence in dict.fromkeys(cell.caution for _, cell in cells if cell.caution)
-    )
-    refused = dict.fromkeys(
-        (label, cell.no_interval) for label, cell in cells if cell.no_interval and not cell.unavailable
-    )
+    cells = [(column.label, cell) for column in board.columns for row in board.rows if (cell := row.cells.get(column.name))]
+    sentences.extend(f"{CAUTION} {sentence}." for sentence in dict.fromkeys(cell.caution for _, cell in cells if cell.caution))
+    refused = dict.fromkeys((label, cell.no_interval) for label, cell in cells if cell.no_interval and not cell.unavailable)
     sentences.extend(f"No interval for {label}: {reason}." for label, reason in refused)
     reasons: dict[str, list[str]] = {}
     for column in board.columns:
@@ -131,9 +123,7 @@ def _values(board: Board) -> str:
     for index, row in enumerate(board.ordered()):
         place = ranks[index] if ranks else Standing()
         cells = [_value(row, column, each[index]) for column, each in zip(board.columns, standings, strict=True)]
-        lines.append(
-            [f"{place.rank}{_group(place)}" if place.rank else "–", _name(row), *cells, markdown(count_text(row))]
-        )
+        lines.append([f"{place.rank}{_group(place)}" if place.rank else "–", _name(row), *cells, markdown(count_text(row))])
     return markdown_table(heads, lines, left={1}, escape=False)
 
 

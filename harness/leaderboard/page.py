@@ -113,9 +113,7 @@ def short(text: str, room: int = 18) -> str:
 
 
 PAGES = Pages(
-    "harness.leaderboard",
-    {"letter": letter, "value_text": value_text, "short": short},
-    {"rule": RULE, "plot_width": PLOT_WIDTH},
+    "harness.leaderboard", {"letter": letter, "value_text": value_text, "short": short}, {"rule": RULE, "plot_width": PLOT_WIDTH}
 )
 
 
@@ -186,8 +184,7 @@ def _cell_view(
         facts.append(f"rank {standing.rank} of {standing.of}")
     if cell.letters:
         facts.append(
-            f"group {cell.letters}: "
-            + (f"not told apart from {', '.join(alike)}" if alike else "told apart from all others")
+            f"group {cell.letters}: " + (f"not told apart from {', '.join(alike)}" if alike else "told apart from all others")
         )
     if column.kind != "speed":
         facts.append(f"n = {cell.n}" + (f", {cell.unscored} unscored" if cell.unscored else ""))
@@ -236,9 +233,7 @@ def _plot(cell: Cell, scale: tuple[float, float]) -> Plot | None:
     return Plot(place(low), place(cell.number), place(high))
 
 
-def _by_decoder(
-    example: ExampleView, place: Mapping[tuple[str, str], int]
-) -> tuple[tuple[str, tuple[Answer, ...]], ...]:
+def _by_decoder(example: ExampleView, place: Mapping[tuple[str, str], int]) -> tuple[tuple[str, tuple[Answer, ...]], ...]:
     """Answers gathered by run, runs in the order of the table, draws in theirs."""
     found: dict[tuple[str, str], list[Answer]] = {}
     for answer in example.answers:

@@ -82,9 +82,7 @@ def _cell(row: data.PublishedRow, column: Column, board: Board) -> PublishedCell
     value = row.values[column.name]
     signature = row.signatures.get(column.name, "")
     scale, deviation = 100 if column.percent else 1, row.deviations.get(column.name)
-    shown = f"{scale * value:.{row.digits}f}" + (
-        f" ± {scale * deviation:.{row.digits}f}" if deviation is not None else ""
-    )
+    shown = f"{scale * value:.{row.digits}f}" + (f" ± {scale * deviation:.{row.digits}f}" if deviation is not None else "")
     place, of = _place(value, signature, column.name, board)
     return PublishedCell(value, shown, deviation, signature, place, of)
 
@@ -94,9 +92,7 @@ def _place(value: float, signature: str, name: str, board: Board) -> tuple[int |
     if not signature or column is None:
         return None, 0
     cells = [rankable(row, column) for row in board.rows]
-    peers = [
-        cell.number for cell in cells if cell is not None and cell.number is not None and cell.signature == signature
-    ]
+    peers = [cell.number for cell in cells if cell is not None and cell.number is not None and cell.signature == signature]
     if not peers:
         return None, 0
     sign = 1.0 if column.higher_is_better else -1.0

@@ -57,9 +57,7 @@ class HumanStudy(Section):
         """
         remedy = f"`seetell study analyze {path.parent.name}` writes it again"
         try:
-            return checked(
-                cls, path.read_bytes(), f"{path} is no file of a study's ratings", error=StoreError, remedy=remedy
-            )
+            return checked(cls, path.read_bytes(), f"{path} is no file of a study's ratings", error=StoreError, remedy=remedy)
         except OSError as error:
             raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
 
@@ -88,17 +86,10 @@ def with_human(board: Board, studies: Sequence[HumanStudy]) -> Board:
         taken = {column.name for column in board.columns}
         columns = {aspect: _column(aspect, study.study, taken) for aspect in aspects}
         rows = tuple(
-            replace(
-                row, cells={**row.cells, **_cells(row, {columns[aspect].name: aspect for aspect in aspects}, cells)}
-            )
+            replace(row, cells={**row.cells, **_cells(row, {columns[aspect].name: aspect for aspect in aspects}, cells)})
             for row in board.rows
         )
-        board = replace(
-            board,
-            columns=(*board.columns, *columns.values()),
-            rows=rows,
-            remarks=(*board.remarks, study.remark()),
-        )
+        board = replace(board, columns=(*board.columns, *columns.values()), rows=rows, remarks=(*board.remarks, study.remark()))
     return board
 
 
@@ -111,9 +102,7 @@ def _column(aspect: str, study: str, taken: set[str]) -> Column:
     name, label = f"human-{aspect}", f"Human {aspect}"
     if name in taken:
         name, label = f"{name}:{study}", f"{label} ({study})"
-    return Column(
-        name, label, True, percent=False, description=f"Mean rating by people, 1 to 5, study {study}.", kind="human"
-    )
+    return Column(name, label, True, percent=False, description=f"Mean rating by people, 1 to 5, study {study}.", kind="human")
 
 
 def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str], HumanCell]) -> dict[str, Cell]:

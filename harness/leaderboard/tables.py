@@ -121,9 +121,7 @@ def _newest_versions(runs: Sequence[StoredRun]) -> dict[str, int]:
     return versions
 
 
-def _differences(
-    spec: RunSpec, digests: Digests, suite: Suite, preferred: Mapping[str, str], versions: Mapping[str, int]
-) -> str:
+def _differences(spec: RunSpec, digests: Digests, suite: Suite, preferred: Mapping[str, str], versions: Mapping[str, int]) -> str:
     """What a run has that the main table has not, in words."""
     words = []
     for part in _parts(digests, suite, readable=False):

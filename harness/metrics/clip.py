@@ -118,9 +118,7 @@ class ClipScore(Metric):
         return Signature.of("clipscore", fields | pixels)
 
 
-def image_features(
-    model: ImageTextModel, images: Sequence[ImageLike], *, as_stored: bool = False
-) -> list[Tensor | None]:
+def image_features(model: ImageTextModel, images: Sequence[ImageLike], *, as_stored: bool = False) -> list[Tensor | None]:
     """One vector an image, None for those that cannot be read; the same bits whatever was encoded before."""
     from decoders.models.image_text import image_key
 
@@ -133,9 +131,7 @@ def image_features(
     return known[key]
 
 
-def _encoded(
-    model: ImageTextModel, images: Sequence[ImageLike], opened: Callable[[ImageLike], Image]
-) -> list[Tensor | None]:
+def _encoded(model: ImageTextModel, images: Sequence[ImageLike], opened: Callable[[ImageLike], Image]) -> list[Tensor | None]:
     """Images that cannot be read are found by halving."""
     try:
         return list(model.image_features(images, opened=opened, remembered=False))

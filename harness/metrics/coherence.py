@@ -166,7 +166,5 @@ def _with_prompt(samples: Sequence[Sample]) -> list[int]:
             "it out of this suite"
         )
     return [
-        i
-        for i, sample in enumerate(samples)
-        if sample.failure is None and sample.example.prompt.strip() and sample.text.strip()
+        i for i, sample in enumerate(samples) if sample.failure is None and sample.example.prompt.strip() and sample.text.strip()
     ]

@@ -66,6 +66,4 @@ class Distinct(Metric):
 
     def signature(self) -> Signature:
         """How n-grams are counted, and that they are pooled."""
-        return Signature.of(
-            "distinct", {"per": self.config.per, "tok": "whitespace", "case": "kept", "average": "pooled"}
-        )
+        return Signature.of("distinct", {"per": self.config.per, "tok": "whitespace", "case": "kept", "average": "pooled"})

@@ -140,13 +140,7 @@ class Evaluator:
     """Scores the runs of one suite; models are loaded when a metric first needs them."""
 
     def __init__(
-        self,
-        suite: Suite,
-        examples: Sequence[Example],
-        digests: Digests,
-        device: str,
-        *,
-        make_rows: RowMaker | None = None,
+        self, suite: Suite, examples: Sequence[Example], digests: Digests, device: str, *, make_rows: RowMaker | None = None
     ) -> None:
         self.suite = suite
         self.examples = examples
@@ -221,11 +215,7 @@ class Evaluator:
             name = f"{due.label}-{keys[due.label][:8]}" if due.label in sheet.rows else None
             if name:
                 rows[name] = sheet.rows[due.label]
-            entries[due.label] = {
-                "key": keys[due.label],
-                "rows": name,
-                "scores": [score.to_json() for score in sheet.scores],
-            }
+            entries[due.label] = {"key": keys[due.label], "rows": name, "scores": [score.to_json() for score in sheet.scores]}
             progress(done, len(self.due))
         ordered = {due.label: entries[due.label] for due in self.due}
         if missing or not sound or set(before) != {*ordered, *beside}:
@@ -326,8 +316,7 @@ def gives_values(metric: Metric, rows: NDArray[np.float64], values: Sequence[flo
     except (IndexError, ValueError):  # rows of another width than the finaliser takes
         return False
     return len(found) >= len(values) and all(
-        value is None or bool(np.isclose(found[place], value, rtol=1e-9, atol=1e-12))
-        for place, value in enumerate(values)
+        value is None or bool(np.isclose(found[place], value, rtol=1e-9, atol=1e-12)) for place, value in enumerate(values)
     )
 
 

@@ -43,11 +43,7 @@ class Grounding(Metric):
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Precision, recall, F1."""
-        return (
-            Output("grounding-precision", True),
-            Output("grounding-recall", True),
-            Output("grounding-f1", True),
-        )
+        return (Output("grounding-precision", True), Output("grounding-recall", True), Output("grounding-f1", True))
 
     def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
         """Right claims, claims, and claims to be made, `[n, 3]`.

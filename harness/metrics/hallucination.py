@@ -251,9 +251,7 @@ def _digest(path: Path) -> str:
         stat = path.stat()
         return _content_digest(path, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
-        raise MetricError(
-            f"{path} cannot be read ({error.strerror}); relative paths start at the suite's folder"
-        ) from error
+        raise MetricError(f"{path} cannot be read ({error.strerror}); relative paths start at the suite's folder") from error
 
 
 @lru_cache(maxsize=16)

@@ -121,9 +121,7 @@ def _one(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float
     if not 0 < below < 1 or not varies:
         low, high = np.quantile(replicates, tails)
         return float(low), float(high), "percentile"
-    deviation = (jackknife.mean() - jackknife) / np.ptp(
-        jackknife
-    )  # its scale cancels, and squares of it could underflow
+    deviation = (jackknife.mean() - jackknife) / np.ptp(jackknife)  # its scale cancels, and squares of it could underflow
     spread = np.sum(deviation**2)
     acceleration = np.sum(deviation**3) / (6 * spread**1.5)
     shift = ndtri(below)

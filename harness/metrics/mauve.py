@@ -94,10 +94,7 @@ class Mauve(Metric):
     @property
     def outputs(self) -> tuple[Output, ...]:
         """The mean over codebooks, and the standard deviation between them."""
-        return (
-            Output("mauve", higher_is_better=True, percent=False),
-            Output("mauve-sd", higher_is_better=None, percent=False),
-        )
+        return (Output("mauve", higher_is_better=True, percent=False), Output("mauve-sd", higher_is_better=None, percent=False))
 
     def rows(self, samples: Sequence[Sample]) -> Floats:
         """Which bucket the reference is in and which the text, for each codebook: `[n, 2 * seeds * buckets]` of 0 and 1.
@@ -122,9 +119,7 @@ class Mauve(Metric):
             MetricError: as `rows`; or the runs have other references.
         """
         if find_spec("sklearn") is None or find_spec("threadpoolctl") is None:
-            raise MetricUnavailable(
-                "MAUVE needs scikit-learn and threadpoolctl; install them: pip install 'seetell[metrics]'"
-            )
+            raise MetricUnavailable("MAUVE needs scikit-learn and threadpoolctl; install them: pip install 'seetell[metrics]'")
         _check_references(runs)
         pairs = [[self._pair(sample) for sample in samples] for samples in runs]
         flat = [pair for run in pairs for pair in run if pair]
@@ -268,9 +263,7 @@ def codebooks(p: NDArray[Any], q: NDArray[Any], buckets: int, seeds: Sequence[in
 
     both = np.vstack([q, p])
     if not np.isfinite(both).all():
-        raise MetricError(
-            "the features of some texts are not finite, so MAUVE has nothing to compare; use float32 weights"
-        )
+        raise MetricError("the features of some texts are not finite, so MAUVE has nothing to compare; use float32 weights")
     both = normalize(both, norm="l2", axis=1)
     if np.ptp(both, axis=0).max() < 1e-6:
         raise MetricError("all texts have the same features, so there is no distribution to compare; try another model")

@@ -23,9 +23,7 @@ class RefClipScore(ClipScore):
     """
 
     needs_references = True
-    per_sample: ClassVar[bool] = (
-        False  # its references are encoded together, which a part of the samples would do otherwise
-    )
+    per_sample: ClassVar[bool] = False  # its references are encoded together, which a part of the samples would do otherwise
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -34,10 +34,7 @@ class Repetition(Metric):
     @property
     def outputs(self) -> tuple[Output, ...]:
         """rep-2, rep-3, rep-4, diversity."""
-        return (
-            *(Output(f"rep-{n}", higher_is_better=False) for n in ORDERS),
-            Output("diversity", higher_is_better=True),
-        )
+        return (*(Output(f"rep-{n}", higher_is_better=False) for n in ORDERS), Output("diversity", higher_is_better=True))
 
     def rows(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
         """Unique and total n-grams for each n, `[n, 6]`; a text too short for an n-gram counts none of it."""
@@ -68,6 +65,4 @@ class Repetition(Metric):
 
     def signature(self) -> Signature:
         """How n-grams are counted."""
-        return Signature.of(
-            "repetition", {"impl": self.config.impl, "tok": "whitespace", "case": "kept", "average": "micro"}
-        )
+        return Signature.of("repetition", {"impl": self.config.impl, "tok": "whitespace", "case": "kept", "average": "micro"})

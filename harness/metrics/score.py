@@ -113,13 +113,7 @@ def score_rows(
     blank = np.full(len(values), np.nan)
     low, high, methods = blank, blank, ("none",) * len(values)
     if metric.resampling == "bootstrap":
-        found = interval(
-            rows,
-            [sample.example.cluster for sample in samples],
-            metric.finalise,
-            draws=draws,
-            seed=seed,
-        )
+        found = interval(rows, [sample.example.cluster for sample in samples], metric.finalise, draws=draws, seed=seed)
         low, high, methods = found.low, found.high, found.methods
     signature, caution = str(metric.signature()), metric.caution()
     return [

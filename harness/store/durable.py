@@ -47,9 +47,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Put a JSON file in place, readable and with NaN refused."""
-    write_bytes(
-        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
-    )
+    write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n")
 
 
 def make_folder(folder: Path) -> None:

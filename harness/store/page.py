@@ -29,9 +29,7 @@ class Pages:
         values: known to every template.
     """
 
-    def __init__(
-        self, package: str, filters: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, package: str, filters: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None) -> None:
         self._package = package
         self._filters = {"one_line": one_line, **(filters or {})}
         self._values = dict(values or {})

@@ -23,19 +23,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from harness.errors import (
-    RunIncomplete,
-    RunLocked,
-    StoreError,
-)
+from harness.errors import RunIncomplete, RunLocked, StoreError
 from harness.store.answers import Key as Key
-from harness.store.answers import (
-    Part,
-    read_part,
-    read_samples,
-    write_samples,
-    write_table,
-)
+from harness.store.answers import Part, read_part, read_samples, write_samples, write_table
 from harness.store.answers import Record as Record
 from harness.store.durable import make_folder
 from harness.store.durable import replacing as replacing
@@ -47,10 +37,7 @@ from harness.suites.examples import Example, Sample
 from harness.suites.places import cache_folder as cache_folder  # who looks for it looks here
 from harness.suites.sections import checked, complaints
 from harness.suites.settings import settings_of
-from harness.suites.spec import (
-    RunSpec,
-    Suite,
-)
+from harness.suites.spec import RunSpec, Suite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -352,10 +339,7 @@ class RunFolder:
         others = content.get("metrics") and samples.exists() and content.get("samples") != file_sha256(samples)
         if others and not of_other_samples:
             raise StoreError(f"the scores in {self.path} are of other samples; {remedy}")
-        return {
-            **content,
-            "metrics": {label: without_seal(entry) for label, entry in content.get("metrics", {}).items()},
-        }
+        return {**content, "metrics": {label: without_seal(entry) for label, entry in content.get("metrics", {}).items()}}
 
     def sound_scores(self) -> tuple[dict[str, Any], bool]:
         """The entries of scores.json, by metric, that are as they were written and of today's samples; and whether all are."""
@@ -425,9 +409,7 @@ def _read_run(file: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise StoreError(f"{file} cannot be read ({complaints(error)}); {remedy}") from error
     if document.spec.identity() != document.identity:
-        raise StoreError(
-            f"{file} holds run {document.identity}, which its spec does not give; move it away, or {remedy}"
-        )
+        raise StoreError(f"{file} holds run {document.identity}, which its spec does not give; move it away, or {remedy}")
     return content
 
 
@@ -469,9 +451,7 @@ class _ScoresDocument(BaseModel):
 
 def _entry_seal(content: Mapping[str, Any], label: str) -> str:
     """Over a metric's entry, its label and the samples that it is about."""
-    return seal_of(
-        {"label": label, "samples": content.get("samples"), "entry": without_seal(content["metrics"][label])}
-    )
+    return seal_of({"label": label, "samples": content.get("samples"), "entry": without_seal(content["metrics"][label])})
 
 
 def _is_sound(content: Mapping[str, Any], label: str) -> bool:

@@ -39,9 +39,7 @@ def check_seal(content: Mapping[str, Any], where: str, remedy: str, *, must_be_s
     """
     body = without_seal(content)
     if (SEAL in content or must_be_sealed) and content.get(SEAL) != seal_of(body):
-        raise StoreError(
-            f"{where} was changed or damaged after it was written (its content does not fit its {SEAL}); {remedy}"
-        )
+        raise StoreError(f"{where} was changed or damaged after it was written (its content does not fit its {SEAL}); {remedy}")
 
 
 def read_document(path: Path, remedy: str, *, must_be_sealed: bool = False) -> dict[str, Any]:

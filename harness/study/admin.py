@@ -26,26 +26,9 @@ from harness.study.rating.views import Role
 from harness.study.tables import audit
 from harness.study.tables.base import plain_text, token_sha256, utc_now
 from harness.study.tables.database import Database
-from harness.study.tables.schema import (
-    Annotator,
-    Block,
-    Campaign,
-    Document,
-    Lease,
-    Media,
-    SeatKey,
-)
+from harness.study.tables.schema import Annotator, Block, Campaign, Document, Lease, Media, SeatKey
 
-__all__ = [
-    "AnnotatorRow",
-    "ExclusionRow",
-    "InviteRow",
-    "ItemRow",
-    "Overview",
-    "SignalRow",
-    "StudyAdmin",
-    "Verified",
-]
+__all__ = ["AnnotatorRow", "ExclusionRow", "InviteRow", "ItemRow", "Overview", "SignalRow", "StudyAdmin", "Verified"]
 
 T = TypeVar("T")
 
@@ -58,9 +41,7 @@ class StudyAdmin:
         self._clock = clock
 
     @classmethod
-    def open(
-        cls, where: str | Path, *, secret: str | None = None, clock: Callable[[], datetime] = utc_now
-    ) -> StudyAdmin:
+    def open(cls, where: str | Path, *, secret: str | None = None, clock: Callable[[], datetime] = utc_now) -> StudyAdmin:
         """Open a study.
 
         Args:
@@ -75,9 +56,7 @@ class StudyAdmin:
         database = Database.open(where)
         if secret is not None and not database.read(lambda session: _opens(session, secret)):
             database.close()
-            raise NotAllowed(
-                "this is not the study's admin secret; `seetell study invite --role admin` makes a new way in"
-            )
+            raise NotAllowed("this is not the study's admin secret; `seetell study invite --role admin` makes a new way in")
         return cls(database, clock)
 
     def close(self) -> None:
@@ -158,14 +137,7 @@ class StudyAdmin:
         """
         return self._write(
             lambda session: invites.invite(
-                session,
-                self._clock(),
-                uses=uses,
-                lasts=lasts,
-                role=role,
-                note=plain_text(note),
-                by=by,
-                annotator=annotator,
+                session, self._clock(), uses=uses, lasts=lasts, role=role, note=plain_text(note), by=by, annotator=annotator
             )
         )
 
@@ -188,9 +160,7 @@ class StudyAdmin:
             who = _annotator(session, annotator)
             now = self._clock()
             who.status = "withdrawn"
-            for key in session.scalars(
-                select(SeatKey).where(SeatKey.annotator_id == who.id, SeatKey.revoked_at.is_(None))
-            ):
+            for key in session.scalars(select(SeatKey).where(SeatKey.annotator_id == who.id, SeatKey.revoked_at.is_(None))):
                 key.revoked_at = now
             held = select(Block).where(Block.annotator_id == who.id, Block.state == "leased").order_by(Block.id)
             for block in session.scalars(held).all():
@@ -328,9 +298,7 @@ class StudyAdmin:
 
 def _annotator(session: Session, which: str) -> Annotator:
     annotator = session.scalars(
-        select(Annotator)
-        .where(or_(Annotator.public_id == which, Annotator.pseudonym_key == which.casefold()))
-        .with_for_update()
+        select(Annotator).where(or_(Annotator.public_id == which, Annotator.pseudonym_key == which.casefold())).with_for_update()
     ).first()
     if annotator is None:
         raise StudyError(f"nobody in this study is called {which!r}; `seetell study status` lists who is")

@@ -12,28 +12,11 @@ from sqlalchemy.orm import Session, undefer
 
 from harness.errors import InviteRefused, NotYours, SeatUnknown, TooManyTries
 from harness.study.rating import claims, seats, submit, work
-from harness.study.rating.views import (
-    Anchor,
-    Feedback,
-    PracticeItem,
-    Progress,
-    Protocol,
-    Rated,
-    Receipt,
-    Seat,
-    SlotView,
-    Work,
-)
+from harness.study.rating.views import Anchor, Feedback, PracticeItem, Progress, Protocol, Rated, Receipt, Seat, SlotView, Work
 from harness.study.rating.views import Aspect as AspectView
 from harness.study.tables.base import token_sha256, utc_now
 from harness.study.tables.database import Database
-from harness.study.tables.schema import (
-    Annotator,
-    Aspect,
-    AspectAnchor,
-    Campaign,
-    Media,
-)
+from harness.study.tables.schema import Annotator, Aspect, AspectAnchor, Campaign, Media
 
 T = TypeVar("T")
 
@@ -193,15 +176,13 @@ class StudyService:
     def skip(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Skip a slot: `event_id`, `slot`, `reason` (one of the protocol's), `note`. Somebody else will be given it."""
         return self._with(
-            seat,
-            lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "skip", self._clock()),
+            seat, lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "skip", self._clock())
         )
 
     def flag(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Flag a slot, as `skip`; it stays to be rated."""
         return self._with(
-            seat,
-            lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "flag", self._clock()),
+            seat, lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "flag", self._clock())
         )
 
     # looking

@@ -28,12 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def checked(
-    model: type[Model],
-    values: Mapping[str, Any] | bytes,
-    where: str,
-    *,
-    error: type[SeeTellError] = SuiteError,
-    remedy: str = "",
+    model: type[Model], values: Mapping[str, Any] | bytes, where: str, *, error: type[SeeTellError] = SuiteError, remedy: str = ""
 ) -> Model:
     """Validate what somebody wrote; every complaint in one error, with the nearest known key for an unknown one.
 

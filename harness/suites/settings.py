@@ -75,9 +75,7 @@ def settings_of(settings: Iterable[str], label: str) -> tuple[str, ...]:
     """Those of a suite's settings that bear on what one of its decoders says."""
     own = f"decoders.{toml_key(label)}."
     return tuple(
-        setting
-        for setting in settings
-        if setting.startswith(own) or not setting.startswith(("decoders.", "sweep.", _SPEED_ONLY))
+        setting for setting in settings if setting.startswith(own) or not setting.startswith(("decoders.", "sweep.", _SPEED_ONLY))
     )
 
 
@@ -112,13 +110,9 @@ def _path(key: str, text: str, table: Mapping[str, Any], where: str) -> tuple[st
         )
     if not inside or not all(inside.split(".")):
         raise SuiteError(f"--set {text}: {key!r} names no key inside a table; expected one as in --set magic.beta=1.5")
-    raise SuiteError(
-        f"--set {text}: {where} has no decoder and no table {first!r}{did_you_mean(first, [*labels, *SECTIONS])}"
-    )
+    raise SuiteError(f"--set {text}: {where} has no decoder and no table {first!r}{did_you_mean(first, [*labels, *SECTIONS])}")
 
 
 def toml_key(key: str) -> str:
     """A key as TOML writes it, quoted where it has to be."""
-    return (
-        key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False).replace("\x7f", "\\u007f")
-    )
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False).replace("\x7f", "\\u007f")

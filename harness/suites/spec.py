@@ -80,9 +80,7 @@ class ImagesRef(PluginSection):
         if (self.index is None) == (not self.dataset):
             raise ValueError("[images] needs either index = a folder, or dataset = a format and its options")
         if self.index is not None and self.options:
-            raise ValueError(
-                f"unknown key {next(iter(self.options))!r} beside index; known are index, source, top, cleaner"
-            )
+            raise ValueError(f"unknown key {next(iter(self.options))!r} beside index; known are index, source, top, cleaner")
         return self
 
 
@@ -133,9 +131,7 @@ class TextRules(Section):
             raise ValueError("[text] needs max_new_tokens or max_length, or a text might never end")
         wrong = [name for name in re.findall(r"\{\w*\}", self.prompt) if name != "{prompt}"]
         if wrong:  # the language model would be given it letter by letter
-            raise ValueError(
-                f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} stands for something"
-            )
+            raise ValueError(f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} stands for something")
         return self
 
 

@@ -64,9 +64,7 @@ def find_suite(name: str) -> tuple[bytes, str, Path]:
         return path.read_bytes(), str(path), path.resolve().parent
     packaged = resources.files("harness") / "suites" / f"{name}.toml"
     if not packaged.is_file():
-        raise SuiteError(
-            f"there is no suite {name!r}{did_you_mean(name, packaged_suites())}; or give the path of a TOML file"
-        )
+        raise SuiteError(f"there is no suite {name!r}{did_you_mean(name, packaged_suites())}; or give the path of a TOML file")
     return packaged.read_bytes(), f"suite {name}", Path.cwd()
 
 

@@ -22,9 +22,7 @@ def card(record: Mapping[str, Any]) -> str:
     best = next(evaluation for evaluation in losses["evaluations"] if evaluation["step"] == losses["best"])
     first = losses["evaluations"][0]
     story = recipe["task"] == "story"
-    made = (
-        "trained from new weights with the architecture and tokenizer of" if recipe["from_scratch"] else "adapted from"
-    )
+    made = "trained from new weights with the architecture and tokenizer of" if recipe["from_scratch"] else "adapted from"
     early = ", early, because it got no better" if record["stopped_early"] else ""
     kinds = {"likelihood, nats a token": "likelihood", "contrastive loss": "contrast", "anisotropy": "anisotropy"}
     values = [(label, f"{first[kind]:.4f}", f"{best[kind]:.4f}") for label, kind in kinds.items()]
@@ -83,11 +81,7 @@ def _second_loss(margin: float) -> str:
 
 
 def _shown(value: object) -> str:
-    return (
-        {True: "yes", False: "no", None: "none"}.get(value, str(value))
-        if isinstance(value, bool | None)
-        else str(value)
-    )
+    return {True: "yes", False: "no", None: "none"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
 
 
 def _hub_name(model: str) -> str:

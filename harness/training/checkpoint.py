@@ -52,10 +52,7 @@ class Losses:
 
     def best_likelihood(self) -> float:
         """The lowest likelihood term of an evaluation after an update; infinite before the first."""
-        return min(
-            (evaluation["likelihood"] for evaluation in self.evaluations if evaluation["step"] > 0),
-            default=float("inf"),
-        )
+        return min((evaluation["likelihood"] for evaluation in self.evaluations if evaluation["step"] > 0), default=float("inf"))
 
     def looks_since_best(self) -> int:
         """Evaluations after the best one."""
@@ -133,9 +130,7 @@ class Checkpoints:
         try:
             put_weights(model, path)
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-            raise StoreError(
-                f"the best weights {path} cannot be read ({error}); delete {self.folder} to start again"
-            ) from error
+            raise StoreError(f"the best weights {path} cannot be read ({error}); delete {self.folder} to start again") from error
 
     def remove(self) -> None:
         """Delete them all, once the model is where it belongs."""
@@ -174,9 +169,7 @@ def full_disk(error: Exception, what: str, kept: str) -> StoreError:
             f"there is no room left for {what} ({os.strerror(number)}); {kept}. Free some space and run the same command "
             "again to resume"
         )
-    return StoreError(
-        f"{what} cannot be written ({error}); {kept}. Correct that and run the same command again to resume"
-    )
+    return StoreError(f"{what} cannot be written ({error}); {kept}. Correct that and run the same command again to resume")
 
 
 def put_weights(model: Any, path: Path) -> None:
@@ -207,9 +200,7 @@ def _optimizer_tensors(trainer: Trainer) -> dict[str, Tensor]:
     """`exp_avg:name`, `exp_avg_sq:name`, `step:name` for each parameter, and torch's random states."""
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
     tensors = {
-        f"{key}:{names[parameter]}": value
-        for parameter, state in trainer.optimizer.state.items()
-        for key, value in state.items()
+        f"{key}:{names[parameter]}": value for parameter, state in trainer.optimizer.state.items() for key, value in state.items()
     }
     tensors["random:cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():

@@ -121,9 +121,7 @@ def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int
 
     for label in only:
         if label not in suite.decoders:
-            raise SuiteError(
-                f"--only {label}: suite {suite.name!r} has no such decoder{did_you_mean(label, suite.decoders)}"
-            )
+            raise SuiteError(f"--only {label}: suite {suite.name!r} has no such decoder{did_you_mean(label, suite.decoders)}")
     options = load_dataset(suite.data, suite.folder, "[data]").part("val")
     if options is None:
         raise SuiteError(f"[data] of suite {suite.name!r} has no validation split, so models cannot be compared on it")
@@ -148,9 +146,7 @@ def _validation_suite(suite: Suite, folder: Path, only: Sequence[str], size: int
     )
 
 
-def _scores(
-    suite: Suite, results: Results, device: str, progress: Callable[[str], None]
-) -> list[tuple[str, dict[str, Score]]]:
+def _scores(suite: Suite, results: Results, device: str, progress: Callable[[str], None]) -> list[tuple[str, dict[str, Score]]]:
     from harness.decode.experiment import Experiment
     from harness.decode.run import decode
 

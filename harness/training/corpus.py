@@ -152,9 +152,7 @@ def prepare_tokenizer(tokenizer: Any, task: Task) -> None:
         DataError: it has no end token.
     """
     if tokenizer.eos_token_id is None:
-        raise DataError(
-            "the tokenizer has no end token, so no text can end; set eos_token in its tokenizer_config.json"
-        )
+        raise DataError("the tokenizer has no end token, so no text can end; set eos_token in its tokenizer_config.json")
     known = tokenizer.get_vocab()
     if task == "caption":
         start, pad = CAPTION_TOKENS

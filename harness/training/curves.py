@@ -31,9 +31,7 @@ def picture(losses: Losses, margin: float) -> bytes:
         steps, means = _means(losses, number)
         axes.plot(steps, means, color=_TRAIN, label="training batches", marker="." if len(steps) < 30 else "")
         points = [(evaluation["step"], evaluation[key]) for evaluation in losses.evaluations]
-        axes.plot(
-            *zip(*points, strict=True), color=_VAL, label="validation texts", marker="." if len(points) < 30 else ""
-        )
+        axes.plot(*zip(*points, strict=True), color=_VAL, label="validation texts", marker="." if len(points) < 30 else "")
         if losses.best is not None:
             axes.axvline(losses.best, color=_VAL, linestyle=":", linewidth=1, label=f"kept: update {losses.best}")
         axes.set_xlabel("updates")

@@ -126,9 +126,7 @@ def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise StoreError(f"{out} is a file; give a folder for the model: --out")
     if there and RECORD not in there:
-        raise StoreError(
-            f"{out} holds something else ({sorted(there)[0]}); give a folder that is empty or not there: --out"
-        )
+        raise StoreError(f"{out} holds something else ({sorted(there)[0]}); give a folder that is empty or not there: --out")
 
 
 def _begin(out: Path, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,9 +239,7 @@ def _evaluate(trainer: Trainer, val: list[list[int]], recipe: Recipe, losses: Lo
     is_best = trainer.step > 0 and measured.likelihood < losses.best_likelihood()
     if is_best:
         losses.best = trainer.step
-    losses.evaluations.append(
-        {"step": trainer.step, **{name: float(value) for name, value in asdict(measured).items()}}
-    )
+    losses.evaluations.append({"step": trainer.step, **{name: float(value) for name, value in asdict(measured).items()}})
     say(
         f"update {trainer.step}/{recipe.steps}: validation likelihood {measured.likelihood:.4f} (perplexity "
         f"{measured.perplexity:.2f}), contrast {measured.contrast:.4f}, anisotropy {measured.anisotropy:.3f}"

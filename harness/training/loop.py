@@ -78,11 +78,7 @@ class Trainer:
         self.adaptation = adaptation
         self.mixed = mixed
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=adaptation.learning_rate,
-            betas=(0.9, 0.999),
-            eps=1e-6,
-            weight_decay=adaptation.weight_decay,
+            model.parameters(), lr=adaptation.learning_rate, betas=(0.9, 0.999), eps=1e-6, weight_decay=adaptation.weight_decay
         )
         self.rng = random.Random(f"adapt {seed}")
         self.step = 0

@@ -103,12 +103,7 @@ def counts(sequences: Sequence[Sequence[int]]) -> tuple[int, int]:
 
 @torch.no_grad()
 def measure(
-    model: Any,
-    sequences: Sequence[Sequence[int]],
-    margin: float = 0.5,
-    *,
-    batch_size: int = 64,
-    mixed: torch.dtype | None = None,
+    model: Any, sequences: Sequence[Sequence[int]], margin: float = 0.5, *, batch_size: int = 64, mixed: torch.dtype | None = None
 ) -> Measured:
     """Both losses over all tokens and pairs of some texts, and the anisotropy; the model is left in evaluation mode.
 
@@ -122,9 +117,7 @@ def measure(
         inputs, targets, mask = (tensor.to(model.device) for tensor in padded(part))
         with torch.autocast(model.device.type, mixed) if mixed else contextlib.nullcontext():
             output = model(input_ids=inputs, attention_mask=mask.long(), output_hidden_states=True, use_cache=False)
-        total = F.cross_entropy(
-            output.logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        total = F.cross_entropy(output.logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         cosines, real = _cosines(output.hidden_states[-1].float(), mask)
         pairs_of_text = real.sum((1, 2))
         alike += float(((cosines * real).sum((1, 2)) / pairs_of_text.clamp(min=1)).double().sum())

@@ -119,9 +119,7 @@ def recipe(preset: str, changes: Mapping[str, Any]) -> Recipe:
     from harness.suites.sections import checked
 
     if preset not in PRESETS:
-        raise SuiteError(
-            f"there is no preset {preset!r}{did_you_mean(preset, PRESETS)}; there are {', '.join(PRESETS)}"
-        )
+        raise SuiteError(f"there is no preset {preset!r}{did_you_mean(preset, PRESETS)}; there are {', '.join(PRESETS)}")
     given = {name: value for name, value in changes.items() if value is not None}
     values = {**PRESETS[preset], **given}
     if "micro_batch_size" not in given:

@@ -82,14 +82,7 @@ def test_every_message_that_is_asked_for_exists_and_none_is_idle() -> None:
 
 @pytest.mark.parametrize(
     ("wishes", "spoken"),
-    [
-        (("de-AT",), "de"),
-        (("de_CH",), "de"),
-        ((None, "fr", "de"), "de"),
-        (("xx",), "en"),
-        ((), "en"),
-        (("en-GB", "de"), "en"),
-    ],
+    [(("de-AT",), "de"), (("de_CH",), "de"), ((None, "fr", "de"), "de"), (("xx",), "en"), ((), "en"), (("en-GB", "de"), "en")],
 )
 def test_the_first_wish_that_can_be_met_is_met(wishes: tuple[str | None, ...], spoken: str) -> None:
     assert language.best(*wishes) == spoken

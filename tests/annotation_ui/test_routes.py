@@ -58,9 +58,7 @@ def test_skips_and_flags_take_the_same_way(study: Any) -> None:
     slots = ann.post("/api/next", json={}).json()["work"]["slots"]
     note = {"slot": slots[0]["slot"], "reason": "offensive", "note": "=cmd"}
     events = ["2d7a4a4e-9c61-4b36-a4b5-6f8d6a6b0a01", "2d7a4a4e-9c61-4b36-a4b5-6f8d6a6b0a02"]
-    forms = [
-        {"kind": kind, "form": note | {"event_id": event}} for kind, event in zip(("flag", "skip"), events, strict=True)
-    ]
+    forms = [{"kind": kind, "form": note | {"event_id": event}} for kind, event in zip(("flag", "skip"), events, strict=True)]
     answer = ann.post("/api/outbox", json={"forms": forms}).json()
     assert [receipt["event_id"] for receipt in answer["receipts"]] == events
     assert answer["work"]["slots"][0]["slot"] == slots[1]["slot"]
@@ -69,9 +67,7 @@ def test_skips_and_flags_take_the_same_way(study: Any) -> None:
 def test_nobody_reaches_what_is_anothers(study: Any) -> None:
     ann, ben = seated(study, "Ann"), seated(study, "Ben")
     hers = ann.post("/api/next", json={}).json()["work"]["slots"][0]
-    receipt = ben.post("/api/outbox", json={"forms": [{"kind": "rate", "form": form(hers["slot"], 1)}]}).json()[
-        "receipts"
-    ][0]
+    receipt = ben.post("/api/outbox", json={"forms": [{"kind": "rate", "form": form(hers["slot"], 1)}]}).json()["receipts"][0]
     assert receipt["status"] == "refused"
     assert ann.post("/api/next", json={}).json()["work"]["slots"][0]["slot"] == hers["slot"]
     assert ann.get(f"/api/image/{hers['media']}").headers["content-type"] == "image/png"
@@ -113,23 +109,12 @@ def test_leaving_makes_the_seat_worthless(study: Any) -> None:
         (JSON, b" " * (routes.LONGEST_BODY + 1), 413),
     ],
 )
-def test_what_no_page_of_ours_sends_is_refused(
-    study: Any, headers: dict[str, str], content: bytes, status: int
-) -> None:
+def test_what_no_page_of_ours_sends_is_refused(study: Any, headers: dict[str, str], content: bytes, status: int) -> None:
     assert seated(study, "Ann").post("/api/outbox", content=content, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        None,
-        3,
-        [],
-        {},
-        {"forms": 3},
-        {"forms": "abc"},
-        {"forms": [3, None, {}, {"form": 3}, {"kind": "rate", "form": {}}]},
-    ],
+    "body", [None, 3, [], {}, {"forms": 3}, {"forms": "abc"}, {"forms": [3, None, {}, {"form": 3}, {"kind": "rate", "form": {}}]}]
 )
 def test_nonsense_from_a_browser_breaks_nothing(study: Any, body: Any) -> None:
     answer = seated(study, "Ann").post("/api/outbox", content=json.dumps(body), headers=JSON)

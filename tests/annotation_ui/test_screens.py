@@ -72,9 +72,7 @@ def well(app: AppTest) -> AppTest:
 
 def words(app: AppTest) -> str:
     return "\n".join(
-        str(each.value)
-        for kind in (app.title, app.header, app.markdown, app.info, app.error, app.success)
-        for each in kind
+        str(each.value) for kind in (app.title, app.header, app.markdown, app.info, app.error, app.success) for each in kind
     )
 
 

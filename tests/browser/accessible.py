@@ -19,9 +19,7 @@ def faults(page: Page) -> list[str]:
     for each in found["violations"]:
         for node in each["nodes"]:
             checks = node["any"] + node["all"] + node["none"]
-            told.append(
-                f"{each['id']} at {node['target']}: {node['html'][:200]} {[check['message'] for check in checks][:2]}"
-            )
+            told.append(f"{each['id']} at {node['target']}: {node['html'][:200]} {[check['message'] for check in checks][:2]}")
     wide, room = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     if wide > room:
         told.append(f"scrolls sideways: {wide} px in a window of {room} px")

@@ -26,9 +26,7 @@ RERUN_EVERY = 2.0
 def busy_sessions(served: Served, count: int) -> Iterator[list[int]]:
     """So many open sessions whose scripts run all the time; the value counts frames they got, so that a test sees them work."""
     stop, heard = threading.Event(), [0] * count
-    threads = [
-        threading.Thread(target=_session, args=(served, index, stop, heard), daemon=True) for index in range(count)
-    ]
+    threads = [threading.Thread(target=_session, args=(served, index, stop, heard), daemon=True) for index in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -44,9 +42,7 @@ def _session(served: Served, index: int, stop: threading.Event, heard: list[int]
     headers = {"Cookie": f"{rating.cookie(served)}={key}"}
     address = f"{served.url.replace('http', 'ws')}/_stcore/stream"
     try:
-        with connect(
-            address, additional_headers=headers, max_size=None, open_timeout=rating.PATIENCE_MS / 1000
-        ) as socket:
+        with connect(address, additional_headers=headers, max_size=None, open_timeout=rating.PATIENCE_MS / 1000) as socket:
             while not stop.is_set():
                 message = BackMsg()
                 message.rerun_script.page_name = "rate"

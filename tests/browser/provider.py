@@ -78,13 +78,7 @@ class Provider(ThreadingHTTPServer):
         if asked["code_challenge"] != base64.urlsafe_b64encode(proof).rstrip(b"=").decode():
             return None
         now = int(time.time())
-        claims = {
-            "iss": self.issuer,
-            "aud": CLIENT,
-            "iat": now,
-            "exp": now + 300,
-            "nonce": asked["nonce"],
-        } | self.person
+        claims = {"iss": self.issuer, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"]} | self.person
         self.tokens += 1
         return {
             "access_token": secrets.token_urlsafe(16),

@@ -61,11 +61,7 @@ class Served:
         command = [sys.executable, "-m", "harness.cli", "annotate", str(self.folder), "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                cwd=self.home,
-                env=os.environ | {"OMP_NUM_THREADS": "1"} | self.environment,
+                command, stdout=log, stderr=log, cwd=self.home, env=os.environ | {"OMP_NUM_THREADS": "1"} | self.environment
             )
         deadline = time.monotonic() + START_SECONDS
         while not self.healthy():
@@ -142,9 +138,7 @@ def serving(folder: Path, sources: Sources | None = None, **design: Any) -> Iter
 def a_browser() -> Iterator[Browser]:
     """Chromium, as the machine has it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium.find() or shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium.find() or shutil.which("chromium"), args=["--no-sandbox"])
         try:
             yield browser
         finally:
@@ -173,9 +167,7 @@ def seat_key(served: Served, name: str) -> str:
     service.consent(seat, service.protocol().consent_version)
     for item in service.practice(seat):
         told = service.answer_practice(seat, item.id, dict.fromkeys(ASPECTS, 3))
-        service.answer_practice(
-            seat, item.id, dict.fromkeys(ASPECTS, 3) | {each.aspect: each.low for each in told.values}
-        )
+        service.answer_practice(seat, item.id, dict.fromkeys(ASPECTS, 3) | {each.aspect: each.low for each in told.values})
     service.begin(seat)
     service.close()
     return str(seat.key)

@@ -64,17 +64,12 @@ def test_columns_sort_by_click_and_by_key_with_the_incomplete_last(page: Page) -
     order = page.evaluate(ORDER)
     assert (order[0], order[-3:]) == ("greedy", ["contrastive", "clipre", "nucleus"])
     page.evaluate("document.querySelector('th .sort').click()")
-    assert page.evaluate(ORDER) == [
-        *sorted(["magic", "clipre", "constant", "contrastive", "greedy", "elsewhere"]),
-        "nucleus",
-    ]
+    assert page.evaluate(ORDER) == [*sorted(["magic", "clipre", "constant", "contrastive", "greedy", "elsewhere"]), "nucleus"]
 
 
 def test_sorting_never_mixes_signatures(page: Page) -> None:
     for _ in range(2):
-        page.evaluate(
-            "[...document.querySelectorAll('th .sort')].find(each => each.innerText.includes('CIDEr')).click()"
-        )
+        page.evaluate("[...document.querySelectorAll('th .sort')].find(each => each.innerText.includes('CIDEr')).click()")
         assert page.evaluate(ORDER)[-2:] == ["elsewhere", "nucleus"]
 
 
@@ -138,9 +133,7 @@ def test_hostile_text_is_inert(tab: Page, tmp_path: Path) -> None:
     show(tab, tmp_path, render([hostile_board(), replace(board(), suite=HOSTILE[1])], "html"))
     assert tab.evaluate("document.documentElement.id") == ""
     assert tab.evaluate("[document.scripts.length, document.images.length]") == [1, 1]
-    handlers = (
-        "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(name => /^on/i.test(name))"
-    )
+    handlers = "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(name => /^on/i.test(name))"
     assert tab.evaluate(handlers) == []
     assert tab.evaluate("document.querySelector('.answers bdi').textContent") in HOSTILE
     assert tab.evaluate("document.title").startswith("SeeTell leaderboard: <script>")

@@ -117,14 +117,7 @@ def test_nothing_is_saved_by_accident(served: Served, browser: Browser) -> None:
     for _ in range(5):
         page.keyboard.down("1")  # held: it sets one row
     page.keyboard.up("1")
-    for key in (
-        "2",
-        "3",
-        "Control+4",
-        "Backspace",
-        "4",
-        "Enter",
-    ):  # one short of four: the last is taken back, set again
+    for key in ("2", "3", "Control+4", "Backspace", "4", "Enter"):  # one short of four: the last is taken back, set again
         page.keyboard.press(key)
     page.get_by_text("Noch offen: Relevance").wait_for()
     assert number(page) == 1
@@ -168,9 +161,7 @@ def test_the_rating_screen_is_for_everybody(served: Served, browser: Browser) ->
     context.close()
 
 
-def test_forms_take_the_other_way_when_http_is_blocked_and_texts_are_never_markup(
-    served: Served, browser: Browser
-) -> None:
+def test_forms_take_the_other_way_when_http_is_blocked_and_texts_are_never_markup(served: Served, browser: Browser) -> None:
     context = browser.new_context(locale="en")
     page = sit(context, served, "Web")
     shown = text(page)

@@ -37,15 +37,11 @@ def typed_by(served: Served, name: str) -> list[tuple[str, dict[str, int]]]:
 
 
 @pytest.mark.parametrize("others", [0, 12])
-def test_every_key_counts_for_the_text_and_aspect_it_was_typed_for(
-    browser: Browser, tmp_path: Path, others: int
-) -> None:
+def test_every_key_counts_for_the_text_and_aspect_it_was_typed_for(browser: Browser, tmp_path: Path, others: int) -> None:
     draw = random.Random(7)
     forms = KEYS // (len(ASPECTS) + 1) // len(GAPS_MS)
     with (
-        rating.serving(
-            tmp_path, rating.some_sources(90, 6), items=80, ratings_per_item=14, annotators=14, share=0.0
-        ) as served,
+        rating.serving(tmp_path, rating.some_sources(90, 6), items=80, ratings_per_item=14, annotators=14, share=0.0) as served,
         busy_sessions(served, others) as heard,
     ):
         context = browser.new_context(locale="en")
@@ -79,9 +75,7 @@ def test_every_key_counts_for_the_text_and_aspect_it_was_typed_for(
 def test_nothing_typed_is_lost_through_crashes_reloads_and_an_offline_minute(browser: Browser, tmp_path: Path) -> None:
     kills, reloads, offline_seconds, forms = 20, 5, 60, 200
     draw = random.Random(11)
-    with rating.serving(
-        tmp_path, rating.some_sources(70, 6), items=60, ratings_per_item=2, annotators=2, share=0.0
-    ) as served:
+    with rating.serving(tmp_path, rating.some_sources(70, 6), items=60, ratings_per_item=2, annotators=2, share=0.0) as served:
         context = browser.new_context(locale="en")
         page = sit(context, served, "Lee")
         killed = threading.Thread(target=_keep_killing, args=(served, kills))
@@ -159,9 +153,7 @@ def _reload(page: Page, number: int) -> bool:
 
 def test_double_clicks_and_a_held_enter_save_each_form_once(browser: Browser, tmp_path: Path) -> None:
     draw = random.Random(3)
-    with rating.serving(
-        tmp_path, rating.some_sources(50, 6), items=40, ratings_per_item=1, annotators=1, share=0.0
-    ) as served:
+    with rating.serving(tmp_path, rating.some_sources(50, 6), items=40, ratings_per_item=1, annotators=1, share=0.0) as served:
         context = browser.new_context(locale="en")
         page = sit(context, served, "Max")
         typed = []
@@ -195,9 +187,7 @@ def test_double_clicks_and_a_held_enter_save_each_form_once(browser: Browser, tm
 
 def test_a_hundred_annotators_at_once(tmp_path: Path) -> None:
     people, forms, think = 100, 20, 10.0  # twice the rate of twenty seconds
-    with rating.serving(
-        tmp_path, rating.some_sources(60, 6), items=50, ratings_per_item=10, annotators=100, share=0.0
-    ) as served:
+    with rating.serving(tmp_path, rating.some_sources(60, 6), items=50, ratings_per_item=10, annotators=100, share=0.0) as served:
         raters = [Rater(served, f"rater {index}") for index in range(people)]
         errors: list[str] = []
 
@@ -236,9 +226,7 @@ def test_a_hundred_annotators_at_once(tmp_path: Path) -> None:
 def test_no_page_leaks(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "zqfolderzq"
     sources = leaks.telling_sources(14, 4)
-    with rating.serving(
-        folder, sources, name="zqstudyzq", items=4, ratings_per_item=1, annotators=1, share=0.1
-    ) as served:
+    with rating.serving(folder, sources, name="zqstudyzq", items=4, ratings_per_item=1, annotators=1, share=0.1) as served:
         listener = leaks.Listener()
         context = browser.new_context(locale="en")
         listener.attach(context)
@@ -298,17 +286,13 @@ def test_every_page_is_for_everybody(browser: Browser, tmp_path: Path) -> None:
         service.close()
         for scheme in ("light", "dark"):
             for width in (1280, 390):
-                context = browser.new_context(
-                    locale="en", color_scheme=scheme, viewport={"width": width, "height": 844}
-                )  # type: ignore[arg-type]
+                context = browser.new_context(locale="en", color_scheme=scheme, viewport={"width": width, "height": 844})  # type: ignore[arg-type]
                 for name, page in _tour(context.new_page(), served, f"{scheme} {width}"):
                     page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()  # what is stale is faded
                     found[f"{scheme} {width} {name}"] = faults(page)
                 context.close()
     bad = {name: told for name, told in found.items() if told}
-    print(
-        f"\naxe: {len(found)} pages and dialogs, light and dark, 1280 and 390 px: {sum(map(len, bad.values()))} violations"
-    )
+    print(f"\naxe: {len(found)} pages and dialogs, light and dark, 1280 and 390 px: {sum(map(len, bad.values()))} violations")
     assert bad == {}
 
 

@@ -23,12 +23,7 @@ FRENCH = """for (const [key, code] of [['&', 'Digit1'], ['é', 'Digit2'], ['"', 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with rating.serving(
-        tmp_path_factory.mktemp("trouble"),
-        rating.some_sources(30, 3),
-        items=4,
-        ratings_per_item=8,
-        annotators=8,
-        share=0.0,
+        tmp_path_factory.mktemp("trouble"), rating.some_sources(30, 3), items=4, ratings_per_item=8, annotators=8, share=0.0
     ) as found:
         yield found
 
@@ -128,9 +123,7 @@ def test_what_the_server_has_lost_is_asked_again(served: Served, browser: Browse
     context.route(
         "**/api/outbox",
         lambda route: route.fulfill(
-            json={
-                "receipts": [{"event_id": each["form"]["event_id"]} for each in route.request.post_data_json["forms"]]
-            }
+            json={"receipts": [{"event_id": each["form"]["event_id"]} for each in route.request.post_data_json["forms"]]}
         ),
     )
     for _ in range(12):
@@ -158,9 +151,7 @@ def test_a_row_of_digits_that_wants_shift_rates_without_it(served: Served, brows
     assert kept(served, "Zoé") == [as_values([1, 2, 3, 4])]
 
 
-def test_on_a_phone_the_next_text_begins_at_its_image_and_a_second_tap_sets_nothing(
-    served: Served, browser: Browser
-) -> None:
+def test_on_a_phone_the_next_text_begins_at_its_image_and_a_second_tap_sets_nothing(served: Served, browser: Browser) -> None:
     context = browser.new_context(locale="en", viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
     page = sit(context, served, "Pho")
     page.wait_for_timeout(400)  # nobody answers earlier
@@ -168,9 +159,7 @@ def test_on_a_phone_the_next_text_begins_at_its_image_and_a_second_tap_sets_noth
         page.locator(".cells").nth(row).locator("button").nth(row).tap()
     page.locator(".save").tap()
     showing(page, 2)
-    page.locator(".cells button").first.dispatch_event(
-        "click", {"detail": 1}
-    )  # where a second tap falls, whatever is there
+    page.locator(".cells button").first.dispatch_event("click", {"detail": 1})  # where a second tap falls, whatever is there
     assert page.locator(".rate").evaluate("rate => rate.getBoundingClientRect().top") >= 0
     assert page.locator("[aria-checked=true]").count() == 0
     saved(page)

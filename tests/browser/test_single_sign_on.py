@@ -105,9 +105,7 @@ def test_nobody_else_comes_in_and_is_told_why(
     page.context.close()
 
 
-def test_a_token_that_another_key_signed_opens_nothing(
-    served: Served, organisation: Provider, browser: Browser
-) -> None:
+def test_a_token_that_another_key_signed_opens_nothing(served: Served, organisation: Provider, browser: Browser) -> None:
     organisation.person = ADA
     organisation.signs_with = RSAKey.generate_key(2048, parameters={"kid": "one"})
     try:

@@ -143,12 +143,7 @@ def test_the_drawing_follows_the_chosen_column_and_says_who_won(tab: Watched) ->
     page = tab.open("index.html")
     assert "system-0 is first in CIDEr with 90.0" in str(page.locator(".verdicts").text_content())
     assert page.locator(".drawing:visible").count() == 1
-    assert page.locator(".drawing:visible .names text").all_text_contents() == [
-        "system-0",
-        "system-1",
-        "system-2",
-        "system-3",
-    ]
+    assert page.locator(".drawing:visible .names text").all_text_contents() == ["system-0", "system-1", "system-2", "system-3"]
     page.get_by_label("Drawn by").select_option("Faithful")
     assert page.locator(".drawing:visible").count() == 1
     assert page.locator(".drawing:visible .names text").first.text_content() == "system-3"
@@ -233,21 +228,13 @@ def test_the_scatter_is_drawn_without_eval_and_changes_its_measure(tab: Watched)
 def test_hostile_text_is_inert_everywhere(scheme: str, width: int, browser: Browser, evil: Path) -> None:
     watched = watch(browser, evil, scheme, width)
     runs = sorted(str(file.relative_to(evil)) for file in (evil / "runs").iterdir())
-    for name in [
-        *pages(evil),
-        *(runs[:4] if width == LIGHT[1] else []),
-    ]:  # the other runs' pages: test_site.py parses all
+    for name in [*pages(evil), *(runs[:4] if width == LIGHT[1] else [])]:  # the other runs' pages: test_site.py parses all
         page = watched.open(name)
         if name == "speed.html" and charts.can_draw():
             page.wait_for_selector("[data-drawn]")
             page.locator("canvas").hover(position={"x": 300, "y": 200})
         assert page.evaluate("document.documentElement.id") == ""
-        assert (
-            page.evaluate(
-                "document.querySelectorAll('iframe, object, embed, svg [onload], [onerror], [onfocus]').length"
-            )
-            == 0
-        )
+        assert page.evaluate("document.querySelectorAll('iframe, object, embed, svg [onload], [onerror], [onfocus]').length") == 0
         assert page.evaluate("[...document.links].filter((a) => !['file:'].includes(a.protocol)).length") == 0
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     page = watched.open(next(str(file.relative_to(evil)) for file in (evil / "examples").iterdir()))
@@ -280,9 +267,7 @@ def test_ten_thousand_examples_of_twelve_systems_stay_quick(
     browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Measured and printed; the limits are generous, because machines differ."""
-    made = material(
-        tmp_path, examples=10_000, systems=12, words=", a caption as long as they are in COCO", references=5
-    )
+    made = material(tmp_path, examples=10_000, systems=12, words=", a caption as long as they are in COCO", references=5)
     start = time.perf_counter()
     site = write_site([made], tmp_path / "site")
     built = time.perf_counter() - start

@@ -12,9 +12,7 @@ from tests.contract.broken import answers, lengths, needs, purity, settings  # n
 from tests.contract.broken.keepers import BROKEN, Drawer, Keeper, Looker
 
 
-@pytest.mark.parametrize(
-    ("rule", "kind", "config"), BROKEN, ids=[f"{rule}-{kind.__name__}" for rule, kind, _ in BROKEN]
-)
+@pytest.mark.parametrize(("rule", "kind", "config"), BROKEN, ids=[f"{rule}-{kind.__name__}" for rule, kind, _ in BROKEN])
 def test_it_is_caught(rule: str, kind: type[Decoder], config: dict[str, Any]) -> None:
     with pytest.raises(ContractBroken) as caught:
         check_decoder(kind, config, rule=rule)

@@ -112,9 +112,7 @@ def test_a_rule_that_does_not_exist_is_refused() -> None:
 def test_settings_may_be_values_or_a_config() -> None:
     check_decoder(TopK, {"k": 3}, rule="seeds")
     check_decoder(TopK, TopK.Config(), rule="seeds")
-    with pytest.raises(
-        ContractBroken, match=r"8 seeds that differ in their low bits give the same text.*seeded = False"
-    ):
+    with pytest.raises(ContractBroken, match=r"8 seeds that differ in their low bits give the same text.*seeded = False"):
         check_decoder(TopK, {"k": 1}, rule="seeds")
     with pytest.raises(ContractBroken, match="its Config refuses"):
         check_decoder(TopK, {"k": 0})

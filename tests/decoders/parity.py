@@ -53,12 +53,7 @@ def prompts(texts: Sequence[str], images: Sequence[Path | bytes] = ()) -> list[P
 
 
 def decode(
-    decoder: type[Decoder],
-    lm: Pair,
-    limits: Limits,
-    batch: Sequence[Prompt],
-    clip: ImageTextModel | None = None,
-    **config: Any,
+    decoder: type[Decoder], lm: Pair, limits: Limits, batch: Sequence[Prompt], clip: ImageTextModel | None = None, **config: Any
 ) -> list[Generation]:
     """What `decoder` says to the whole batch at once."""
     models = Models(lm.ours, clip)
@@ -87,9 +82,7 @@ def agree(lm: Pair, said: Sequence[Generation], answers: Sequence[Answer], at_le
         assert generation.finish == ("eos" if answer.tokens[-1] == lm.end else "length")
 
 
-def magic_answers(
-    lm: Pair, clip: ImageText, batch: Sequence[Prompt], *, new_tokens: int, **config: Any
-) -> list[Answer]:
+def magic_answers(lm: Pair, clip: ImageText, batch: Sequence[Prompt], *, new_tokens: int, **config: Any) -> list[Answer]:
     """What the oracle of MAGIC search says, one prompt at a time."""
     answers = []
     for prompt in batch:

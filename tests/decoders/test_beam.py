@@ -18,14 +18,7 @@ from tests.checkpoints import START
 from tests.decoders.parity import Pair, agree, decode, prompts
 from tests.reference.beam import beam_search
 
-PROMPTS = (
-    "A red boat",
-    "The",
-    "",
-    "Two dogs, one brown and one black, are",
-    "A woman isn't looking",
-    "There is",
-)
+PROMPTS = ("A red boat", "The", "", "Two dogs, one brown and one black, are", "A woman isn't looking", "There is")
 NEW = 7
 
 
@@ -85,9 +78,7 @@ def test_one_beam_that_stops_early_is_greedy(lm: Pair) -> None:
 
 def test_a_wide_beam_finds_likelier_texts(lm: Pair) -> None:
     """With no length penalty the score is the log-probability; the widest beam must beat the narrowest somewhere."""
-    narrow, wide = (
-        decode(Beam, lm, Limits(NEW), prompts(PROMPTS), width=width, length_penalty=0.0) for width in (1, 12)
-    )
+    narrow, wide = (decode(Beam, lm, Limits(NEW), prompts(PROMPTS), width=width, length_penalty=0.0) for width in (1, 12))
     gains = [b.trace["score"] - a.trace["score"] for a, b in zip(narrow, wide, strict=True)]
     assert max(gains) > 0.1
     assert sum(gains) > 0

@@ -67,8 +67,7 @@ def test_gumbel_noise_draws_from_the_softmax(gpt2_folder: Path) -> None:
 
     draws = 2000
     first = [
-        sampling.decode(lambda *_, **__: output, [5, 6], noise=noise, new_tokens=1, end_id=-1).tokens[0]
-        for _ in range(draws)
+        sampling.decode(lambda *_, **__: output, [5, 6], noise=noise, new_tokens=1, end_id=-1).tokens[0] for _ in range(draws)
     ]
     for token in torch.topk(probabilities, 3).indices.tolist():
         p = float(probabilities[token])

@@ -41,11 +41,9 @@ NEW = 9
 def loaded(folder: Path) -> Pair:
     """A tiny checkpoint in both hands."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    start = {
-        "gpt2": tokenizer.convert_tokens_to_ids(START),
-        "llama": tokenizer.bos_token_id,
-        "qwen": tokenizer.eos_token_id,
-    }[folder.name]
+    start = {"gpt2": tokenizer.convert_tokens_to_ids(START), "llama": tokenizer.bos_token_id, "qwen": tokenizer.eos_token_id}[
+        folder.name
+    ]
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     return Pair(model, tokenizer, load_language_model(f"local:{folder}"), start)
 
@@ -86,9 +84,7 @@ def test_greedy(lm: Pair) -> None:
 
 @pytest.mark.parametrize(("k", "alpha"), [(5, 0.6), (25, 0.1), (45, 0.1), (10, 0.0), (7, 1.0)])
 def test_contrastive(lm: Pair, k: int, alpha: float) -> None:
-    answers = [
-        contrastive_search(lm.model, lm.ids(text), k=k, alpha=alpha, new_tokens=NEW, end_id=lm.end) for text in PROMPTS
-    ]
+    answers = [contrastive_search(lm.model, lm.ids(text), k=k, alpha=alpha, new_tokens=NEW, end_id=lm.end) for text in PROMPTS]
     agree(lm, decode(Contrastive, lm, Limits(NEW), prompts(PROMPTS), k=k, alpha=alpha), answers)
 
 
@@ -106,16 +102,12 @@ def test_contrastive(lm: Pair, k: int, alpha: float) -> None:
 def test_sampling_given_the_noise(lm: Pair, decoder: type[Decoder], config: Any, keep: sampling.Keep) -> None:
     temperature = config.get("temperature", 1.0)
     fixed: dict[str, Any] = {"keep": keep, "temperature": temperature, "new_tokens": NEW, "end_id": lm.end}
-    answers = [
-        sampling.decode(lm.model, lm.ids(text), noise=noise_of(lm, row), **fixed) for row, text in enumerate(PROMPTS)
-    ]
+    answers = [sampling.decode(lm.model, lm.ids(text), noise=noise_of(lm, row), **fixed) for row, text in enumerate(PROMPTS)]
     agree(lm, decode(decoder, lm, Limits(NEW), prompts(PROMPTS), **config), answers)
 
 
 @pytest.mark.parametrize(("k", "alpha", "beta"), [(45, 0.1, 2.0), (12, 0.1, 1.0), (5, 0.6, 0.15), (8, 0.0, 0.5)])
-def test_magic(
-    lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt], k: int, alpha: float, beta: float
-) -> None:
+def test_magic(lm: Pair, clips: tuple[ImageText, ImageTextModel], batch: list[Prompt], k: int, alpha: float, beta: float) -> None:
     config = {"k": k, "alpha": alpha, "beta": beta}
     answers = magic_answers(lm, clips[0], batch, new_tokens=NEW, **config)
     agree(lm, decode(Magic, lm, Limits(NEW), batch, clips[1], **config), answers)
@@ -149,9 +141,7 @@ def end_candidate_is_empty(tokenizer: Any, said: Sequence[int], candidate: int, 
     return "" if candidate == end_id else candidate_text(tokenizer, said, candidate, end_id, window)
 
 
-def end_candidate_is_spelled_out(
-    tokenizer: Any, said: Sequence[int], candidate: int, end_id: int, window: int = 60
-) -> str:
+def end_candidate_is_spelled_out(tokenizer: Any, said: Sequence[int], candidate: int, end_id: int, window: int = 60) -> str:
     """Another wrong rule: open_clip's tokenizer does not know the language model's end token."""
     return words(tokenizer, [*said, candidate][-window:], skip_special=False)
 
@@ -231,16 +221,12 @@ def test_clipre(request: pytest.FixtureRequest, checkpoint: str, image_files: li
         decoder = ClipRe(ClipRe.Config.model_validate({"first128": first128}), models, Limits())
         said = decoder.decode(prompts([""] * len(image_files), image_files), [0] * len(image_files))
         for generation, image in zip(said, image_files, strict=True):
-            best, lead = retrieve(
-                clips[0], clips[0].encode_image(image), captions, first128=first128, features=features
-            )
+            best, lead = retrieve(clips[0], clips[0].encode_image(image), captions, first128=first128, features=features)
             assert lead > NOISE
             assert (generation.text, generation.tokens, generation.finish) == (best, (), "retrieved")
 
 
-def test_clipre_first128_and_the_full_index_differ(
-    clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
-) -> None:
+def test_clipre_first128_and_the_full_index_differ(clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
     """Only a caption behind the first 128 fits; equal captions do not disturb."""
     picture = prompts([""], image_files[:1])
     ranked = [retrieve(clips[0], clips[0].encode_image(image_files[0]), CORPUS)[0]]

@@ -103,11 +103,7 @@ def world(request: pytest.FixtureRequest, clip_folder: Path, tmp_path_factory: p
     start = tokenizer.bos_token_id if request.param == "llama" else tokenizer.convert_tokens_to_ids(START)
     ours = load_image_text(clip_name)
     return World(
-        Pair(model, tokenizer, load_language_model(name), start),
-        ImageText.load(clip_folder),
-        ours,
-        captions[:CAPTIONS],
-        images,
+        Pair(model, tokenizer, load_language_model(name), start), ImageText.load(clip_folder), ours, captions[:CAPTIONS], images
     )
 
 
@@ -136,9 +132,7 @@ def seed_of(number: int) -> int:
 Oracle = Callable[[World, Prompt, int], Answer]
 
 
-def draw(
-    world: World, prompt: Prompt, seed: int, keep: sampling.Keep = sampling.all_tokens, *, noisy: bool = True
-) -> Answer:
+def draw(world: World, prompt: Prompt, seed: int, keep: sampling.Keep = sampling.all_tokens, *, noisy: bool = True) -> Answer:
     """What the sampling oracle says with the noise of a seed."""
     from decoders.loop import gumbel_noise
 

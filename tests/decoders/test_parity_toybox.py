@@ -53,16 +53,12 @@ def scenes(domain: str, size: int) -> list[Prompt]:
     """Development examples; a story continues its title and an end token."""
     from harness.datasets.toybox import Toybox
 
-    examples = Toybox(
-        Toybox.Options.model_validate({"domain": domain, "split": "dev", "size": size}), Path()
-    ).examples()
+    examples = Toybox(Toybox.Options.model_validate({"domain": domain, "split": "dev", "size": size}), Path()).examples()
     ending = f" {pair(domain).tokenizer.eos_token}" if domain == "stories" else ""
     return [Prompt(example.id, example.prompt + ending, example.image) for example in examples]
 
 
-@pytest.mark.parametrize(
-    ("domain", "k"), [("plain", 12), pytest.param("plain", 25, marks=pytest.mark.heavy), ("ornate", 12)]
-)
+@pytest.mark.parametrize(("domain", "k"), [("plain", 12), pytest.param("plain", 25, marks=pytest.mark.heavy), ("ornate", 12)])
 def test_magic_on_captions(domain: str, k: int) -> None:
     lm, batch = pair(domain), scenes(domain, 4)
     answers = magic_answers(lm, clip(), batch, new_tokens=24, k=k, alpha=0.1, beta=1.0)
@@ -96,9 +92,7 @@ def test_magic_on_stories() -> None:
 def test_contrastive_and_greedy(domain: str, k: int, alpha: float) -> None:
     lm = pair(domain)
     batch = scenes(domain, 3) if domain == "stories" else prompts(["", f"{START}A", f"{START}There is a red"])
-    answers = [
-        contrastive_search(lm.model, lm.ids(p.text), k=k, alpha=alpha, new_tokens=30, end_id=lm.end) for p in batch
-    ]
+    answers = [contrastive_search(lm.model, lm.ids(p.text), k=k, alpha=alpha, new_tokens=30, end_id=lm.end) for p in batch]
     agree(lm, decode(Contrastive, lm, Limits(30), batch, k=k, alpha=alpha), answers, ENOUGH)
     if k == 1:
         agree(lm, decode(Greedy, lm, Limits(30), batch), answers, ENOUGH)
@@ -107,11 +101,7 @@ def test_contrastive_and_greedy(domain: str, k: int, alpha: float) -> None:
 @pytest.mark.parametrize("domain", ["plain", "ornate"])
 def test_sampling_given_the_noise(domain: str) -> None:
     lm, batch = pair(domain), prompts([""] * 5)
-    for decoder, keep in (
-        (TopK, sampling.top_k(40)),
-        (Nucleus, sampling.nucleus(0.95)),
-        (Typical, sampling.typical(0.2)),
-    ):
+    for decoder, keep in ((TopK, sampling.top_k(40)), (Nucleus, sampling.nucleus(0.95)), (Typical, sampling.typical(0.2))):
         answers = [
             sampling.decode(lm.model, [lm.start], keep=keep, noise=noise_of(lm, row), new_tokens=24, end_id=lm.end)
             for row in range(5)

@@ -90,11 +90,7 @@ def test_texts_with_and_without(
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_an_image_that_cannot_change_the_choice_is_not_asked(
-    request: pytest.FixtureRequest,
-    name: str,
-    clip_folder: Path,
-    image_files: list[Path],
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, name: str, clip_folder: Path, image_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some rows of some steps are settled by the language model alone; the texts are those of the plain sum."""
     lm = load_language_model(f"local:{request.getfixturevalue(name + '_folder')}")

@@ -92,9 +92,7 @@ def test_a_seed_is_a_draw(models: Models, kind: type[Decoder]) -> None:
 
 
 @pytest.mark.parametrize("kind", [TopK, Nucleus, Typical])
-def test_several_draws_of_a_prompt_are_those_that_would_be_drawn_one_by_one(
-    models: Models, kind: type[Decoder]
-) -> None:
+def test_several_draws_of_a_prompt_are_those_that_would_be_drawn_one_by_one(models: Models, kind: type[Decoder]) -> None:
     decoder = kind(kind.Config(), models, Limits(max_new_tokens=10))
     prompts, seeds = [Prompt("same", "A red")] * 6, [2**63 + 17 * draw for draw in range(6)]
     together = [generation.tokens for generation in decoder.decode(prompts, seeds)]

@@ -71,9 +71,7 @@ def test_greedy_says_what_transformers_says(lm: Pair, config: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("width", "config"),
-    [(10, SETTINGS[2]), (3, SETTINGS[0]), (3, SETTINGS[1])],
-    ids=["wide-both", *NAMES[:2]],
+    ("width", "config"), [(10, SETTINGS[2]), (3, SETTINGS[0]), (3, SETTINGS[1])], ids=["wide-both", *NAMES[:2]]
 )
 def test_beam_says_what_transformers_says(lm: Pair, width: int, config: dict[str, Any]) -> None:
     said = decode(Beam, lm, Limits(NEW), prompts(PROMPTS), width=width, **config)
@@ -106,11 +104,7 @@ def test_it_says_what_the_equations_say(
     agree(lm, decode(decoder, lm, Limits(NEW), prompts(PROMPTS), **own, **config), answers, at_least=0.8)
 
 
-@pytest.mark.parametrize(
-    ("decoder", "own"),
-    [(Nucleus, {}), (Beam, {"width": 4})],
-    ids=["nucleus", "beam"],
-)
+@pytest.mark.parametrize(("decoder", "own"), [(Nucleus, {}), (Beam, {"width": 4})], ids=["nucleus", "beam"])
 def test_neither_batch_nor_order_matter(lm: Pair, decoder: type[Decoder], own: dict[str, Any]) -> None:
     work = list(zip(prompts(PROMPTS), range(len(PROMPTS)), strict=True))
     made = decoder(decoder.Config(**own, repetition_penalty=1.4, no_repeat_ngram_size=2), Models(lm.ours), Limits(NEW))
@@ -153,9 +147,7 @@ def test_off_is_off() -> None:
         assert issubclass(decoder.Config, DecoderConfig)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"repetition_penalty": 0}, {"repetition_penalty": float("inf")}, {"no_repeat_ngram_size": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"repetition_penalty": 0}, {"repetition_penalty": float("inf")}, {"no_repeat_ngram_size": -1}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Greedy.Config.model_validate(wrong)
@@ -171,9 +163,7 @@ def test_a_beam_with_nothing_left_to_say_says_something(lm: Pair) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["nucleus", "top-k", "typical"])
-def test_reranked_draws_are_held_back_too(
-    gpt2_folder: Path, clip_folder: Path, image_files: list[Path], sampler: str
-) -> None:
+def test_reranked_draws_are_held_back_too(gpt2_folder: Path, clip_folder: Path, image_files: list[Path], sampler: str) -> None:
     models = Models(load_language_model(f"local:{gpt2_folder}"), load_image_text(f"local-dir:{clip_folder}"))
     batch = prompts(PROMPTS, image_files[: len(PROMPTS)])
     kind: type[Decoder] = {"nucleus": Nucleus, "top-k": TopK, "typical": Typical}[sampler]  # type: ignore[type-abstract]

@@ -39,12 +39,7 @@ def reranked(models: Models, batch: list[Prompt], seeds: list[int], **config: ob
     [("nucleus", Nucleus, {"p": 0.9}), ("top-k", TopK, {"k": 9}), ("typical", Typical, {"mass": 0.5})],
 )
 def test_the_winner_is_the_draw_nearest_to_the_image(
-    models: Models,
-    batch: list[Prompt],
-    clip_folder: Path,
-    sampler: str,
-    kind: type[Decoder],
-    settings: dict[str, float],
+    models: Models, batch: list[Prompt], clip_folder: Path, sampler: str, kind: type[Decoder], settings: dict[str, float]
 ) -> None:
     clip, seeds = ImageText.load(clip_folder), list(range(50, 57))
     said = reranked(models, batch, seeds, n=6, sampler=sampler, temperature=1.3, **settings)

@@ -85,8 +85,7 @@ def test_blocks_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, r
             assert found[0].tolist() == rows[start : start + size].tolist()
             assert found[1].tolist() == cosines[start : start + size].tolist()
     assert (
-        index.first(128).nearest(queries)[0].tolist()
-        == CaptionIndex(captions[:128], features[:128]).nearest(queries)[0].tolist()
+        index.first(128).nearest(queries)[0].tolist() == CaptionIndex(captions[:128], features[:128]).nearest(queries)[0].tolist()
     )
 
 
@@ -192,6 +191,4 @@ def test_the_constant_row_is_what_contrastive_search_says_blindly(gpt2_folder: P
 def test_the_constant_row_says_what_it_is_told(gpt2_folder: Path) -> None:
     models = Models(load_language_model(f"local:{gpt2_folder}"))
     constant = Constant(Constant.Config(text="A man  on a\nhorse."), models, Limits(10))
-    assert [generation.text for generation in constant.decode([Prompt("a", "")] * 3, [0] * 3)] == [
-        "A man on a horse."
-    ] * 3
+    assert [generation.text for generation in constant.decode([Prompt("a", "")] * 3, [0] * 3)] == ["A man on a horse."] * 3

@@ -90,23 +90,17 @@ def test_other_settings(
 
 
 @pytest.mark.parametrize("normalise", ["row", "joint"])
-def test_several_beams(
-    gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], normalise: str
-) -> None:
+def test_several_beams(gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path], normalise: str) -> None:
     ours = {"beam_size": 3, "normalise": normalise, "end_factor": 1.3, "candidates": 16}
     compare(gpt2, clips, image_files[:2], 3, ours, beam_size=3, joint=normalise == "joint", end_factor=1.3, top=16)
 
 
-def test_more_candidates_than_tokens(
-    gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
-) -> None:
+def test_more_candidates_than_tokens(gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
     """512 candidates are the whole of a small vocabulary, the end token and other special tokens included."""
     compare(gpt2, clips, image_files[:1], 2, {"beam_size": 1}, beam_size=1)
 
 
-def test_texts_end_at_the_stop_token(
-    gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]
-) -> None:
+def test_texts_end_at_the_stop_token(gpt2: Pair, clips: tuple[ImageText, ImageTextModel], image_files: list[Path]) -> None:
     """With the full stop pushed hard, beams end, at different lengths, and finished ones are kept as they are."""
     ours = {"beam_size": 3, "end_factor": 8.0, "candidates": 16}
     compared = compare(gpt2, clips, image_files[:4], 4, ours, beam_size=3, end_factor=8.0, top=16)
@@ -141,11 +135,7 @@ def test_rows_on_the_same_text_and_on_others(
 @pytest.mark.parametrize("tower", ["clip", "siglip"])
 @pytest.mark.parametrize("remembered", [64, 2])
 def test_candidates_are_encoded_once_and_never_taken_for_those_of_another_text(
-    lm: Pair,
-    tower: str,
-    remembered: int,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
+    lm: Pair, tower: str, remembered: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CandidateCosines, "_TEXTS", remembered)
     clip = load_image_text(f"local-dir:{request.getfixturevalue(f'{tower}_folder')}")
@@ -210,11 +200,7 @@ def test_the_prompt_itself_can_be_asked_for_in_a_suite() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [
-        {"beam_size": 3},
-        {"beam_size": 2, "normalise": "joint"},
-        pytest.param({"beam_size": 1}, marks=pytest.mark.heavy),
-    ],
+    [{"beam_size": 3}, {"beam_size": 2, "normalise": "joint"}, pytest.param({"beam_size": 1}, marks=pytest.mark.heavy)],
     ids=["beams", "joint", "one-beam"],
 )
 def test_neither_batch_size_nor_order_matter(

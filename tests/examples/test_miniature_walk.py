@@ -65,11 +65,7 @@ def check_outcome(folder: Path) -> None:
     """Every decoder of every suite on the leaderboard: complete, scored, with the models that were trained on the way."""
     board = json.loads(seetell_here("leaderboard", "--json", cwd=folder).stdout)
     rows: dict[tuple[str, str], dict[str, Any]] = {(row["suite"], row["decoder"]): row for row in board["rows"]}
-    expected = {
-        (f"{suite}-miniature", label)
-        for suite in LANGUAGE
-        for label in (STORIES if suite == "rocstories" else CAPTIONS)
-    }
+    expected = {(f"{suite}-miniature", label) for suite in LANGUAGE for label in (STORIES if suite == "rocstories" else CAPTIONS)}
     assert set(rows) == expected
     for (suite, label), row in rows.items():
         draws = 3 if label in SAMPLING and not suite.startswith("rocstories") else 1

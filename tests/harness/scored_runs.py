@@ -142,9 +142,7 @@ def _hash(data: str) -> str:
 
 def score(folder: RunFolder, suite: Suite) -> None:
     """Score a run with the suite's metrics, as the evaluator does."""
-    samples = [
-        Sample(Example(each.example_id), each.draw, each.text, failure=each.failure) for each in folder.records()
-    ]
+    samples = [Sample(Example(each.example_id), each.draw, each.text, failure=each.failure) for each in folder.records()]
     entries, rows = {}, {}
     for label in suite.metrics:
         sheet = score_samples(samples, {label: load_metric(suite, label)}, seed=0, draws=50)

@@ -50,9 +50,7 @@ def test_cpu_time_of_grandchildren_counts(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_side_that_fails_says_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        MetricError, match=r"seetell could not score these files \(exit code 1\): FileNotFoundError.*asked"
-    ):
+    with pytest.raises(MetricError, match=r"seetell could not score these files \(exit code 1\): FileNotFoundError.*asked"):
         _run(OURS, tmp_path / "asked", tmp_path, tmp_path / "cache")
     assert not (tmp_path / "seetell.json").exists()
     monkeypatch.setattr(bench_metrics.util, "find_spec", lambda name: None)

@@ -59,9 +59,7 @@ def test_features_are_those_of_the_model_in_order(
     assert [index.captions[row] for row in index.nearest(expected)[0]] == CAPTIONS
 
 
-def test_a_second_index_is_read_off_the_file(
-    clip: ImageTextModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_index_is_read_off_the_file(clip: ImageTextModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = caption_index(CAPTIONS, clip, tmp_path)
     seen = encoded(clip, monkeypatch)
     second = caption_index(CAPTIONS, clip, tmp_path)
@@ -94,9 +92,7 @@ def test_a_torn_file_is_written_again(clip: ImageTextModel, tmp_path: Path, left
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_an_encoder_that_stops_leaves_nothing(
-    clip: ImageTextModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_that_stops_leaves_nothing(clip: ImageTextModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     whole = clip.text_features
 

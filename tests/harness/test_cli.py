@@ -75,11 +75,7 @@ def seetell(*arguments: str, cwd: Path | None = None, **environment: str) -> sub
     )
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--version"], ["list"], ["list", "--json"]],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list"], ["list", "--json"]], ids=" ".join)
 def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     allowed = ("pydantic", "numpy") if arguments[0] == "list" else ()
     code = LOOK.format(arguments=arguments, heavy=[name for name in HEAVY if name not in allowed])
@@ -151,9 +147,7 @@ def test_list_tells_everything_that_is_installed() -> None:
     assert {"magic", "clipre", "contrastive", "greedy", "top-k", "nucleus", "typical"} <= {
         each["name"] for each in listing["decoders"]
     }
-    assert {"cider", "bleu", "rouge-l", "clipscore", "grounding", "repetition"} <= {
-        each["name"] for each in listing["metrics"]
-    }
+    assert {"cider", "bleu", "rouge-l", "clipscore", "grounding", "repetition"} <= {each["name"] for each in listing["metrics"]}
     assert {"toybox", "jsonl", "karpathy"} <= {each["name"] for each in listing["datasets"]}
     assert {"toybox-plain", "toybox-stories"} <= {each["name"] for each in listing["suites"]}
     assert all(each["description"] for kind in ("decoders", "metrics", "datasets") for each in listing[kind])
@@ -170,10 +164,7 @@ def test_list_tells_everything_that_is_installed() -> None:
         (["compare", "a/b", "a/c", "--seed", "-1"], "--seed is -1; expected 0 or more"),
         (["run"], "requires an argument"),
         (["rum"], "rum"),
-        (
-            ["run", "toybox-plain", "--bathc-size", "3"],
-            "error: Unknown option: --bathc-size. Did you mean --batch-size?",
-        ),
+        (["run", "toybox-plain", "--bathc-size", "3"], "error: Unknown option: --bathc-size. Did you mean --batch-size?"),
         (["run", "toybox-plain", "--only"], "--only requires at least 1"),
         (["run", "toybox-plain", "--only", " ,"], "--only: expected at least one value"),
         (["run", "toybox-plain", "again"], "'again' is more than the verb takes. `seetell run --help` shows"),

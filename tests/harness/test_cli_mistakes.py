@@ -115,9 +115,7 @@ def test_a_text_is_shown_as_it_is_and_not_as_a_picture(folder: Path, monkeypatch
     assert "a dog :dog: 1" in seetell_here("show", "mixed/first", "1", cwd=folder).stdout
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("a fault"), RecursionError("too deep"), KeyError("samples"), SystemExit(0)]
-)
+@pytest.mark.parametrize("error", [RuntimeError("a fault"), RecursionError("too deep"), KeyError("samples"), SystemExit(0)])
 def test_a_gate_that_fails_in_an_unexpected_way_judges_nothing(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,9 +81,7 @@ class Spread:
         return plan(self.suite, label, self.examples, digests=self.digests)
 
     def decode(self, label: str, root: Path, executor: Any, batch_size: int = 4) -> RunFolder:
-        outcome = decode(
-            self.plan(label), self.suite, Results(root), executor=executor, batch_size=batch_size, device="cpu"
-        )
+        outcome = decode(self.plan(label), self.suite, Results(root), executor=executor, batch_size=batch_size, device="cpu")
         assert outcome.complete
         return outcome.folder
 
@@ -121,11 +119,7 @@ class Cluster:
 
     def actors(self) -> list[int]:
         """Process ids of the workers that hold an actor; those of other clusters on this machine are none of ours."""
-        raylets = {
-            str(each.process.pid)
-            for node in self.nodes.list_all_nodes()
-            for each in node.all_processes.get("raylet", ())
-        }
+        raylets = {str(each.process.pid) for node in self.nodes.list_all_nodes() for each in node.all_processes.get("raylet", ())}
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended in the meantime

@@ -15,13 +15,7 @@ from harness.compare.differences import signature_changes
 from harness.compare.groups import suite_groups
 from harness.compare.runs import Comparison, compare_runs
 from harness.compare.scored import ScoredRun
-from harness.compare.views import (
-    table,
-    to_html,
-    to_json,
-    to_markdown,
-    verdict,
-)
+from harness.compare.views import table, to_html, to_json, to_markdown, verdict
 from harness.errors import IncomparableRuns, RunIncomplete, StoreError
 from harness.store.find import find_run
 from harness.store.runs import Results, RunFolder
@@ -196,14 +190,7 @@ def test_runs_that_are_not_ready_say_what_to_do(results: Results) -> None:
 def test_runs_are_found_by_any_name_that_is_clear(results: Results) -> None:
     first, second = two_runs(results)
     third = make_run(results, "new", {"a": "0.1"}, config={"other": 1})
-    for name in (
-        "old",
-        "made/old",
-        first.path.name,
-        f"made/{first.path.name}",
-        str(first.path),
-        f"made/{first.path.name[:-3]}",
-    ):
+    for name in ("old", "made/old", first.path.name, f"made/{first.path.name}", str(first.path), f"made/{first.path.name[:-3]}"):
         assert find_run(results, name).path == first.path
     assert find_run(results, second.path.name).path == second.path
     with pytest.raises(StoreError, match=f"may be any of .*{third.path.name}.*in full"):

@@ -103,10 +103,7 @@ def test_a_gate_in_the_life_of_a_project(home: Home) -> None:
     assert {run["decoder"]: run["outcome"] for run in report["runs"]} == {"echo": "worse", "other": "pass"}
     assert report["runs"][0]["metrics"]["quality"]["margin"] == 0.02
     junit = ElementTree.parse(home.folder / "gate.xml").getroot()  # noqa: S314  # our own output
-    assert {case.get("name") for case in junit.iter("testcase") if case.find("failure") is not None} == {
-        "quality",
-        "badness",
-    }
+    assert {case.get("name") for case in junit.iter("testcase") if case.find("failure") is not None} == {"quality", "badness"}
     comment = home(*arguments, "--markdown")
     assert comment.returncode == 1
     assert comment.stdout.startswith("## ❌ guarded is worse")
@@ -152,9 +149,7 @@ def test_compare_says_it_in_every_format(home: Home) -> None:
         assert home("compare", "guarded/other", *_named(home, "0.7"), "--out", name).returncode == 0
     assert (home.folder / "page.html").read_text().startswith("<!DOCTYPE html>")
     assert (home.folder / "page.md").read_text().startswith("# guarded/echo")
-    assert (
-        "does not tell the format" in home("compare", "guarded/other", *_named(home, "0.7"), "--out", "page.x").stderr
-    )
+    assert "does not tell the format" in home("compare", "guarded/other", *_named(home, "0.7"), "--out", "page.x").stderr
 
 
 def _named(home: Home, word: str) -> list[str]:

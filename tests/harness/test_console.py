@@ -14,9 +14,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
-def test_no_number_and_no_word_is_broken(
-    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_number_and_no_word_is_broken(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(console, "out", console._Terminal(soft_wrap=True, highlight=False, width=width))
     console.show_table("Two runs", COLUMNS, ROWS, right=range(1, 6))
     shown = capsys.readouterr().out

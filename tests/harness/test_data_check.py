@@ -226,9 +226,7 @@ def test_the_index_of_a_story_suite_is_looked_at(tmp_path: Path, clip_folder: Pa
     assert (gone.section, gone.detail.startswith(f"there is no index in {tmp_path / 'found'}")) == ("[images]", True)
     assert gone.steps[-1] == f"seetell index images FOLDER --out {tmp_path / 'found'} --model toybox:clip"
     write_images(tmp_path / "pictures", 4)
-    build_index(
-        image_corpus(image_source(tmp_path / "pictures"), load_image_text("toybox:clip"), 4), tmp_path / "found"
-    )
+    build_index(image_corpus(image_source(tmp_path / "pictures"), load_image_text("toybox:clip"), 4), tmp_path / "found")
     report = check_suite(suite)
     assert report.complete, said(report)
     assert f"ok index: {tmp_path / 'found'}, 4 images, made with toybox:clip" in said(report, "[images]")
@@ -306,9 +304,7 @@ def test_the_command_says_it_all_and_its_exit_code_says_whether(coco: Path) -> N
     assert right.returncode == 0, right.stdout + right.stderr
     document = json.loads(right.stdout)
     assert (document["suite"], document["complete"]) == ("small-coco", True)
-    assert {"section": "[data]", "level": "ok", "detail": "20 examples, as expected", "steps": []} in document[
-        "findings"
-    ]
+    assert {"section": "[data]", "level": "ok", "detail": "20 examples, as expected", "steps": []} in document["findings"]
 
 
 def test_a_run_on_a_zip_is_the_run_on_the_folder(coco: Path, gpt2_folder: Path, clip_folder: Path) -> None:

@@ -82,10 +82,7 @@ def test_a_python_that_dies_is_reported(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_gpus_are_listed_with_their_dtypes() -> None:
-    devices = [
-        {"name": "H200", "bfloat16": True, "float16": True},
-        {"name": "M40", "bfloat16": False, "float16": False},
-    ]
+    devices = [{"name": "H200", "bfloat16": True, "float16": True}, {"name": "M40", "bfloat16": False, "float16": False}]
     found = doctor.check_cuda({"cuda_build": "13.0", "devices": devices})
     assert found.ok is True
     assert "H200 (float32, bfloat16, float16); M40 (float32)" in found.detail
@@ -185,9 +182,7 @@ def test_toybox_models_are_compared_with_their_manifest(nested: bool, tmp_path: 
     assert "seetell train toybox" in found.remedy
 
 
-@pytest.mark.parametrize(
-    "content", [None, "", "{}", '{"files": {}}', '{"files": ["a"]}', '{"files": {"a": {"size": 1}}}', "[]"]
-)
+@pytest.mark.parametrize("content", [None, "", "{}", '{"files": {}}', '{"files": ["a"]}', '{"files": {"a": {"size": 1}}}', "[]"])
 def test_a_manifest_that_says_nothing_is_an_error(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)

@@ -26,15 +26,10 @@ TEXTS = ("a b c d e a b c d f", "one two three four one two three four five", "a
 def test_a_metric_under_two_labels_has_two_columns(tmp_path: Path) -> None:
     store = Results(tmp_path)
     systems = [
-        Outputs(
-            name, "CSV", [Sample(Example(f"e{i}", references=("x",)), 0, text[cut:]) for i, text in enumerate(TEXTS)]
-        )
+        Outputs(name, "CSV", [Sample(Example(f"e{i}", references=("x",)), 0, text[cut:]) for i, text in enumerate(TEXTS)])
         for name, cut in (("whole", 0), ("later", 2))
     ]
-    metrics = {
-        "repetition": MetricRef(),
-        "published": MetricRef.model_validate({"metric": "repetition", "impl": "simctg"}),
-    }
+    metrics = {"repetition": MetricRef(), "published": MetricRef.model_validate({"metric": "repetition", "impl": "simctg"})}
     imported = store_outputs(systems, store, metrics)
     scores = {each.output: each for each in score_imported(imported)["whole"]}
     assert len(scores) == 8
@@ -59,9 +54,7 @@ def test_two_metrics_that_report_one_name_are_refused(tmp_path: Path, monkeypatc
     suite = (SUITE % (b"made", b"plain")).decode()
     assert len(due_metrics(Suite.parse(suite.encode(), "suite", tmp_path))) == 1
     both = suite + "[metrics.merit]\n"
-    with pytest.raises(
-        SuiteError, match=r"\[metrics.quality\] and \[metrics.merit\] both report 'quality'.*metric = \"merit\""
-    ):
+    with pytest.raises(SuiteError, match=r"\[metrics.quality\] and \[metrics.merit\] both report 'quality'.*metric = \"merit\""):
         due_metrics(Suite.parse(both.encode(), "suite", tmp_path))
     apart = suite + '[metrics.other]\nmetric = "merit"\n'
     assert [due.output("quality") for due in due_metrics(Suite.parse(apart.encode(), "suite", tmp_path))] == [

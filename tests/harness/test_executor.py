@@ -48,9 +48,7 @@ class Moody(Decoder):
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     module = f"moody_{abs(hash(str(tmp_path)))}"
-    monkeypatch.syspath_prepend(
-        install(tmp_path, "moody", module, SOURCE, {"seetell.decoders": {"moody": f"{module}:Moody"}})
-    )
+    monkeypatch.syspath_prepend(install(tmp_path, "moody", module, SOURCE, {"seetell.decoders": {"moody": f"{module}:Moody"}}))
     wanted = spec(decoder="moody", label="moody", config={}, language_model=None, image_text=None)
     return Job(wanted, None, "cpu", tmp_path)
 
@@ -73,11 +71,7 @@ def test_a_bad_example_fails_alone(moody: Job) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [
-        ("bug", r"'moody' raised KeyError: 'oops' .*ex1"),
-        ("short list", "0 texts for 3"),
-        ("strings", "list of Generation"),
-    ],
+    [("bug", r"'moody' raised KeyError: 'oops' .*ex1"), ("short list", "0 texts for 3"), ("strings", "list of Generation")],
 )
 def test_a_decoders_own_fault_stops_the_run(moody: Job, text: str, message: str) -> None:
     with pytest.raises(DecoderFailed, match=message):
@@ -90,9 +84,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(moody: Job, kin
     batches = decode(moody, [f"needs 3 {kind}"] * 17, batch_size=16, notices=notices)
     assert [record.example_id for batch in batches for record in batch] == [f"ex{i}" for i in range(17)]
     assert max(len(batch) for batch in batches) == 2
-    assert notices == [
-        f"out of memory with {size} examples at once; continuing with {size // 2}" for size in (16, 8, 4)
-    ]
+    assert notices == [f"out of memory with {size} examples at once; continuing with {size // 2}" for size in (16, 8, 4)]
 
 
 def test_one_example_that_does_not_fit_is_an_error(moody: Job) -> None:

@@ -17,13 +17,7 @@ from scipy import stats
 from harness.compare.baseline import Baseline, PackedRows
 from harness.compare.differences import Difference, load_metric
 from harness.compare.gate import GateReport, gate, judge, parse_margins
-from harness.compare.gate_reports import (
-    headline,
-    table,
-    to_json,
-    to_junit,
-    to_markdown,
-)
+from harness.compare.gate_reports import headline, table, to_json, to_junit, to_markdown
 from harness.compare.scored import ScoredMetric, ScoredRun
 from harness.errors import SeeTellError, StoreError, SuiteError
 from harness.metrics import registry as metrics_registry
@@ -102,9 +96,7 @@ def test_too_few_examples_say_how_many_would_do(results: Results) -> None:
     # So many are enough indeed: most candidates that are as good pass then.
     passed = 0
     for _ in range(10):
-        pair = [
-            np.linspace(0.3, 0.7, verdict.needed) + 0.05 * generator.standard_normal(verdict.needed) for _ in range(2)
-        ]
+        pair = [np.linspace(0.3, 0.7, verdict.needed) + 0.05 * generator.standard_normal(verdict.needed) for _ in range(2)]
         report = judged(*(with_values(accepted, values) for values in pair), quality=0.01, badness=None)
         passed += outcomes(report)["quality"] == "pass"
     assert passed >= 8
@@ -154,9 +146,7 @@ def test_a_metric_that_changed_under_its_signature_is_noticed(results: Results) 
     quality = accepted.metrics["quality"]
     assert quality.rows is not None
     rows = quality.rows + np.array([0.01, 0, 0])
-    scores = tuple(
-        replace(score, value=value) for score, value in zip(quality.scores, finalised(accepted, rows), strict=True)
-    )
+    scores = tuple(replace(score, value=value) for score, value in zip(quality.scores, finalised(accepted, rows), strict=True))
     candidate = replace(accepted, metrics={"quality": ScoredMetric(scores, rows)})
     report = judged(accepted, candidate)
     assert report.exit_code == 2
@@ -250,21 +240,8 @@ def test_verdicts_by_hand(value: float, error: float, better: bool | None, outco
 
 
 def test_margins_are_parsed_or_refused() -> None:
-    assert parse_margins(["clipscore=0.005", "length=off,cider=1e-2"]) == {
-        "clipscore": 0.005,
-        "length": None,
-        "cider": 0.01,
-    }
-    for wrong in (
-        "clipscore",
-        "clipscore=",
-        "=0.1",
-        "clipscore=-1",
-        "clipscore=0",
-        "clipscore=nan",
-        "clipscore=inf",
-        "x=y",
-    ):
+    assert parse_margins(["clipscore=0.005", "length=off,cider=1e-2"]) == {"clipscore": 0.005, "length": None, "cider": 0.01}
+    for wrong in ("clipscore", "clipscore=", "=0.1", "clipscore=-1", "clipscore=0", "clipscore=nan", "clipscore=inf", "x=y"):
         with pytest.raises(SuiteError, match="expected output=loss"):
             parse_margins([wrong])
 
@@ -323,9 +300,7 @@ def test_a_baseline_of_another_suite_is_not_written_over(results: Results, tmp_p
     whole = path.read_bytes()
     other = run_of(results, texts, suite_name="other")
     for keep_others in (True, False):
-        with pytest.raises(
-            StoreError, match=r"made\.json is the baseline of suite 'made', not of other; name another file"
-        ):
+        with pytest.raises(StoreError, match=r"made\.json is the baseline of suite 'made', not of other; name another file"):
             Baseline.accept(path, {"echo": other}, {}, keep_others=keep_others)
     assert path.read_bytes() == whole
 
@@ -377,6 +352,4 @@ def test_the_committed_baseline_is_whole_and_names_no_machine() -> None:
     assert {"magic", "clipre", "constant"} <= set(runs)
     for run in runs.values():
         assert run.suite.folder == Path()
-        assert all(metric.rows is not None for metric in run.metrics.values()), (
-            "made where every metric could be computed"
-        )
+        assert all(metric.rows is not None for metric in run.metrics.values()), "made where every metric could be computed"

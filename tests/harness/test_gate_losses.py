@@ -178,9 +178,7 @@ def test_accepting_checks_margins_and_values(results: Results, tmp_path: Path) -
     scored = run.metrics["quality"]
     improved = ScoredMetric((replace(scored.scores[0], value=0.99), *scored.scores[1:]), scored.rows)
     with pytest.raises(StoreError, match="do not give its stored value"):
-        Baseline.accept(
-            tmp_path / "two.json", {"echo": replace(run, metrics={"quality": improved})}, {}, keep_others=False
-        )
+        Baseline.accept(tmp_path / "two.json", {"echo": replace(run, metrics={"quality": improved})}, {}, keep_others=False)
     assert not list(tmp_path.glob("*.json"))
 
 

@@ -112,11 +112,7 @@ def test_a_plug_ins_package_counts_as_a_whole(tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_what_changed_in_the_code_is_named(before: dict[str, str] | None, message: str) -> None:
-    assert (
-        message in code_changes(before, Code("d", "2", "s"))
-        if message
-        else not code_changes(before, Code("d", "2", "s"))
-    )
+    assert message in code_changes(before, Code("d", "2", "s")) if message else not code_changes(before, Code("d", "2", "s"))
 
 
 def test_a_worker_with_other_code_than_planned_refuses(home: Path) -> None:  # noqa: F811
@@ -136,15 +132,8 @@ def test_fresh_decodes_again_and_keeps_what_was_there(home: Path) -> None:  # no
     assert len(Results(home / "results").runs()) == 1
 
 
-def test_a_metric_of_a_plug_in_is_scored_again_once_its_source_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    suite = {
-        "name": "s",
-        "data": {"dataset": "jsonl", "file": "x"},
-        "text": {"max_new_tokens": 3},
-        "decoders": {"greedy": {}},
-    }
+def test_a_metric_of_a_plug_in_is_scored_again_once_its_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = {"name": "s", "data": {"dataset": "jsonl", "file": "x"}, "text": {"max_new_tokens": 3}, "decoders": {"greedy": {}}}
     found = []
     for number, source in enumerate((METRIC, METRIC + "\n# edited\n")):
         entry = {"seetell.metrics": {"quality": f"edited{number}:Quality"}}

@@ -239,9 +239,7 @@ def test_cutting_is_part_of_the_identity_only_where_something_is_cut(home: Path)
 
 def test_the_verbs_show_what_is_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "images" / "broken.png").write_text("no")
-    assert (
-        seetell("index", "images", "images", "--out", "other", "--model", _model(home), "--kind", "ivf", "--json") == 2
-    )
+    assert seetell("index", "images", "images", "--out", "other", "--model", _model(home), "--kind", "ivf", "--json") == 2
     told = json.loads(capsys.readouterr().out)
     assert (told["rows"], told["kind"], told["skipped"][0]["name"]) == (9, "ivf", "broken.png")
     assert seetell("index", "info", "other", "--check") == 0

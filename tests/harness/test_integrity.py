@@ -33,9 +33,7 @@ METRICS = {"repetition": MetricRef(), "length": MetricRef(), "distinct": MetricR
 
 
 def outputs(count: int = 6) -> Outputs:
-    samples = [
-        Sample(Example(f"e{i}", references=("a b",)), 0, f"one two three one two {i} three") for i in range(count)
-    ]
+    samples = [Sample(Example(f"e{i}", references=("a b",)), 0, f"one two three one two {i} three") for i in range(count)]
     return Outputs("system", "CSV", samples)
 
 
@@ -98,10 +96,7 @@ def test_rows_that_were_changed_are_refused_and_made_anew(stored: Imported) -> N
     ("change", "message"),
     [
         (lambda records: [*records[:-2]], "changed or damaged after the run ended"),
-        (
-            lambda records: [Record("e0", 0, "other", (), "imported"), *records[1:]],
-            "changed or damaged after the run ended",
-        ),
+        (lambda records: [Record("e0", 0, "other", (), "imported"), *records[1:]], "changed or damaged after the run ended"),
     ],
 )
 def test_answers_that_were_changed_are_no_run(stored: Imported, change: Any, message: str) -> None:
@@ -279,12 +274,7 @@ def numbers(root: Path) -> list[object]:
             for m in run.metrics.values()
             for score in m.scores
         ]
-        return (
-            run.spec.identity(),
-            run.digest,
-            values,
-            [m.rows.tobytes() for m in run.metrics.values() if m.rows is not None],
-        )
+        return (run.spec.identity(), run.digest, values, [m.rows.tobytes() for m in run.metrics.values() if m.rows is not None])
 
     for path in sorted((root / "runs").glob("*/*")):
         folder = RunFolder(path)
@@ -299,9 +289,7 @@ def numbers(root: Path) -> list[object]:
 def try_mutations(root: Path, copy: Path, seeds: range) -> int:
     """Damage one file after the other; each change is noticed or changes nothing. How many were noticed."""
     expected, noticed = numbers(root), 0
-    files = sorted(
-        path for path in root.rglob("*") if path.is_file() and path.stat().st_size and path.name != "examples.jsonl"
-    )
+    files = sorted(path for path in root.rglob("*") if path.is_file() and path.stat().st_size and path.name != "examples.jsonl")
     for seed in seeds:
         file = files[seed % len(files)]
         shutil.rmtree(copy, ignore_errors=True)

@@ -172,9 +172,9 @@ def test_rows_of_different_codebooks_are_never_subtracted(pair: tuple[ScoredRun,
     ))  # fmt: skip
     assert (
         "max"
-        in outputs(
-            compare_runs(first, replace(second, metrics={**second.metrics, "mauve": other}), permutations=9).differences
-        )["mauve"].reason
+        in outputs(compare_runs(first, replace(second, metrics={**second.metrics, "mauve": other}), permutations=9).differences)[
+            "mauve"
+        ].reason
     )
     assert set(suite_groups({"one": first, "two": second}, draws=99)) == {"perplexity"}
 
@@ -188,9 +188,7 @@ def test_a_baseline_keeps_no_texts_and_its_gate_leaves_mauve_out(pair: tuple[Sco
     assert judge(mauve, 0.01).outcome == "undecided"
 
 
-def test_a_run_whose_data_or_model_is_gone_still_compares_by_the_rest(
-    pair: tuple[ScoredRun, ScoredRun], home: Path
-) -> None:
+def test_a_run_whose_data_or_model_is_gone_still_compares_by_the_rest(pair: tuple[ScoredRun, ScoredRun], home: Path) -> None:
     (home / "judge/config.json").unlink()
     found = outputs(compare_runs(*pair, permutations=9).differences)
     assert found["perplexity"].compared
@@ -202,9 +200,7 @@ def test_a_run_whose_data_or_model_is_gone_still_compares_by_the_rest(
     assert "data.jsonl" in outputs(compare_runs(*pair, permutations=9).differences)["mauve"].reason
 
 
-def test_the_leaderboard_marks_few_texts_and_says_why_there_is_no_interval(
-    pair: tuple[ScoredRun, ScoredRun], home: Path
-) -> None:
+def test_the_leaderboard_marks_few_texts_and_says_why_there_is_no_interval(pair: tuple[ScoredRun, ScoredRun], home: Path) -> None:
     found = boards(Results(home / "results"))
     text = render(found, "md")
     values = {score.output: score for score in pair[0].metrics["mauve"].scores}

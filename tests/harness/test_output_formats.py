@@ -14,13 +14,7 @@ from harness.decode.imported.read import NOT_ANSWERED, TEXT_KEYS, read_for_suite
 from harness.errors import DataError
 from harness.suites.examples import Example
 
-CAPTIONS = {
-    3: "A boat on a lake.",
-    1: "Two cats on a sofa.",
-    4: "A child with a kite.",
-    0: "A red bus.",
-    2: "A man eats.",
-}
+CAPTIONS = {3: "A boat on a lake.", 1: "Two cats on a sofa.", 4: "A child with a kite.", 0: "A red bus.", 2: "A man eats."}
 """Image number to caption, in the order of the outputs: its places are not its numbers."""
 REFERENCES = {number: (caption, f"{caption} It is so.") for number, caption in sorted(CAPTIONS.items())}
 

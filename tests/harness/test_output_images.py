@@ -30,9 +30,7 @@ COUNT = 6
 
 def records(paths: Sequence[Path], key: str = "image_name") -> list[dict[str, Any]]:
     """What a system said to images, as MAGIC publishes it."""
-    return [
-        {key: path.name, "captions": captions_of(i), "prediction": captions_of(i, 6)[5]} for i, path in enumerate(paths)
-    ]
+    return [{key: path.name, "captions": captions_of(i), "prediction": captions_of(i, 6)[5]} for i, path in enumerate(paths)]
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +82,7 @@ def by_hand(folder: Path, pictures: Sequence[Path]) -> tuple[float, float]:
     return float(np.mean(clip)), float(np.mean(both))
 
 
-def test_clipscore_of_imported_captions(
-    pictures: list[Path], places: dict[str, Path], clip_folder: Path, tmp_path: Path
-) -> None:
+def test_clipscore_of_imported_captions(pictures: list[Path], places: dict[str, Path], clip_folder: Path, tmp_path: Path) -> None:
     write(tmp_path, "a.json", json.dumps(records(pictures)))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "clip").symlink_to(clip_folder)
@@ -118,9 +114,7 @@ def test_clipscore_of_imported_captions(
     )["a"]["clipscore"]
     assert judged["value"] != found[0]["clipscore"]["value"]
     assert "clip:other+" in judged["signature"]
-    assert list(ScoredRun.load(folder).metrics) == ["clipscore", "length"], (
-        "the other model's RefCLIPScore is not known"
-    )
+    assert list(ScoredRun.load(folder).metrics) == ["clipscore", "length"], "the other model's RefCLIPScore is not known"
     scored(tmp_path, "a.json", "--images", places["folder"], "--metrics", "length")
     kept = ScoredRun.load(folder)
     assert kept.metrics["clipscore"].scores[0].value == judged["value"]
@@ -203,8 +197,7 @@ def test_coco_results_lead_to_images_by_number(pictures: list[Path], places: dic
 def test_what_is_missing_is_counted_and_named(pictures: list[Path], places: dict[str, Path], tmp_path: Path) -> None:
     system = outputs(tmp_path, [*records(pictures), {"image_name": "lost.jpg", "prediction": "x"}])
     with pytest.raises(
-        DataError,
-        match=r"a: 1 of 7 examples have no image in .*folder: lost\.jpg; .*as lost\.jpg, and there are 6 images, ",
+        DataError, match=r"a: 1 of 7 examples have no image in .*folder: lost\.jpg; .*as lost\.jpg, and there are 6 images, "
     ):
         with_images([system], [places["folder"]])
     half = tmp_path / "half"
@@ -227,17 +220,11 @@ def test_what_is_missing_is_counted_and_named(pictures: list[Path], places: dict
     ("arguments", "message"),
     [
         (("--metrics", "clipscore"), "clipscore looks at the images; name the folder, zip or tar"),
-        (
-            ("--metrics", "clipscore", "--images", "."),
-            "clipscore needs an image-text model; name one with --image-text",
-        ),
+        (("--metrics", "clipscore", "--images", "."), "clipscore needs an image-text model; name one with --image-text"),
         (("--image-text", "toybox:clip"), "clipscore looks at the images"),
         (("--metrics", "length", "--image-text", "toybox:clip"), "metrics that look at images, and length do not"),
         (("--images", "nowhere"), "nowhere: there is no such folder"),
-        (
-            ("--metrics", "image-rank", "--images", ".", "--image-text", "toybox:clip"),
-            "no file there is called an image",
-        ),
+        (("--metrics", "image-rank", "--images", ".", "--image-text", "toybox:clip"), "no file there is called an image"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -15,9 +15,7 @@ QUIET = ("--metrics", "length", "--json")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "references.json").write_text(
-        json.dumps({"annotations": REFERENCES, "images": [{"id": n} for n in (1, 2, 3)]})
-    )
+    (tmp_path / "references.json").write_text(json.dumps({"annotations": REFERENCES, "images": [{"id": n} for n in (1, 2, 3)]}))
     for system in ("a", "b"):
         (tmp_path / system).mkdir()
         write(tmp_path / system / "results.json", system)

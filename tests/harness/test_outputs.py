@@ -15,12 +15,7 @@ from harness.errors import DataError
 from tests.harness.in_process import seetell_here
 
 CAPTIONS = [
-    {
-        "split": "test",
-        "image_name": f"{i}.jpg",
-        "captions": [f"a red ball {i}", "one ball"],
-        "prediction": f" a ball {i}",
-    }
+    {"split": "test", "image_name": f"{i}.jpg", "captions": [f"a red ball {i}", "one ball"], "prediction": f" a ball {i}"}
     for i in range(4)
 ]
 ANNOTATIONS = {
@@ -56,10 +51,7 @@ def test_captions_as_magic_publishes_them(tmp_path: Path, name: str) -> None:
 
 
 def test_all_flat_formats_say_the_same(tmp_path: Path) -> None:
-    rows = [
-        {"id": each["image_name"], "prediction": each["prediction"], "references": each["captions"]}
-        for each in CAPTIONS
-    ]
+    rows = [{"id": each["image_name"], "prediction": each["prediction"], "references": each["captions"]} for each in CAPTIONS]
     table = "id,prediction,reference_1,reference_2\n" + "".join(
         f"{row['id']},{row['prediction']},{row['references'][0]},{row['references'][1]}\n" for row in rows
     )
@@ -106,11 +98,7 @@ def test_texts_come_out_as_they_went_in(tmp_path: Path, kind: str, zipped: str, 
         content, name = "\r\n\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "lines.jsonl"
     elif kind == "karpathy":
         images = [
-            {
-                "cocoid": row["image_id"],
-                "caption": row["caption"],
-                "sentences": [{"raw": each} for each in row["references"]],
-            }
+            {"cocoid": row["image_id"], "caption": row["caption"], "sentences": [{"raw": each} for each in row["references"]]}
             for row in rows
         ]
         content, name = json.dumps({"dataset": "coco", "images": images}), "dataset.json"
@@ -151,8 +139,7 @@ def test_coco_results_find_their_annotations_by_number_or_by_file(tmp_path: Path
 
 def test_coco_results_find_karpathys_references_by_the_number_of_coco(tmp_path: Path) -> None:
     images = [
-        {"filename": f"{i}.jpg", "imgid": i, "cocoid": 100 + i, "sentences": [{"raw": f"a red ball {i}"}]}
-        for i in range(2)
+        {"filename": f"{i}.jpg", "imgid": i, "cocoid": 100 + i, "sentences": [{"raw": f"a red ball {i}"}]} for i in range(2)
     ]
     references = write(tmp_path, "dataset.json", json.dumps({"images": images}))
     results = [{"image_id": 101, "caption": "a ball"}]

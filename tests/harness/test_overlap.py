@@ -59,8 +59,7 @@ def test_captions_that_hold_what_is_tested_are_refused_before_anything_is_decode
     with pytest.raises(DataError, match=said):
         plan(suite, "clipre", examples, digests=Digests(suite, examples))
     assert any(
-        finding.level == "problem" and finding.detail.startswith("4 examples in both")
-        for finding in check_suite(suite).findings
+        finding.level == "problem" and finding.detail.startswith("4 examples in both") for finding in check_suite(suite).findings
     )
     (tmp_path / "b.txt").write_text("Else.\n")
     (tmp_path / "leaky.json").write_text((tmp_path / "dataset.json").read_text().replace('"test"', '"train"'))

@@ -60,9 +60,7 @@ def write_captions(folder: Path) -> None:
 def test_both_karpathy_shapes_give_the_same_examples(tmp_path: Path, layout: str) -> None:
     write_karpathy(tmp_path, 9, layout=layout, splits=("train", "restval", "test"))  # type: ignore[arg-type]
     examples = {
-        split: Karpathy(
-            KarpathyOptions(file=Path("dataset.json"), images=Path("images"), split=split), tmp_path
-        ).examples()  # type: ignore[arg-type]
+        split: Karpathy(KarpathyOptions(file=Path("dataset.json"), images=Path("images"), split=split), tmp_path).examples()  # type: ignore[arg-type]
         for split in ("train", "test", "all")
     }
     assert [example.id for example in examples["test"]] == ["000002.jpg", "000005.png", "000008.jpg"]
@@ -101,9 +99,7 @@ def test_line_separators_inside_a_caption_do_not_split_a_line(tmp_path: Path) ->
     assert (example.id, example.references) == ("a.jpg", ("one\u2028two\u0085three",))
 
 
-def test_own_images_and_checkpoints_end_on_the_leaderboard(
-    tmp_path: Path, gpt2_folder: Path, clip_folder: Path
-) -> None:
+def test_own_images_and_checkpoints_end_on_the_leaderboard(tmp_path: Path, gpt2_folder: Path, clip_folder: Path) -> None:
     """By a Karpathy file; the next test goes the same way by JSON Lines."""
     write_karpathy(tmp_path, 18, splits=("test", "train"))
     data, captions = KARPATHY.format("test"), KARPATHY.format("train")
@@ -142,9 +138,7 @@ def test_images_that_cannot_be_read_are_counted_in_the_table_and_odd_ones_are_de
     images[6].write_text("<html>not found</html>")
     text = SUITE.format(data=JSONL, captions=CAPTIONS, gpt2=gpt2_folder, clip=clip_folder)
     (tmp_path / "mine.toml").write_text(text)
-    done = seetell_here(
-        "run", "mine.toml", "--only", "magic,clipre", cwd=tmp_path, SEETELL_CACHE=str(tmp_path / "cache")
-    )
+    done = seetell_here("run", "mine.toml", "--only", "magic,clipre", cwd=tmp_path, SEETELL_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 2
     assert "mine/magic: 6 of 9 decoded, 3 failed: UnreadableImage" in done.stderr
     board = json.loads(seetell_here("leaderboard", "--format", "json", cwd=tmp_path).stdout)

@@ -13,14 +13,7 @@ from scipy import stats
 
 from harness.compare.corrections import correct
 from harness.compare.groups import letter_display, significance_groups
-from harness.compare.paired import (
-    Clusters,
-    align,
-    detectable_effect,
-    differences,
-    permutation_test,
-    standard_error,
-)
+from harness.compare.paired import Clusters, align, detectable_effect, differences, permutation_test, standard_error
 from harness.errors import MetricError, SuiteError
 
 Floats = NDArray[np.float64]
@@ -113,9 +106,7 @@ def bleu_rows(texts: list[str], references: list[str]) -> Floats:
         said, wanted = text.split(), reference.split()
         row: list[float] = []
         for n in range(1, 5):
-            grams, known = (
-                Counter(tuple(each[i : i + n]) for i in range(len(each) - n + 1)) for each in (said, wanted)
-            )
+            grams, known = (Counter(tuple(each[i : i + n]) for i in range(len(each) - n + 1)) for each in (said, wanted))
             row += [sum((grams & known).values()), sum(grams.values())]
         rows.append([*row, len(said), len(wanted)])
     return np.array(rows, np.float64)
@@ -330,10 +321,7 @@ def test_groups_of_a_column() -> None:
     ids = [f"e{index}" for index in range(150)]
     base = generator.normal(size=150)
     levels = {"weak": 0.0, "best": 1.0, "nearly": 0.98, "silent": math.nan}
-    systems = {
-        name: Clusters.of(ids, as_rows(base + level + 0.3 * generator.normal(size=150)))
-        for name, level in levels.items()
-    }
+    systems = {name: Clusters.of(ids, as_rows(base + level + 0.3 * generator.normal(size=150))) for name, level in levels.items()}
     [letters] = significance_groups(systems, mean, [True], draws=999)
     assert letters == {"weak": "b", "best": "a", "nearly": "a", "silent": ""}
     [letters] = significance_groups(systems, mean, [False], draws=999)

@@ -107,9 +107,7 @@ def fetch(mirror: Mirror, say: Callable[[str], None] = lambda text: None) -> Pat
 
 
 def whole(folder: Path) -> bool:
-    return {each.name: each.read_bytes() for each in folder.iterdir()} == {
-        jar: jar.encode() * 5000 for jar in CORENLP_JARS
-    }
+    return {each.name: each.read_bytes() for each in folder.iterdir()} == {jar: jar.encode() * 5000 for jar in CORENLP_JARS}
 
 
 def test_both_jars_are_put_in_place_and_the_room_is_told_before(mirror: Mirror, cache: Path) -> None:
@@ -186,9 +184,7 @@ def test_what_is_wrong_with_a_mirror_is_told(
     assert not any((cache / jar).exists() for jar in CORENLP_JARS[1:])
 
 
-def test_without_the_address_or_the_room_it_says_so(
-    mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_address_or_the_room_it_says_so(mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.offer(archive())
     mirror.files.pop(f"/nlp/{ARCHIVE}")
     with pytest.raises(DataError, match="404"):
@@ -213,9 +209,7 @@ def test_a_server_that_is_not_there_is_told_with_what_is_kept(mirror: Mirror, ca
     assert whole(cache)
 
 
-def test_from_its_own_home_the_pinned_checksum_decides(
-    mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_from_its_own_home_the_pinned_checksum_decides(mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.offer(archive(), "")
     monkeypatch.setattr(prefetch, "HOME", mirror.address)
     with pytest.raises(DataError, match=f"SeeTell says {prefetch.SHA1}"):

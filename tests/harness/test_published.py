@@ -76,11 +76,7 @@ def test_it_says_what_the_published_outputs_give(magic: Published, shared: Path)
     """Against full-precision scores of the same files by pycocoevalcap."""
     golden = json.loads((shared / "published" / "golden.json").read_text())["flickr30k"]
     names = {"contrastive": "Contrastive", "clipre-first128": "CLIPRe", "zerocap": "ZeroCap", "magic": "MAGIC"}
-    outputs = {f"Bleu_{n}": f"bleu-{n}" for n in range(1, 5)} | {
-        "METEOR": "meteor",
-        "ROUGE_L": "rouge-l",
-        "CIDEr": "cider",
-    }
+    outputs = {f"Bleu_{n}": f"bleu-{n}" for n in range(1, 5)} | {"METEOR": "meteor", "ROUGE_L": "rouge-l", "CIDEr": "cider"}
     for file, system in names.items():
         [row] = [row for row in rows(magic, "flickr30k") if (row.system, row.source) == (system, "captions-seetell")]
         assert set(row.signatures) == set(row.values)

@@ -70,9 +70,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 def test_a_broken_plugin_is_named_when_it_is_used_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, target: str, message: str
 ) -> None:
-    monkeypatch.syspath_prepend(
-        install(tmp_path, "broken-one", target.split(":")[0], source, {GROUP: {"broken": target}})
-    )
+    monkeypatch.syspath_prepend(install(tmp_path, "broken-one", target.split(":")[0], source, {GROUP: {"broken": target}}))
     plugins = registry.decoders()
     assert "broken" in plugins.entries
     assert plugins.load("greedy")
@@ -92,7 +90,5 @@ def test_two_distributions_with_one_name_are_both_named(tmp_path: Path, monkeypa
 
 def test_one_distribution_seen_twice_on_the_path_is_no_clash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for copy in ("a", "b"):
-        monkeypatch.syspath_prepend(
-            install(tmp_path / copy, "same", "same_echo", ECHO, {GROUP: {"same": "same_echo:Echo"}})
-        )
+        monkeypatch.syspath_prepend(install(tmp_path / copy, "same", "same_echo", ECHO, {GROUP: {"same": "same_echo:Echo"}}))
     assert registry.decoders().load("same")

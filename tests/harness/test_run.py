@@ -45,9 +45,7 @@ EXAMPLES = 40
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a suite, its data and the plug-in that the suite names, installed."""
-    lines = [
-        json.dumps({"id": f"ex{i:03}", "prompt": f"title {i}", "references": [f"a story {i}"]}) for i in range(EXAMPLES)
-    ]
+    lines = [json.dumps({"id": f"ex{i:03}", "prompt": f"title {i}", "references": [f"a story {i}"]}) for i in range(EXAMPLES)]
     (tmp_path / "data.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (tmp_path / "mine.toml").write_text(SUITE, encoding="utf-8")
     module = f"echo_{abs(hash(str(tmp_path)))}"
@@ -213,9 +211,7 @@ def test_a_failure_is_counted_told_and_exits_with_2(home: Path) -> None:
     assert "14 of 18 decoded, 4 failed: UnreadableImage: ex2" in done.stderr
     (entry,) = json.loads(done.stdout)["runs"]
     assert (entry["decoded"], entry["failed"], entry["total"], entry["complete"]) == (14, 4, 18, True)
-    assert (
-        seetell_here("run", str(home / "mine.toml"), "--no-score", "--results", str(home / "results")).returncode == 2
-    )
+    assert seetell_here("run", str(home / "mine.toml"), "--no-score", "--results", str(home / "results")).returncode == 2
 
 
 def test_data_that_cannot_be_run_is_told_before_anything_is_decoded(home: Path) -> None:

@@ -132,18 +132,12 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, message:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("toybox-plain", "--set", "cider.tokenizer=python"),
-            "--set cider.tokenizer=python: metrics are no part of a run",
-        ),
+        (("toybox-plain", "--set", "cider.tokenizer=python"), "--set cider.tokenizer=python: metrics are no part of a run"),
         (("toybox-plain", "--metrics", "cider"), "--metrics is for files of outputs; a suite has its metrics in"),
         (("toybox-plain", "--common"), "--common is for files of outputs; a suite has its examples"),
         (("toybox-plain", "--references", "a.json"), "--references is for files of outputs"),
         (("toybox-plain", "--images", "a.zip"), "--images is for files of outputs"),
-        (
-            ("toybox-plain", "--image-text", "toybox:clip"),
-            "--image-text is for files of outputs; a suite has its models",
-        ),
+        (("toybox-plain", "--image-text", "toybox:clip"), "--image-text is for files of outputs; a suite has its models"),
         (("a.json", "--only", "a"), "--only is for suites; of files, name those"),
         (("a.md",), "a.md is neither JSON, JSON Lines nor CSV"),
     ],
@@ -261,12 +255,7 @@ def test_bench_metrics_measures_a_small_case(tmp_path: Path) -> None:
     done = seetell_here("bench", "metrics", "a.json", "b.json", "--metrics", "bleu,cider", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     cases = json.loads(done.stdout)["comparisons"]
-    assert [(each["systems"], each["case"].endswith("new")) for each in cases] == [
-        (1, True),
-        (1, False),
-        (2, True),
-        (2, False),
-    ]
+    assert [(each["systems"], each["case"].endswith("new")) for each in cases] == [(1, True), (1, False), (2, True), (2, False)]
     for each in cases:
         assert each["difference"] < 1e-9
         assert each["ratio"] == pytest.approx(each["theirs"]["cpu"] / each["ours"]["cpu"])

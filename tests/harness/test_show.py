@@ -46,10 +46,7 @@ def test_a_run_says_what_it_was_made_from_and_how_good_it_is(results: Path, caps
         assert expected in table
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [({"worst": True}, "e1"), ({"differ": True}, "e2"), ({"example": "e3"}, "e3")],
-)
+@pytest.mark.parametrize(("flags", "expected"), [({"worst": True}, "e1"), ({"differ": True}, "e2"), ({"example": "e3"}, "e3")])
 def test_an_example_is_picked_by_id_by_the_run_or_by_all_systems(
     flags: dict[str, Any], expected: str, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,10 +56,7 @@ def test_keys_of_plugins_stay_apart_from_the_suites_own() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            MINIMAL.replace("max_new_tokens", "max_new_token"),
-            r"unknown key 'text.max_new_token' \(did you mean 'max_new_tokens'",
-        ),
+        (MINIMAL.replace("max_new_tokens", "max_new_token"), r"unknown key 'text.max_new_token' \(did you mean 'max_new_tokens'"),
         ('tsk = "story"\n' + MINIMAL, r"unknown key 'tsk' \(did you mean 'task'"),
         (MINIMAL.replace('name = "mine"\n', ""), "'name' is missing"),
         (MINIMAL.replace('"mine"', '"../up"'), r"name = '\.\./up'"),

@@ -58,9 +58,7 @@ def test_agrees_with_scipy_where_many_replicates_equal_the_value() -> None:
             found = interval(as_rows(values), range(n), mean, draws=1000, seed=seed)
             ours.append((found.low[0], found.high[0]))
             rng = np.random.default_rng(seed)
-            theirs.append(
-                stats.bootstrap((values,), np.mean, n_resamples=1000, method="BCa", rng=rng).confidence_interval
-            )
+            theirs.append(stats.bootstrap((values,), np.mean, n_resamples=1000, method="BCa", rng=rng).confidence_interval)
         assert np.abs(np.mean(ours, axis=0) - np.mean(theirs, axis=0)).max() < 0.3 / n
 
 
@@ -88,9 +86,7 @@ def three_draws(rng: np.random.Generator) -> tuple[Floats, Floats, float]:
 
 
 @pytest.mark.parametrize("world", [normal, corpus_ratio, three_draws])
-def test_covers_the_truth_as_often_as_it_says(
-    world: Callable[[np.random.Generator], tuple[Floats, Floats, float]],
-) -> None:
+def test_covers_the_truth_as_often_as_it_says(world: Callable[[np.random.Generator], tuple[Floats, Floats, float]]) -> None:
     covered, trials = 0, 1500
     for trial in range(trials):
         rows, names, truth = world(np.random.default_rng(trial))

@@ -214,6 +214,4 @@ def test_a_lock_ends_with_its_process_and_not_before(tmp_path: Path) -> None:
     process.communicate()
     with folder.lock():
         pass
-    assert (
-        resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    )  # the limit above stayed in its process
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # the limit above stayed in its process

@@ -79,13 +79,9 @@ def test_the_published_rule(text: str, published: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "stories", "without"), [("magic", 4500, 14), ("contrastive", 1500, 11)])
-def test_the_published_stories_are_what_the_published_rule_leaves(
-    shared: Path, name: str, stories: int, without: int
-) -> None:
+def test_the_published_stories_are_what_the_published_rule_leaves(shared: Path, name: str, stories: int, without: int) -> None:
     texts = [
-        each["generated_continuation_text"]
-        for entry in _published(shared, name)
-        for each in entry["generated_result"].values()
+        each["generated_continuation_text"] for entry in _published(shared, name) for each in entry["generated_result"].values()
     ]
     assert len(texts) == stories
     assert all(cut_as_published(text, 5) == text for text in texts)

@@ -31,15 +31,7 @@ def loss(model: Any, sequences: list[list[int]], margin: float) -> torch.Tensor:
 
 
 def train(
-    model: Any,
-    sequences: list[list[int]],
-    *,
-    steps: int,
-    batch: int,
-    rate: float,
-    margin: float,
-    clip: float,
-    seed: int,
+    model: Any, sequences: list[list[int]], *, steps: int, batch: int, rate: float, margin: float, clip: float, seed: int
 ) -> None:
     """Updates with warm-up over the first tenth and linear decay; gradients of the whole batch, clipped once."""
     parameters = list(model.parameters())

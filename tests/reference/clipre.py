@@ -16,12 +16,7 @@ from tests.reference.language import Margin
 
 
 def retrieve(
-    clip: ImageText,
-    image: object,
-    captions: Sequence[str],
-    *,
-    first128: bool = False,
-    features: Tensor | None = None,
+    clip: ImageText, image: object, captions: Sequence[str], *, first128: bool = False, features: Tensor | None = None
 ) -> tuple[str, float]:
     """The best caption, the earliest of equals, and its lead over the best *other* caption.
 

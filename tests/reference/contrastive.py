@@ -33,9 +33,7 @@ def penalties(model: Any, context: Sequence[int], tokens: Sequence[int], history
     return torch.stack([cosine_similarity(candidate, history, dim=-1).max() for candidate in own])
 
 
-def contrastive_search(
-    model: Any, prompt: Sequence[int], *, k: int, alpha: float, new_tokens: int, end_id: int
-) -> Answer:
+def contrastive_search(model: Any, prompt: Sequence[int], *, k: int, alpha: float, new_tokens: int, end_id: int) -> Answer:
     """Generate `new_tokens` tokens after `prompt`. The released code writes on after an end token and then cuts what follows
     it; here nothing follows.
     """

@@ -51,18 +51,14 @@ def _progress(overview: Overview) -> None:
         (translate("overview.size"), f"{overview.items}, {overview.ratings_per_item}, {len(overview.systems)}"),
         (
             translate("overview.people"),
-            ", ".join(
-                f"{count} {translate(f'people.{status}')}" for status, count in sorted(overview.annotators.items())
-            )
+            ", ".join(f"{count} {translate(f'people.{status}')}" for status, count in sorted(overview.annotators.items()))
             or translate("overview.nobody"),
         ),
         (translate("overview.last_hour"), f"{overview.forms_last_hour:,}"),
         (translate("overview.left"), f"{hours:.1f} h"),
         (
             translate("overview.blocks"),
-            ", ".join(
-                f"{blocks.get(state, 0)} {translate(f'blocks.{state}')}" for state in ("open", "leased", "done", "void")
-            ),
+            ", ".join(f"{blocks.get(state, 0)} {translate(f'blocks.{state}')}" for state in ("open", "leased", "done", "void")),
         ),
         (translate("overview.skipped"), f"{overview.skips}, {overview.flags}"),
         (translate("overview.uncounted"), translate("overview.late", overview.surplus, overview.refused)),
@@ -113,9 +109,7 @@ def _invitations(study: StudyAdmin) -> None:
     rows = [
         (
             invite.id[:8],
-            translate("overview.revoked")
-            if invite.revoked
-            else translate("overview.used", invite.uses, invite.max_uses),
+            translate("overview.revoked") if invite.revoked else translate("overview.used", invite.uses, invite.max_uses),
             f"{invite.expires_at:%Y-%m-%d}",
             invite.annotator or translate(f"roles.{invite.role}"),
             invite.note,

@@ -87,12 +87,7 @@ def _size(overview: Overview) -> tuple[StudyPlan | None, float]:
     seconds = columns[3].number_input(translate("plan.seconds"), 1.0, 600.0, SECONDS_A_TEXT)
     try:
         plan = StudyPlan(
-            int(items),
-            int(ratings),
-            int(people),
-            len(overview.systems),
-            len(overview.aspects),
-            overview.task == "caption",
+            int(items), int(ratings), int(people), len(overview.systems), len(overview.aspects), overview.task == "caption"
         )
     except DataError as error:
         st.error(str(error))

@@ -38,17 +38,13 @@ def _people(study: StudyAdmin) -> None:
         )
         for person in people
     ]  # fmt: skip
-    columns = column_heads(
-        "quality", "name", "status", "forms", "skips", "flags", "median", "last_seen", "signals", "excluded"
-    )
+    columns = column_heads("quality", "name", "status", "forms", "skips", "flags", "median", "last_seen", "signals", "excluded")
     table(translate("quality.annotators"), columns, rows, left=(0, 1, 6, 8))
     if not people:
         return
     by_id = {person.annotator: person for person in people}
     with st.form("person", width=640):
-        who = st.selectbox(
-            translate("quality.annotator"), list(by_id), format_func=lambda annotator: by_id[annotator].pseudonym
-        )
+        who = st.selectbox(translate("quality.annotator"), list(by_id), format_func=lambda annotator: by_id[annotator].pseudonym)
         what = _decision("pause", "resume", "exclude")
         reason = st.text_input(translate("quality.reason"), max_chars=300)
         if st.form_submit_button(translate("quality.apply")) and who and _signed(reason):

@@ -18,11 +18,7 @@ def _declaration(trial: Trial) -> None:
         f"`needs` is {kind.needs!r}",
         "Make it a frozenset of decoders.Need",
     )
-    trial.hold(
-        type(kind.version) is int and kind.version >= 1,
-        f"`version` is {kind.version!r}",
-        "Make it a whole number from 1",
-    )
+    trial.hold(type(kind.version) is int and kind.version >= 1, f"`version` is {kind.version!r}", "Make it a whole number from 1")
     trial.hold(type(kind.seeded) is bool, f"`seeded` is {kind.seeded!r}", "Make it True or False")
 
 
@@ -72,13 +68,9 @@ def _check_text(trial: Trial, generation: Generation, prompt: Prompt, lm: Langua
     text, tokens = generation.text, generation.tokens
     specials = [piece for piece in lm.tokenizer.all_special_tokens if piece in text]
     trial.hold(
-        not specials,
-        f"its text {text!r} contains {', '.join(specials)}",
-        "Leave special tokens out of texts; `lm.decode` does",
+        not specials, f"its text {text!r} contains {', '.join(specials)}", "Leave special tokens out of texts; `lm.decode` does"
     )
-    trial.hold(
-        text == " ".join(text.split()), f"its text {text!r} has loose white space", 'Use `" ".join(text.split())`'
-    )
+    trial.hold(text == " ".join(text.split()), f"its text {text!r} has loose white space", 'Use `" ".join(text.split())`')
     known = len(lm.tokenizer)
     trial.hold(
         all(0 <= token < known for token in tokens),
@@ -103,9 +95,7 @@ def _check_finish(trial: Trial, generation: Generation, prompt: Prompt, ends: se
         "Stop at the end token, and say 'eos' only then",
     )
     trial.hold(
-        (finish == "eos") == (tokens[-1] in ends),
-        what,
-        "Say 'eos' when the last token is one that ends texts, else 'length'",
+        (finish == "eos") == (tokens[-1] in ends), what, "Say 'eos' when the last token is one that ends texts, else 'length'"
     )
     trial.hold(
         finish == "eos" or len(tokens) == LIMITS.max_new_tokens,

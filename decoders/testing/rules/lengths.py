@@ -15,11 +15,7 @@ def _length_limits(trial: Trial) -> None:
     """`max_new_tokens`, `max_length` and the model's context are kept to, down to a single token, and used in full."""
     if not trial.writes:
         return
-    reads, endless, short = (
-        trial.reads_prompts,
-        steered(never_ends=True),
-        steered(never_ends=True, context=SHORT_CONTEXT),
-    )
+    reads, endless, short = (trial.reads_prompts, steered(never_ends=True), steered(never_ends=True, context=SHORT_CONTEXT))
     longest = max(encoded(endless.lm, prompt) for prompt, _ in items())
     tries = [(endless, Limits(n)) for n in (1, 2, 5)]
     tries += [(steered(), Limits(3)), (short, Limits()), (endless, Limits(3, SHORT_CONTEXT))]
@@ -86,9 +82,7 @@ def _empty_prompt(trial: Trial) -> None:
     trial.same(mixed[:3], alone, empty, "beside longer prompts", f"{PURITY}; look at padding first")
     if Need.LM in trial.kind.needs:
         spelled = [(replace(prompt, text=start), seed) for prompt, seed in empty]
-        trial.same(
-            trial.decode(spelled), alone, spelled, "to the start token", "Use `lm.encode`, which knows empty prompts"
-        )
+        trial.same(trial.decode(spelled), alone, spelled, "to the start token", "Use `lm.encode`, which knows empty prompts")
 
 
 def _end_at_once(trial: Trial) -> None:

@@ -38,9 +38,7 @@ def _expect_need(trial: Trial, answer: list[Generation] | SeeTellError, need: Ne
         what = f"{without} it raised {type(answer).__name__}: {answer}"
     else:
         # A setting may make a need idle. That is no break, as long as the text is the same.
-        with_it = trial.decode(
-            [(replace(prompt, image=prompt.image or items()[1][0].image), seed) for prompt, seed in work]
-        )
+        with_it = trial.decode([(replace(prompt, image=prompt.image or items()[1][0].image), seed) for prompt, seed in work])
         kept = [generation.text for generation in answer] == [generation.text for generation in with_it]
         what = f"{without} it says something else, {answer[0].text!r}"
     trial.hold(
@@ -66,9 +64,7 @@ def _unreadable_image(trial: Trial) -> None:
                 "Open images by `models.clip.image_features` or `decoders.open_image`, and let their errors pass",
             )
         else:
-            trial.same(
-                trial.decode(work), trial.decode_items()[:2], work, f"given {shown}", "Add Need.IMAGE to its `needs`"
-            )
+            trial.same(trial.decode(work), trial.decode_items()[:2], work, f"given {shown}", "Add Need.IMAGE to its `needs`")
 
 
 def _undeclared_needs(trial: Trial) -> None:

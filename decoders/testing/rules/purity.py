@@ -34,9 +34,7 @@ def _batch_size(trial: Trial) -> None:
             for start in range(0, len(items()), size)
             for generation in trial.decode(items()[start : start + size], by=decoder)
         ]
-        trial.same(
-            answer, expected, items(), f"in batches of {size}", f"{PURITY}, and so never how many are decoded together"
-        )
+        trial.same(answer, expected, items(), f"in batches of {size}", f"{PURITY}, and so never how many are decoded together")
 
 
 def _order(trial: Trial) -> None:
@@ -123,9 +121,7 @@ def _global_randomness(trial: Trial) -> None:
                 f"it draws from or sets the global generator of {', '.join(moved)}",
                 "Take random numbers from `step.noise`, or from a generator of your own that starts from the seed",
             )
-            trial.hold(
-                torch.is_grad_enabled(), "it switches gradients off for the whole process", "Use `torch.no_grad()`"
-            )
+            trial.hold(torch.is_grad_enabled(), "it switches gradients off for the whole process", "Use `torch.no_grad()`")
         trial.same(answers[1], answers[0], items(), "after another global seed", "Derive all noise from the seed")
     finally:
         random.setstate(before["random"])

@@ -19,9 +19,7 @@ def _config_round_trip(trial: Trial) -> None:
     """The config is frozen, refuses unknown keys, can be written in TOML, and comes back equal."""
     config, kind = trial.config, trial.kind.Config
     values = config.model_dump()
-    _refused(
-        trial, lambda: kind.model_validate({**values, "no_such_setting": 1}), "takes an unknown key", 'extra="forbid"'
-    )
+    _refused(trial, lambda: kind.model_validate({**values, "no_such_setting": 1}), "takes an unknown key", 'extra="forbid"')
     for name, value in values.items():
         _refused(trial, lambda n=name, v=value: setattr(config, n, v), f"lets {name!r} be set", "frozen=True")  # type: ignore[misc]
     for name, field in kind.model_fields.items():
@@ -46,9 +44,7 @@ def _config_round_trip(trial: Trial) -> None:
             again = read()
         except (ValidationError, tomllib.TOMLDecodeError) as error:
             raise trial.broken(f"{values} does not come back from {way}: {error}", "Accept what is dumped") from error
-        trial.hold(
-            again == config, f"{config!r} comes back from {way} as {again!r}", "Let values be what they are dumped as"
-        )
+        trial.hold(again == config, f"{config!r} comes back from {way} as {again!r}", "Let values be what they are dumped as")
         trial.same(
             replace(trial, config=again).decode(items()[:3]), expected, items()[:3], f"after {way}",
             "Put everything that decides the text into fields of the config",
@@ -72,6 +68,4 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-RULES: dict[str, Callable[[Trial], None]] = {
-    "config": _config_round_trip,
-}
+RULES: dict[str, Callable[[Trial], None]] = {"config": _config_round_trip}

@@ -16,26 +16,14 @@ study = App(
     """,
 )
 VERBS = (
-    (
-        "create",
-        "create:create",
-        "Make a study of complete runs, and print its plan, its cost, and the first invitation.",
-    ),
+    ("create", "create:create", "Make a study of complete runs, and print its plan, its cost, and the first invitation."),
     ("serve", "annotate:serve", "Serve a study, so that people can rate: the same as `seetell annotate`."),
     ("invite", "manage:invite", "Make a link that lets people in."),
-    (
-        "status",
-        "manage:status",
-        "Show how far a study is, who rates and how fast; without a name, every study there is.",
-    ),
+    ("status", "manage:status", "Show how far a study is, who rates and how fast; without a name, every study there is."),
     ("review", "manage:review", "Show what should be looked at (speed, straight lines, controls, drift)."),
     ("analyze", "results:analyze", "Say what the ratings show."),
     ("power", "results:power", "Show what plans of several sizes would find, and what they cost."),
-    (
-        "export",
-        "files:export",
-        "Write ratings and notes with a codebook, a datasheet to complete, and hashes of every file.",
-    ),
+    ("export", "files:export", "Write ratings and notes with a codebook, a datasheet to complete, and hashes of every file."),
     ("import", "files:import_", "Make a (closed) study from ratings in files."),
     ("backup", "files:backup", "Copy a study while people rate, and check the copy."),
     ("freeze", "manage:freeze", "Close the ratings for good and let the systems be named."),

@@ -25,13 +25,7 @@ Browse = Annotated[bool, Parameter(name="--open", negative="--no-open", help="Op
 
 
 def annotate(
-    study: str,
-    /,
-    *,
-    host: Host = "127.0.0.1",
-    port: Port = 8501,
-    browse: Browse = False,
-    results: ResultsFolder = RESULTS,
+    study: str, /, *, host: Host = "127.0.0.1", port: Port = 8501, browse: Browse = False, results: ResultsFolder = RESULTS
 ) -> NoReturn:
     """Serve a study, so that people can rate: pages, rating screen and database access in one process, until Ctrl-C.
 
@@ -59,13 +53,7 @@ def annotate(
 
 
 def serve(
-    name: Name,
-    /,
-    *,
-    host: Host = "127.0.0.1",
-    port: Port = 8501,
-    browse: Browse = False,
-    results: ResultsFolder = RESULTS,
+    name: Name, /, *, host: Host = "127.0.0.1", port: Port = 8501, browse: Browse = False, results: ResultsFolder = RESULTS
 ) -> NoReturn:
     """Serve a study, so that people can rate: the same as `seetell annotate`.
 
@@ -107,6 +95,4 @@ def _check_port(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise StudyError(
-            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port or --host"
-        ) from error
+        raise StudyError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port or --host") from error

@@ -150,11 +150,7 @@ def _plan(made: Created, design: Design, sources: Sources) -> dict[str, Any]:
     if plan.items >= 2:
         size = StudyPlan(plan.items, plan.k, plan.lanes, plan.systems, len(design.aspects), together=not plan.spread)
         outlook = forecast(size, seconds=GUESSED_SECONDS)
-        content |= {
-            "smallest_difference": outlook.detectable,
-            "assumed": outlook.components.source,
-            "caution": outlook.caution,
-        }
+        content |= {"smallest_difference": outlook.detectable, "assumed": outlook.components.source, "caution": outlook.caution}
     return content
 
 
@@ -172,10 +168,7 @@ def _show_plan(name: str, plan: Mapping[str, Any]) -> None:
     if plan["smallest_difference"] is not None:
         difference = plan["smallest_difference"]
         rows.append(
-            (
-                "can find",
-                f"differences of {difference:.2f} points or more, with 80 % power after correction ({plan['assumed']})",
-            )
+            ("can find", f"differences of {difference:.2f} points or more, with 80 % power after correction ({plan['assumed']})")
         )
     console.show_table(f"Study {name}", ("", ""), rows)
     if plan.get("caution"):

@@ -94,41 +94,25 @@ def import_(
     columns = ColumnMap(system, item, annotator, aspect, value, text)
     folder = results / "studies" / name
     rows, left_out = import_ratings(
-        source,
-        name,
-        folder,
-        columns=columns,
-        runs=(Results(results), runs) if runs else None,
-        database=database,
-        now=utc_now(),
+        source, name, folder, columns=columns, runs=(Results(results), runs) if runs else None, database=database, now=utc_now()
     )
     with opened(name, results) as study:
         digest = export_sha256(study.database)
         lacking = [system for system, run in study.runs().items() if not run] if runs else []
     if as_json:
-        console.emit(
-            {"systems_without_run": lacking, "ratings": rows, "notes_left_out": left_out, "export_sha256": digest}
-        )
+        console.emit({"systems_without_run": lacking, "ratings": rows, "notes_left_out": left_out, "export_sha256": digest})
         return DONE
     console.say(f"{rows:,} ratings in results of {name}, which is closed: nobody can rate in it; sha256: {digest}")
     if lacking:
         console.say(f"note: {runs} has no run of {', '.join(lacking)}; metrics are compared on the other systems")
     if left_out:
-        console.say(
-            f"note: {left_out} skips and flags are about texts that nobody rated in that place; they were left out"
-        )
+        console.say(f"note: {left_out} skips and flags are about texts that nobody rated in that place; they were left out")
     console.say(f"next: `seetell study analyze {name}`")
     return DONE
 
 
 def backup(
-    name: Name,
-    /,
-    *,
-    out: OutFile = None,
-    restore: Path | None = None,
-    results: ResultsFolder = RESULTS,
-    as_json: AsJson = False,
+    name: Name, /, *, out: OutFile = None, restore: Path | None = None, results: ResultsFolder = RESULTS, as_json: AsJson = False
 ) -> int:
     """Copy a study while people rate, and check the copy. A copy of a SQLite study is a study: every verb takes it.
 
@@ -173,9 +157,7 @@ def move(name: Name, /, *, to: str, results: ResultsFolder = RESULTS, as_json: A
 
     folder = folder_of(name, results)
     if not folder.is_dir():
-        raise StudyError(
-            f"{name} is not kept in a folder of {results / 'studies'}, so there is nothing to move it from"
-        )
+        raise StudyError(f"{name} is not kept in a folder of {results / 'studies'}, so there is nothing to move it from")
     digest, rows = move_study(folder, to, utc_now())
     if as_json:
         console.emit({"sha256": digest, "rows": rows, "database": shown(locate(to))})

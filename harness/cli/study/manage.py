@@ -12,18 +12,7 @@ from cyclopts import Parameter
 
 from harness.cli import console
 from harness.cli.flags import DONE, RESULTS, SOME_FAILED, AsJson, ResultsFolder
-from harness.cli.study.shared import (
-    APP_URL,
-    AppUrl,
-    By,
-    Name,
-    hours,
-    link_to,
-    needs_sqlalchemy,
-    opened,
-    plain,
-    signed,
-)
+from harness.cli.study.shared import APP_URL, AppUrl, By, Name, hours, link_to, needs_sqlalchemy, opened, plain, signed
 from harness.errors import StudyError
 
 if TYPE_CHECKING:  # what it imports would make `--help` slow
@@ -84,14 +73,7 @@ def invite(
             study.revoke(revoke, by=signed(by))
             console.say("the invitation lets nobody in any more")
             return DONE
-        token = study.invite(
-            uses=uses,
-            lasts=timedelta(days=expires),
-            role=role,
-            annotator=annotator,
-            note=note,
-            by=signed(by),
-        )
+        token = study.invite(uses=uses, lasts=timedelta(days=expires), role=role, annotator=annotator, note=note, by=signed(by))
     link = link_to(url, token)
     if as_json:
         console.emit({"token": token, "link": link, "uses": uses, "days": expires, "role": role})
@@ -142,9 +124,7 @@ def status(name: str | None = None, /, *, results: ResultsFolder = RESULTS, as_j
         )
         for row in people
     ]
-    console.show_table(
-        "Annotators", ("name", "id", "status", "forms", "s/form", "signals", "last seen"), rows, (3, 4, 5)
-    )
+    console.show_table("Annotators", ("name", "id", "status", "forms", "s/form", "signals", "last seen"), rows, (3, 4, 5))
     if overview.open_signals:
         console.say(f"{overview.open_signals} signals wait for somebody to look: `seetell study review {name}`")
     return DONE
@@ -250,10 +230,7 @@ def review(
         signals, exclusions = study.signals(), study.exclusions()
     if as_json:
         console.emit(
-            {
-                "signals": [plain(asdict(row)) for row in signals],
-                "exclusions": [plain(asdict(row)) for row in exclusions],
-            }
+            {"signals": [plain(asdict(row)) for row in signals], "exclusions": [plain(asdict(row)) for row in exclusions]}
         )
         return DONE
     cells = [
@@ -294,14 +271,7 @@ def freeze(name: Name, /, *, by: By = "", results: ResultsFolder = RESULTS, as_j
     return DONE
 
 
-def verify(
-    name: Name,
-    /,
-    *,
-    against: Path | None = None,
-    results: ResultsFolder = RESULTS,
-    as_json: AsJson = False,
-) -> int:
+def verify(name: Name, /, *, against: Path | None = None, results: ResultsFolder = RESULTS, as_json: AsJson = False) -> int:
     """Check forms, texts, images, systems and decisions against the audit chain. Exit code 2: something is not as it was.
 
     Whoever can write to the database can also compute the chain again; that shows only against an export kept elsewhere.

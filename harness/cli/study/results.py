@@ -59,11 +59,7 @@ def analyze(
     from harness.study.analysis import reports
     from harness.study.analysis.findings import publish, study_report
 
-    writers: dict[str, Callable[[Report], str]] = {
-        "md": reports.to_markdown,
-        "json": reports.to_json,
-        "tex": reports.to_latex,
-    }
+    writers: dict[str, Callable[[Report], str]] = {"md": reports.to_markdown, "json": reports.to_json, "tex": reports.to_latex}
     wanted = format_of("json" if as_json else format, out, writers, ", or --format")
     store = Results(results)
     with console.err.status("analysing the ratings"), opened(name, results) as study:
@@ -118,12 +114,7 @@ USUAL_PLANS = Plans()
 
 
 def power(
-    name: str | None = None,
-    /,
-    *,
-    plans: Plans = USUAL_PLANS,
-    results: ResultsFolder = RESULTS,
-    as_json: AsJson = False,
+    name: str | None = None, /, *, plans: Plans = USUAL_PLANS, results: ResultsFolder = RESULTS, as_json: AsJson = False
 ) -> int:
     """Show what plans of several sizes would find, and what they cost: before a study, or after a pilot.
 
@@ -179,9 +170,7 @@ def power(
     ]
     first = forecasts[0]
     heads = ("items", "ratings", *(f"finds {size:g}" for size in first.power), "80 % at", "forms", "hours", "each")
-    title = (
-        f"{plan.systems} systems, {plan.aspects} aspects, {plan.annotators} annotators; variances: {components.source}"
-    )
+    title = f"{plan.systems} systems, {plan.aspects} aspects, {plan.annotators} annotators; variances: {components.source}"
     console.show_table(title, heads, rows, left=())
     if first.caution:
         console.say(f"note: {first.caution}")

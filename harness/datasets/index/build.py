@@ -24,14 +24,7 @@ from numpy.typing import NDArray
 from decoders.errors import UnreadableImage
 from decoders.nearest import FeatureRows
 from harness.datasets.index import kinds
-from harness.datasets.index.features import (
-    JOURNAL,
-    Block,
-    FeatureWriter,
-    Row,
-    blocks,
-    open_features,
-)
+from harness.datasets.index.features import JOURNAL, Block, FeatureWriter, Row, blocks, open_features
 from harness.datasets.index.inputs import ImageSource, Item, stamps
 from harness.datasets.index.manifest import (
     FEATURES,
@@ -318,9 +311,7 @@ def _clear_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped; what was encoded is kept in {folder}. Run the same command again to resume"
-        ) from None
+        raise Interrupted(f"stopped; what was encoded is kept in {folder}. Run the same command again to resume") from None
     except OSError as error:
         raise StoreError(
             f"{folder} cannot be written ({error.strerror or error}); the index is not finished. Free disk space, or make "

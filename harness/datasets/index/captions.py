@@ -109,10 +109,6 @@ def _encode(captions: Sequence[str], model: ImageTextModel, file: Path) -> None:
             features = np.stack([features_of[caption] for caption in part])
             known.update((caption, features_of[caption].copy()) for caption in new if caption in repeated)
             if start == 0:
-                layout = {
-                    "descr": features.dtype.str,
-                    "fortran_order": False,
-                    "shape": (len(captions), features.shape[1]),
-                }
+                layout = {"descr": features.dtype.str, "fortran_order": False, "shape": (len(captions), features.shape[1])}
                 np.lib.format.write_array_header_1_0(target, layout)
             target.write(features.tobytes())

@@ -158,10 +158,7 @@ def _indexed(suite: Suite, ref: ImagesRef, model: Model, progress: Progress) -> 
     except StoreError:  # not there yet, or not to its end
         loaded = load_image_text(model.name, dtype=model.dtype, device=pick_device("auto"))
         build_index(
-            image_corpus(source, loaded, _BATCH),
-            folder,
-            wait=True,
-            progress=lambda _, done, total: progress(done, total),
+            image_corpus(source, loaded, _BATCH), folder, wait=True, progress=lambda _, done, total: progress(done, total)
         )
     return Index(folder), source
 
@@ -169,9 +166,7 @@ def _indexed(suite: Suite, ref: ImagesRef, model: Model, progress: Progress) -> 
 def _opened(suite: Suite, ref: ImagesRef, folder: Path) -> tuple[Index, ImageSource]:
     index = Index(suite.folder / folder)
     if index.manifest.what != "images":
-        raise DataError(
-            f"[images] index = {str(folder)!r} is an index of captions; expected one made by `seetell index images`"
-        )
+        raise DataError(f"[images] index = {str(folder)!r} is an index of captions; expected one made by `seetell index images`")
     if ref.source is not None:
         return index, image_source(suite.folder / ref.source)
     return index, open_source(index.manifest.source.name)
@@ -212,9 +207,7 @@ def _image(retrieval: Retrieval, row: Row) -> Path | bytes:
             "build the index again"
         ) from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
-        raise DataError(
-            f"{row.name} in {retrieval.source.name} has changed since it was indexed; build the index again"
-        )
+        raise DataError(f"{row.name} in {retrieval.source.name} has changed since it was indexed; build the index again")
     return retrieval.source.path(row.name) or content
 
 

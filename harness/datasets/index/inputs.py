@@ -122,8 +122,7 @@ class ZipImages(ImageSource):
         """Names are those of the archive."""
         members = [member for member in self._members if _is_image(member.filename) and not member.is_dir()]
         items = [
-            Item(member.filename, f"{member.file_size} {member.CRC}", refused=_strays(member.filename))
-            for member in members
+            Item(member.filename, f"{member.file_size} {member.CRC}", refused=_strays(member.filename)) for member in members
         ]
         return _each_once(items, self.name)
 
@@ -191,9 +190,7 @@ class ExampleImages(ImageSource):
         if isinstance(image, bytes):
             return Item(example.id, hashlib.sha256(image).hexdigest(), meta)
         if not isinstance(image, Path):
-            return Item(
-                example.id, repr(image), meta
-            )  # names the archive with its length and time, and the place in it
+            return Item(example.id, repr(image), meta)  # names the archive with its length and time, and the place in it
         try:
             stat = image.stat()
         except OSError:

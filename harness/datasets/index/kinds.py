@@ -74,9 +74,7 @@ def build(kind: Kind, features: FeatureRows, wanted: Mapping[str, int], progress
     eight_bits = faiss.ScalarQuantizer.QT_8bit
     if kind == "ivf":
         coarse = faiss.IndexFlatIP(dimensions)
-        index = faiss.IndexIVFScalarQuantizer(
-            coarse, dimensions, wanted["lists"], eight_bits, faiss.METRIC_INNER_PRODUCT
-        )
+        index = faiss.IndexIVFScalarQuantizer(coarse, dimensions, wanted["lists"], eight_bits, faiss.METRIC_INNER_PRODUCT)
         # A fixed seed makes k-means repeatable; at least one point a centroid silences faiss' warning for small corpora.
         index.cp.seed, index.cp.min_points_per_centroid = _SEED, 1
         index.cp.max_points_per_centroid = 256

@@ -95,12 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         if (folder / "plan.json").is_file():
-            raise StoreError(
-                f"the index in {folder} is unfinished; run the same `seetell index` command again to finish it"
-            )
-        raise StoreError(
-            f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`"
-        )
+            raise StoreError(f"the index in {folder} is unfinished; run the same `seetell index` command again to finish it")
+        raise StoreError(f"there is no index in {folder}; make one with `seetell index images` or `seetell index captions`")
     remedy = "it is damaged or of another version: delete the folder and build the index again"
     try:
         content = read_json(path, remedy)
@@ -114,9 +110,7 @@ def read_manifest(folder: Path) -> Manifest:
         size = file.stat().st_size if file.is_file() else None
         if size != stored.bytes:
             problem = "is missing" if size is None else f"has {size} bytes"
-            raise StoreError(
-                f"{file} {problem}; expected {stored.bytes} bytes. Delete the folder and build the index again"
-            )
+            raise StoreError(f"{file} {problem}; expected {stored.bytes} bytes. Delete the folder and build the index again")
     if manifest.files[FEATURES].bytes != 4 * manifest.rows * manifest.dimensions:
         raise StoreError(
             f"{path} claims {manifest.rows} rows of {manifest.dimensions} numbers, which {FEATURES} does not hold; build the "

@@ -79,15 +79,10 @@ ORNATE_ALONE = (
 VERBS = (("waits", "wait"), ("rests", "rest"), ("lingers", "linger"))
 
 WORDS: Mapping[str, str] = {
-    form: kind
-    for kind in KINDS
-    for word in (kind, *SYNONYMS.get(kind, ()))
-    for form in (word, PLURALS.get(word, word + "s"))
+    form: kind for kind in KINDS for word in (kind, *SYNONYMS.get(kind, ())) for form in (word, PLURALS.get(word, word + "s"))
 }
 """Every word for a kind of thing, singular and plural, to the kind."""
-COLOUR_WORDS: Mapping[str, str] = {
-    word: colour for colour in COLOURS for word in (colour, *COLOUR_SYNONYMS.get(colour, ()))
-}
+COLOUR_WORDS: Mapping[str, str] = {word: colour for colour in COLOURS for word in (colour, *COLOUR_SYNONYMS.get(colour, ()))}
 """Every word for a colour, to the colour."""
 
 

@@ -40,12 +40,7 @@ WIDTHS: Mapping[str, float] = {
     "chair": 0.7, "cup": 1.0, "flower": 0.66, "hat": 1.3, "house": 1.05, "kite": 0.7, "lamp": 0.66, "table": 1.5, "tree": 0.8,
 }  # fmt: skip
 """Width over height of each kind's box; 1 where not named."""
-TOPS: Mapping[str, tuple[float, float]] = {
-    "bus": (0.0, 1.0),
-    "car": (0.32, 0.7),
-    "chair": (0.0, 1.0),
-    "table": (0.0, 1.0),
-}
+TOPS: Mapping[str, tuple[float, float]] = {"bus": (0.0, 1.0), "car": (0.32, 0.7), "chair": (0.0, 1.0), "table": (0.0, 1.0)}
 """From where to where a support is flat on top, as fractions of its width."""
 
 
@@ -92,16 +87,10 @@ def layout(scene: Scene, jitter: random.Random) -> list[Box]:
         # Wide things may reach beyond the edge, as long as the middle of each rests on the flat top.
         room = max(end - start, 0.28 if scene.count == 1 else min(0.56, 1.6 * (end - start)))
         middle = (start + end) / 2
-        return [
-            lower,
-            *_row(first, scene.count, middle - room / 2, middle + room / 2, lower.top + 0.012, height, jitter),
-        ]
+        return [lower, *_row(first, scene.count, middle - room / 2, middle + room / 2, lower.top + 0.012, height, jitter)]
     height = jitter.uniform(0.3, 0.36)
     lower = _row(second, 1, 0.15, 0.85, floor, height, jitter)[0]
-    return [
-        lower,
-        *_row(first, scene.count, 0.06, 0.94, jitter.uniform(0.38, 0.42), jitter.uniform(0.28, 0.34), jitter),
-    ]
+    return [lower, *_row(first, scene.count, 0.06, 0.94, jitter.uniform(0.38, 0.42), jitter.uniform(0.28, 0.34), jitter)]
 
 
 def _stand(thing: Thing, floor: float, height: float, jitter: random.Random) -> float:
@@ -109,9 +98,7 @@ def _stand(thing: Thing, floor: float, height: float, jitter: random.Random) -> 
     return floor - jitter.uniform(0.12, 0.25) if thing.kind in FLYERS else floor
 
 
-def _row(
-    thing: Thing, count: int, left: float, right: float, bottom: float, height: float, jitter: random.Random
-) -> list[Box]:
+def _row(thing: Thing, count: int, left: float, right: float, bottom: float, height: float, jitter: random.Random) -> list[Box]:
     """`count` of a thing side by side between two edges, as high as wished or as the room allows."""
     cell = (right - left) / count
     aspect = WIDTHS.get(thing.kind, 1.0)
@@ -212,9 +199,7 @@ class Brush:
 
     def polygon(self, *points: tuple[float, float], fill: str | RGB | None = None) -> None:
         """A closed shape with an outline."""
-        self.canvas.polygon(
-            [self.at(*point) for point in points], fill=fill or self.colour, outline=self.dark, width=self.line
-        )
+        self.canvas.polygon([self.at(*point) for point in points], fill=fill or self.colour, outline=self.dark, width=self.line)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, fill: str | RGB | None = None) -> None:
         """An upright rectangle with an outline."""
@@ -231,10 +216,7 @@ class Brush:
     def stroke(self, *points: tuple[float, float], fill: str | RGB | None = None, width: float = 1.0) -> None:
         """An open line."""
         self.canvas.line(
-            [self.at(*point) for point in points],
-            fill=fill or self.dark,
-            width=max(1, round(self.line * width)),
-            joint="curve",
+            [self.at(*point) for point in points], fill=fill or self.dark, width=max(1, round(self.line * width)), joint="curve"
         )
 
 
@@ -291,15 +273,7 @@ def _cake(b: Brush) -> None:
     b.rectangle(0.16, 0.3, 0.84, 0.6)
     b.rectangle(0.04, 0.6, 0.96, 1)
     b.stroke(
-        (0.06, 0.72),
-        (0.2, 0.82),
-        (0.35, 0.72),
-        (0.5, 0.82),
-        (0.65, 0.72),
-        (0.8, 0.82),
-        (0.94, 0.72),
-        fill="#ffffff",
-        width=1.5,
+        (0.06, 0.72), (0.2, 0.82), (0.35, 0.72), (0.5, 0.82), (0.65, 0.72), (0.8, 0.82), (0.94, 0.72), fill="#ffffff", width=1.5
     )
 
 

@@ -66,9 +66,7 @@ class Actor:
         notices, self._notices[:] = list(self._notices), []
         return records, notices
 
-    def rows(
-        self, request: MetricRequest, samples: Sequence[Sample]
-    ) -> tuple[NDArray[np.float64] | None, MetricError | None]:
+    def rows(self, request: MetricRequest, samples: Sequence[Sample]) -> tuple[NDArray[np.float64] | None, MetricError | None]:
         """The rows of samples, or why none of them can be scored."""
         from harness.metrics.evaluate import metric_with_models
 

@@ -209,9 +209,7 @@ class RayExecutor:
 
     def _free(self) -> list[_Member]:
         """Actors that can take a chunk, once for each place they have, the idlest first."""
-        places = [
-            (held, member) for member in self._members if member.ready for held in range(len(member.held), IN_FLIGHT)
-        ]
+        places = [(held, member) for member in self._members if member.ready for held in range(len(member.held), IN_FLIGHT)]
         return [member for _, member in sorted(places, key=lambda place: place[0])]
 
     def _collect(self, waiting: deque[_Chunk]) -> Iterator[tuple[_Chunk, Any]]:
@@ -259,9 +257,7 @@ class RayExecutor:
             self._waiting_since = time.monotonic()
         elif time.monotonic() - self._waiting_since > _PATIENCE:
             self._waiting_since = float("inf")  # once is enough
-            self._notice(
-                "no worker has started yet: the cluster is busy or too small; `ray status` shows what it waits for"
-            )
+            self._notice("no worker has started yet: the cluster is busy or too small; `ray status` shows what it waits for")
 
     def _room(self) -> int:
         resources = self._ray.cluster_resources()
@@ -277,9 +273,7 @@ class RayExecutor:
                 "install the same one everywhere"
             )
         if hello.torch != torch:
-            self._notice(
-                f"node {hello.node[:8]} has torch {hello.torch} and this machine {torch}: near ties may fall otherwise"
-            )
+            self._notice(f"node {hello.node[:8]} has torch {hello.torch} and this machine {torch}: near ties may fall otherwise")
         self._stillborn = 0
         member.node = hello.node
 

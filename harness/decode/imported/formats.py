@@ -39,9 +39,7 @@ def read_records(path: Path) -> tuple[str, Rows]:
     text = read_text(path)
     bare = path.name.removesuffix(".gz").lower()
     if bare.endswith((".csv", ".tsv")):
-        return (
-            ("TSV", _table_rows(path, text, "\t")) if bare.endswith(".tsv") else ("CSV", _table_rows(path, text, ","))
-        )
+        return ("TSV", _table_rows(path, text, "\t")) if bare.endswith(".tsv") else ("CSV", _table_rows(path, text, ","))
     if bare.endswith(".txt"):
         return _text_rows(text)
     try:

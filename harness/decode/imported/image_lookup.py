@@ -73,11 +73,7 @@ def _what_is_missing(system: Outputs, missing: Sequence[str], shelf: _Shelf) -> 
     total = len(system.examples)
     candidates = dict.fromkeys(name for example_id in missing[:1] for name in system.image_names.get(example_id, ()))
     holds = sorted(shelf.members)
-    held = (
-        f"there are {len(holds)} images, such as {first_few(holds[:2])}"
-        if holds
-        else "no file there is called an image"
-    )
+    held = f"there are {len(holds)} images, such as {first_few(holds[:2])}" if holds else "no file there is called an image"
     if not candidates:
         return f"{system.name}: its {system.format} name no images, so --images has nothing to look for; leave it out"
     return (

@@ -13,18 +13,7 @@ from harness.errors import DataError
 from harness.store.text import one_line
 from harness.suites.examples import Example
 
-NAME_KEYS = (
-    "image_name",
-    "image_id",
-    "image",
-    "filename",
-    "file_name",
-    "fname",
-    "image_path",
-    "img",
-    "img_id",
-    "cocoid",
-)
+NAME_KEYS = ("image_name", "image_id", "image", "filename", "file_name", "fname", "image_path", "img", "img_id", "cocoid")
 """Keys that name the image of a record. They decide wherever they stand, the first that is there as the example's id."""
 NUMBER_KEYS = ("id", "imgid")
 """Keys that may be an example's id, and may be no more than the number of a record; used where no image is named."""
@@ -142,9 +131,7 @@ class References:
         tables = [self._ids] if key in NUMBER_KEYS else self._names
         forms = (value,) if key in NUMBER_KEYS else _forms(value)
         by_name = next((name for table, form in zip(tables, forms, strict=True) if (name := table.get(form))), None)
-        return {
-            example_id for example_id in (value if value in self.texts else None, by_name) if example_id is not None
-        }
+        return {example_id for example_id in (value if value in self.texts else None, by_name) if example_id is not None}
 
     def match(self, keys: Mapping[str, str], place: str) -> str | None:
         """The id of the example that a record is about; None if there is none.
@@ -154,9 +141,7 @@ class References:
         """
         joined = [(key, example_id) for key, value in keys.items() for example_id in sorted(self.find(key, value))]
         if len({example_id for _, example_id in joined}) > 1:
-            described = dict.fromkeys(
-                f"{key} {keys[key]!r} is the example {example_id!r}" for key, example_id in joined
-            )
+            described = dict.fromkeys(f"{key} {keys[key]!r} is the example {example_id!r}" for key, example_id in joined)
             raise DataError(
                 f"{place}: {' and '.join(described)}, so it may be about either; correct the file, or name the field that joins "
                 "with --id"
@@ -204,9 +189,7 @@ def read_references(path: Path) -> References:
                 _texts(value if isinstance(value, list) else [value], f"{place} of {path}: {flat_key}")
             )
         elif found.texts.setdefault(example_id, texts) != texts:
-            raise DataError(
-                f"{place} of {path} gives {example_id!r} other references than before; keep one record each"
-            )
+            raise DataError(f"{place} of {path} gives {example_id!r} other references than before; keep one record each")
         found.image_names.setdefault(example_id, image_names(row))
         # COCO's number stands in the record, or else in the file's name: Karpathy's `imgid` and positions are none.
         number = next((keys[key] for key in ("cocoid", "image_id") if keys.get(key, "").isdigit()), "")

@@ -24,15 +24,7 @@ from harness.store.durable import Progress, no_progress
 from harness.store.runs import Record, Results, RunFolder, write_bytes
 from harness.suites.examples import Example, Sample
 from harness.suites.provenance import environment
-from harness.suites.spec import (
-    DecoderRef,
-    MetricRef,
-    ModelNames,
-    RunSpec,
-    Suite,
-    TestedRef,
-    TextRules,
-)
+from harness.suites.spec import DecoderRef, MetricRef, ModelNames, RunSpec, Suite, TestedRef, TextRules
 
 if TYPE_CHECKING:  # it can plan what is decoded, which loads torch; counting words does without
     from harness.decode.experiment import Experiment
@@ -85,11 +77,7 @@ def store_outputs(
 
 
 def score_imported(
-    imported: Sequence[Imported],
-    *,
-    fresh: bool = False,
-    device: str = "cpu",
-    progress: Progress = no_progress,
+    imported: Sequence[Imported], *, fresh: bool = False, device: str = "cpu", progress: Progress = no_progress
 ) -> dict[str, list[Score]]:
     """Score runs from `store_outputs`; references of a suite are tokenised once for all its systems.
 

@@ -41,9 +41,7 @@ def with_names(systems: Sequence[Outputs], paths: Sequence[Path], labels: Sequen
     return named
 
 
-def choose_label(
-    system: Outputs, suite: str, config: Mapping[str, Any], results: Results, taken: Collection[str] = ()
-) -> str:
+def choose_label(system: Outputs, suite: str, config: Mapping[str, Any], results: Results, taken: Collection[str] = ()) -> str:
     """The label of a system's run: never that of other texts in the same suite.
 
     Args:

@@ -130,9 +130,7 @@ def read_outputs(
         _check_once(answered, (match or answer.id, answer.draw), answer.id, path)
         for reference in texts:
             if _BROKEN.search(reference):
-                raise DataError(
-                    f"{answer.place} ({one_line(answer.id)[:80]}) has the reference {ascii(reference)[:60]}: {_HALF}"
-                )
+                raise DataError(f"{answer.place} ({one_line(answer.id)[:80]}) has the reference {ascii(reference)[:60]}: {_HALF}")
         given = known.image_names.get(match, ()) if match is not None else ()
         names[answer.id] = tuple(dict.fromkeys(filter(None, (*answer.image_names, *given, inside(answer.id)))))
         samples[answer.id, answer.draw] = _sample(Example(answer.id, answer.prompt, references=texts), answer)
@@ -246,9 +244,7 @@ def _text(row: Mapping[str, Any], key: str, place: str) -> str:
     if isinstance(value, list) and len(value) == 1 and key == "caption":  # as pycocoevalcap has it: {id: [caption]}
         value = value[0]
     if value is None:
-        raise DataError(
-            f"{place} has no text, only {names_of(row)}; expected {key or 'one of the keys ' + ', '.join(TEXT_KEYS)}"
-        )
+        raise DataError(f"{place} has no text, only {names_of(row)}; expected {key or 'one of the keys ' + ', '.join(TEXT_KEYS)}")
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise DataError(f"{place}: {key} is {str(value)[:60]!r}; expected a text or a whole number")
     return str(value)
@@ -257,9 +253,7 @@ def _text(row: Mapping[str, Any], key: str, place: str) -> str:
 def _check_once(answered: dict[tuple[str, int], str], key: tuple[str, int], name: str, path: Path) -> None:
     if key in answered:
         also = "" if answered[key] == name else f" (also as {answered[key]!r})"
-        raise DataError(
-            f"{path} answers {name!r} twice{also}; keep one answer each (or tell draws apart by a `draw` field)"
-        )
+        raise DataError(f"{path} answers {name!r} twice{also}; keep one answer each (or tell draws apart by a `draw` field)")
     answered[key] = name
 
 
@@ -306,10 +300,7 @@ def common_subset(systems: Sequence[Outputs]) -> list[Outputs]:
             f"{system.name} has {first_few([sample.example.id for sample in system.samples[:2]])}" for system in systems
         )
         raise DataError(f"the files have no example in common: {ids}; expected ids of the same kind")
-    return [
-        replace(system, samples=[sample for sample in system.samples if sample.example.id in shared])
-        for system in systems
-    ]
+    return [replace(system, samples=[sample for sample in system.samples if sample.example.id in shared]) for system in systems]
 
 
 def differing_sets(systems: Sequence[Outputs]) -> list[str]:

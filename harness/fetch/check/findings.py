@@ -41,11 +41,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "suite": self.suite,
-            "complete": self.complete,
-            "findings": [_to_json(finding) for finding in self.findings],
-        }
+        return {"suite": self.suite, "complete": self.complete, "findings": [_to_json(finding) for finding in self.findings]}
 
 
 def _to_json(finding: Finding) -> dict[str, Any]:

@@ -11,12 +11,7 @@ from decoders.models.images import ImageLike, stored_mode
 from harness.datasets.images import AbsentImage
 from harness.datasets.known import SHOWN, first_few
 from harness.errors import UnreadableImage
-from harness.fetch.check.findings import (
-    Finding,
-    Progress,
-    Section,
-    count,
-)
+from harness.fetch.check.findings import Finding, Progress, Section, count
 
 MOST_BROKEN = 100
 """Images that cannot be read, as many as a line of text names."""
@@ -40,17 +35,13 @@ def check_images(section: Section, deep: bool, progress: Progress) -> list[Findi
             remedy = "put them where the others are; without them these examples fail and are counted as failures"
             findings.append(Finding(section.name, "problem", detail, (remedy,), looked_at))
     if blind:
-        findings.append(
-            Finding(section.name, "note", f"{count(blind, 'example')} without an image: {first_few(blind)}")
-        )
+        findings.append(Finding(section.name, "note", f"{count(blind, 'example')} without an image: {first_few(blind)}"))
     gone = {example_id for example_id, _ in absent}
     present = [(example_id, image) for example_id, image in named if example_id not in gone]
     if deep:
         findings += _open_all(section, present, progress)
     elif present:
-        findings.append(
-            Finding(section.name, "ok", f"{len(present):,} images found, none opened (--deep opens them all)")
-        )
+        findings.append(Finding(section.name, "ok", f"{len(present):,} images found, none opened (--deep opens them all)"))
     return findings
 
 
@@ -83,9 +74,7 @@ def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progres
         findings.append(Finding(section.name, "problem", detail, (remedy,), tuple(broken)))
     if twins:
         findings.append(
-            Finding(
-                section.name, "note", f"{count(twins, 'image')} with the same content as another: {first_few(twins)}"
-            )
+            Finding(section.name, "note", f"{count(twins, 'image')} with the same content as another: {first_few(twins)}")
         )
     colours = ", ".join(f"{count:,} {mode}" for mode, count in modes.most_common())
     note = "; all are converted to RGB, and none is left out" if set(modes) - {"RGB"} else ""

@@ -12,13 +12,7 @@ from harness.datasets.known import first_few, remark, steps_for
 from harness.datasets.overlap import folded, same_examples
 from harness.datasets.paths import find_paths, is_text
 from harness.errors import DataError, RegistryError, SuiteError
-from harness.fetch.check.findings import (
-    Finding,
-    Progress,
-    Report,
-    Section,
-    count,
-)
+from harness.fetch.check.findings import Finding, Progress, Report, Section, count
 from harness.fetch.check.images import check_images
 from harness.fetch.check.models import check_index, check_lock, check_models
 from harness.suites.registry import decoders
@@ -43,9 +37,7 @@ def check_suite(
         progress: called for every image of a deep check.
     """
     sections = [
-        Section(f"[{name}]", ref)
-        for name in type(suite).model_fields
-        if isinstance(ref := getattr(suite, name), DataRef)
+        Section(f"[{name}]", ref) for name in type(suite).model_fields if isinstance(ref := getattr(suite, name), DataRef)
     ]
     findings: list[Finding] = []
     for section in sections:
@@ -104,9 +96,7 @@ def _check_section(section: Section, suite: Suite, deep: bool, progress: Progres
         return [*findings, Finding(section.name, "problem", str(error), (how,) if how else ())]
     findings += counts
     if section.name == "[data]" and (suite.data.exclude or suite.data.first):
-        findings.append(
-            Finding(section.name, "ok", f"{len(section.examples):,} of them count, after `exclude` and `first`")
-        )
+        findings.append(Finding(section.name, "ok", f"{len(section.examples):,} of them count, after `exclude` and `first`"))
     findings += _check_ids(section)
     findings += _check_texts(section, suite)
     if "images" not in lost:
@@ -129,9 +119,7 @@ def _check_inputs(section: Section, dataset: Dataset) -> tuple[list[Finding], se
         first = first_few([path.name for path in missing])
         what = f"there is no {missing[0]}" if len(missing) == 1 else f"{len(missing)} files are missing: {first}"
         if key == "images" and section.without == "note":
-            findings.append(
-                Finding(section.name, "note", f"{key}: {what}; only texts are read here, so it may stay away")
-            )
+            findings.append(Finding(section.name, "note", f"{key}: {what}; only texts are read here, so it may stay away"))
         else:
             steps = steps_for(missing[0], key, section.ref.how)
             findings.append(Finding(section.name, "problem", f"{key}: {what}", steps))
@@ -152,21 +140,15 @@ def _check_count(section: Section) -> list[Finding]:
 
 
 def _check_ids(section: Section) -> list[Finding]:
-    twice = [
-        example_id for example_id, count in Counter(example.id for example in section.examples).items() if count > 1
-    ]
+    twice = [example_id for example_id, count in Counter(example.id for example in section.examples).items() if count > 1]
     odd = [repr(example.id) for example in section.examples if not example.id or not is_text(example.id)]
     findings = []
     if twice:
         steps = ("leave each image in once: ids join results and must be unique",)
-        findings.append(
-            Finding(section.name, "problem", f"{count(twice, 'id')} more than once: {first_few(twice)}", steps)
-        )
+        findings.append(Finding(section.name, "problem", f"{count(twice, 'id')} more than once: {first_few(twice)}", steps))
     if odd:
         steps = ("give each example an id that UTF-8 can write",)
-        findings.append(
-            Finding(section.name, "problem", f"{count(odd, 'id')} that cannot be used: {first_few(odd)}", steps)
-        )
+        findings.append(Finding(section.name, "problem", f"{count(odd, 'id')} that cannot be used: {first_few(odd)}", steps))
     return findings
 
 
@@ -182,26 +164,16 @@ def _check_texts(section: Section, suite: Suite) -> list[Finding]:
     if len(bare) == len(section.examples):
         findings.append(Finding(section.name, "note", "no references: metrics that need them stay empty"))
     elif bare:
-        findings.append(
-            Finding(section.name, "note", f"{count(bare, 'example')} without references: {first_few(bare)}")
-        )
+        findings.append(Finding(section.name, "note", f"{count(bare, 'example')} without references: {first_few(bare)}"))
     if empty:
-        findings.append(
-            Finding(section.name, "note", f"{count(empty, 'example')} with an empty reference: {first_few(empty)}")
-        )
+        findings.append(Finding(section.name, "note", f"{count(empty, 'example')} with an empty reference: {first_few(empty)}"))
     numbers = Counter(len(example.references) for example in section.examples if example.references)
     if numbers:
         spread = ", ".join(f"{count:,} with {number}" for number, count in sorted(numbers.items()))
-        findings.append(
-            Finding(section.name, "ok", f"{sum(n * c for n, c in numbers.items()):,} references ({spread})")
-        )
-    if suite.task == "story" and (titles := len({example.prompt for example in section.examples})) < len(
-        section.examples
-    ):
+        findings.append(Finding(section.name, "ok", f"{sum(n * c for n, c in numbers.items()):,} references ({spread})"))
+    if suite.task == "story" and (titles := len({example.prompt for example in section.examples})) < len(section.examples):
         repeated = len(section.examples) - titles
-        findings.append(
-            Finding(section.name, "ok", f"{titles:,} distinct titles ({repeated} repeat, so stories go by position)")
-        )
+        findings.append(Finding(section.name, "ok", f"{titles:,} distinct titles ({repeated} repeat, so stories go by position)"))
     return findings
 
 
@@ -229,20 +201,12 @@ def _overlap(first: Section, other: Section) -> list[Finding]:
     ]
     if twins:
         findings.append(
-            Finding(
-                where, "problem", f"{count(twins, 'image')} with the same content in both: {first_few(twins)}", remedy
-            )
+            Finding(where, "problem", f"{count(twins, 'image')} with the same content in both: {first_few(twins)}", remedy)
         )
     ours, theirs = (folded(text for example in part.examples for text in example.references) for part in (first, other))
     if both := ours & theirs:
-        share = (
-            f"{len(both):,} of {len(ours):,} different references of {first.name} ({100 * len(both) / len(ours):.1f} %)"
-        )
-        findings.append(
-            Finding(where, "note", f"{share} are word for word in {other.name} too: {first_few(sorted(both))}")
-        )
+        share = f"{len(both):,} of {len(ours):,} different references of {first.name} ({100 * len(both) / len(ours):.1f} %)"
+        findings.append(Finding(where, "note", f"{share} are word for word in {other.name} too: {first_few(sorted(both))}"))
     if not findings:
-        findings.append(
-            Finding(where, "ok", "share no example, image or text" if first.contents else "share no example or text")
-        )
+        findings.append(Finding(where, "ok", "share no example, image or text" if first.contents else "share no example or text"))
     return findings

@@ -104,13 +104,9 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     import altair as alt
 
     measures = list(dict.fromkeys(str(each["measure"]) for each in found))
-    measure = alt.param(
-        name="chosen", value=measures[0], bind=alt.binding_select(options=measures, name="Measure of quality")
-    )
+    measure = alt.param(name="chosen", value=measures[0], bind=alt.binding_select(options=measures, name="Measure of quality"))
     chosen = alt.Chart(alt.NamedData("points")).transform_filter("datum.measure === chosen")
-    speed = alt.X(
-        "speed:Q", title="Images a second (logarithmic)", scale=alt.Scale(type="log", nice=False, padding=ROOM)
-    )
+    speed = alt.X("speed:Q", title="Images a second (logarithmic)", scale=alt.Scale(type="log", nice=False, padding=ROOM))
     quality = alt.Y("quality:Q", title="Score", scale=alt.Scale(zero=False))
     colour = alt.Color("sees:N", title=None, legend=alt.Legend(orient="bottom"))
     ring = (
@@ -123,9 +119,7 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         .mark_line(strokeDash=[5, 4], opacity=0.7)
         .encode(x=speed, y=quality, order="speed:Q", detail="made:N")
     )
-    intervals = chosen.mark_rule(opacity=0.55).encode(
-        x=speed, y=alt.Y("low:Q", title="Score"), y2="high:Q", color=colour
-    )
+    intervals = chosen.mark_rule(opacity=0.55).encode(x=speed, y=alt.Y("low:Q", title="Score"), y2="high:Q", color=colour)
     repeats = chosen.mark_rule(opacity=0.55).encode(x=alt.X("slow:Q"), x2="fast:Q", y=quality, color=colour)
     tooltip = [
         alt.Tooltip("system:N", title="System"),
@@ -156,9 +150,7 @@ def _with_places(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         dots = [(x - 5, x + 5, HEIGHT - y - 5, HEIGHT - y + 5) for x, y in zip(across, down, strict=True)]
         taken: list[tuple[float, float, float, float]] = []
         for (index, each), dot in sorted(zip(those, dots, strict=True), key=lambda one: one[1][2]):
-            options = [
-                (align, dx, dy, _box(dot, align, dx, dy, each["system"])) for dy in _HEIGHTS for align, dx in _BESIDE
-            ]
+            options = [(align, dx, dy, _box(dot, align, dx, dy, each["system"])) for dy in _HEIGHTS for align, dx in _BESIDE]
             others = [*taken, *(other for other in dots if other != dot)]
             free = [option for option in options if not any(_overlap(option[3], other) for other in others)]
             align, dx, dy, box = (free or options)[0]

@@ -53,9 +53,7 @@ def describe(materials: Sequence[Material], *, reproducible: bool) -> dict[str, 
         "suites": [
             {
                 "suite": each.board.name,
-                "published": _digest([asdict(table) for table in each.board.published])
-                if each.board.published
-                else None,
+                "published": _digest([asdict(table) for table in each.board.published]) if each.board.published else None,
                 "runs": {
                     run.content["identity"]: {
                         "decoder": run.row.decoder,

@@ -52,9 +52,7 @@ def has_gallery(material: Material) -> bool:
 
 def galleries_of(materials: Sequence[Material]) -> list[tuple[str, str]]:
     """The suites whose examples have a page."""
-    return [
-        (material.board.suite, examples_page(material.board.suite)) for material in materials if has_gallery(material)
-    ]
+    return [(material.board.suite, examples_page(material.board.suite)) for material in materials if has_gallery(material)]
 
 
 def index(boards: Sequence[Board], materials: Sequence[Material], galleries: Galleries) -> str:
@@ -66,9 +64,7 @@ def index(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
         view = board_view(board, links)
         order = board.order_by
         verdict = figures.verdict(board, order) if order else ""
-        pages.append(
-            _BoardPage(view, anchor(board.name), verdict, figures.figures(view.board), known.get(board.name, ""))
-        )
+        pages.append(_BoardPage(view, anchor(board.name), verdict, figures.figures(view.board), known.get(board.name, "")))
     return PAGES.render(
         "index.html.jinja",
         styles=("base", "tools", "table"),
@@ -103,16 +99,12 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
             "kind": KINDS[row.kind],
             "identity": made.content["identity"],
             "texts": texts + ("" if row.complete else ", incomplete"),
-            "toml": suite_toml(suite, spec.label).replace(str(data_folder()), DATA_VARIABLE)
-            if needs_file(spec, suite)
-            else "",
+            "toml": suite_toml(suite, spec.label).replace(str(data_folder()), DATA_VARIABLE) if needs_file(spec, suite) else "",
             "scores": [
                 {
                     "label": f"{column.label} {column.arrow}".strip(),
                     "value": column.show(cell.value) + (CAUTION if cell.caution else ""),
-                    "interval": f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}"
-                    if cell.interval
-                    else "–",
+                    "interval": f"{column.show(cell.interval[0])} to {column.show(cell.interval[1])}" if cell.interval else "–",
                     "letters": cell.letters,
                     "counted": f"{cell.n} of {cell.n + cell.unscored}" if cell.n + cell.unscored else "–",
                     "signature": cell.signature or cell.unavailable,
@@ -121,9 +113,7 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
                 if (cell := row.cells.get(name)) is not None
             ],
             "spec": json.dumps(spec.as_written(suite).model_dump(mode="json"), indent=1, ensure_ascii=False),
-            "environment": ""
-            if reproducible
-            else json.dumps(made.content["environment"], indent=1, ensure_ascii=False),
+            "environment": "" if reproducible else json.dumps(made.content["environment"], indent=1, ensure_ascii=False),
         },
     )
 
@@ -133,9 +123,7 @@ def gallery(suite: str, shown: Gallery, pictures: Mapping[str, Picture | None], 
     column = shown.column
     sign = -1 if column is not None and column.higher_is_better is False else 1
     data = {
-        "systems": [
-            {"name": one_line(row.name), "kind": KINDS[row.kind], "page": run_page(row)} for row in shown.systems
-        ],
+        "systems": [{"name": one_line(row.name), "kind": KINDS[row.kind], "page": run_page(row)} for row in shown.systems],
         "scores": {
             "label": one_line(column.label) if column else "",
             "percent": column.percent if column else False,

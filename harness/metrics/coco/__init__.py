@@ -18,13 +18,7 @@ from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable
 from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts, nothing_right
 from harness.metrics.coco import ptb
-from harness.metrics.coco.ngrams import (
-    ORDERS,
-    Counts,
-    References,
-    longest_common_subsequence,
-    look_up,
-)
+from harness.metrics.coco.ngrams import ORDERS, Counts, References, longest_common_subsequence, look_up
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature
 
@@ -68,9 +62,7 @@ def prepare(samples: Sequence[Sample], tokenizer: ptb.TokenizerName) -> Prepared
         JavaError: the tokenizer failed.
     """
     examples = {
-        sample.example.id: sample.example
-        for sample in samples
-        if any(text.strip() for text in sample.example.references)
+        sample.example.id: sample.example for sample in samples if any(text.strip() for text in sample.example.references)
     }
     if not examples:
         raise MetricUnavailable(
@@ -132,11 +124,7 @@ class CocoMetric(Metric):
 
     def _signed(self, name: str, **fields: object) -> Signature:
         references = self._references
-        about = (
-            {"refs": f"{len(references.tokens)}x{len(references.lengths)}+{references.digest[:8]}"}
-            if references
-            else {}
-        )
+        about = {"refs": f"{len(references.tokens)}x{len(references.lengths)}+{references.digest[:8]}"} if references else {}
         return Signature.of(name, {**fields, "tok": ptb.tokenizer_variant(self.config.tokenizer), **about})
 
 
@@ -248,9 +236,7 @@ class Cider(CocoMetric):
         if images < 2:
             raise MetricUnavailable("CIDEr weighs n-grams by how few images have them, so it needs two images or more")
         if all(np.all(frequency == images) for frequency in references.document_frequency):
-            raise MetricUnavailable(
-                "all images have the same references, so no n-gram tells them apart and CIDEr is not defined"
-            )
+            raise MetricUnavailable("all images have the same references, so no n-gram tells them apart and CIDEr is not defined")
         _, counts = references.count_others(prepared.texts)
         slots = references.per_image[prepared.image]
         pairs_text = np.repeat(np.arange(len(prepared.texts)), slots)

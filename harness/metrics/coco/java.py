@@ -137,9 +137,7 @@ def run_java(
         lines = err.decode(errors="replace").splitlines()
         said = "\n".join(line for line in lines if not line.startswith("NOTE: Picked up")).strip()[-_STDERR_TAIL:]
         if "UnsupportedClassVersionError" in said:
-            raise MetricUnavailable(
-                f"{java} is too old for {main} (it said: {said}); {OLDEST} or newer is needed; {INSTALL}"
-            )
+            raise MetricUnavailable(f"{java} is too old for {main} (it said: {said}); {OLDEST} or newer is needed; {INSTALL}")
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}, expected 0"
             raise JavaError(f"{main} {how}; Java ({java}) said: {said or 'nothing'}")

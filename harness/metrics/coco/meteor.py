@@ -122,9 +122,7 @@ def _align(references: References, pairs: Sequence[tuple[int, str]]) -> dict[tup
     )
     found = answer.splitlines()
     if len(found) != len(asked):
-        raise JavaError(
-            f"METEOR was asked about {len(asked)} texts and answered {len(found)} lines; nothing was scored"
-        )
+        raise JavaError(f"METEOR was asked about {len(asked)} texts and answered {len(found)} lines; nothing was scored")
     numbers = np.array([_numbers(line) for line in found])
     known.update(zip(asked, (row.tobytes() for row in numbers), strict=True))
     return known

@@ -212,12 +212,8 @@ def _select(table: Path, asked: Keys) -> Paraphrases:
     except (OSError, _Torn):
         parts = [_select_from(block, sieve) for block in _indexing(_blocks(table), path)]
     if not parts:
-        raise MetricError(
-            f"{table} holds no paraphrases; reinstall pycocoevalcap: pip install --force-reinstall pycocoevalcap"
-        )
-    first, second, first_asked, second_asked, sizes, lines = (
-        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
-    )
+        raise MetricError(f"{table} holds no paraphrases; reinstall pycocoevalcap: pip install --force-reinstall pycocoevalcap")
+    first, second, first_asked, second_asked, sizes, lines = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     start = np.concatenate([[0], np.cumsum(sizes)])
     return Paraphrases(first, second, first_asked, second_asked, start, lines)
 
@@ -247,9 +243,7 @@ def _blocks(table: Path) -> Iterator[_Block]:
 
 
 def _joined(parts: Sequence[_Block]) -> _Block:
-    first, second, sizes = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "sizes")
-    )
+    first, second, sizes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "sizes"))
     return _Block(first, second, sizes, b"".join(part.lines for part in parts))
 
 
@@ -334,9 +328,7 @@ def _indexing(blocks: Iterator[_Block], path: Path) -> Iterator[_Block]:
             file.write(_MAGIC)
             for block in blocks:
                 yield block
-                arrays = [
-                    column.astype("<u4", copy=False).tobytes() for column in (block.first, block.second, block.sizes)
-                ]
+                arrays = [column.astype("<u4", copy=False).tobytes() for column in (block.first, block.second, block.sizes)]
                 content = [*arrays, block.lines]
                 file.write(_HEAD.pack(len(block.first), len(block.lines), _checksum(content)))
                 file.writelines(content)
@@ -370,9 +362,7 @@ def _indexed(path: Path) -> Iterator[_Block]:
             content = [*(file.read(4 * count) for _ in range(3)), file.read(size)]
             if _checksum(content) != checksum:
                 raise _Torn
-            first, second, sizes = (
-                np.frombuffer(column, "<u4").astype(np.uint32, copy=False) for column in content[:3]
-            )
+            first, second, sizes = (np.frombuffer(column, "<u4").astype(np.uint32, copy=False) for column in content[:3])
             yield _Block(first, second, sizes, content[3])
         if left:
             raise _Torn

@@ -46,9 +46,7 @@ def tokenizer_variant(name: TokenizerName) -> str:
     return PTB if name == "ptb" else PYTHON
 
 
-def tokenize(
-    texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool = False, coming: Sequence[str] = ()
-) -> list[str]:
+def tokenize(texts: Sequence[str], name: TokenizerName = "auto", *, keep: bool = False, coming: Sequence[str] = ()) -> list[str]:
     """Tokenise texts: one string each, tokens between single spaces; empty where nothing but punctuation was said.
 
     Within a process equal texts are tokenised once. A line break inside a text counts as a space.

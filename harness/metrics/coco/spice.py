@@ -112,9 +112,7 @@ def spice_jars() -> list[Path]:
     for name in CORENLP_JARS:
         found = next((place / name for place in corenlp_folders(jar.parent) if (place / name).is_file()), None)
         if found is None:
-            raise MetricUnavailable(
-                f"SPICE needs Stanford CoreNLP 3.6.0, and {name} is not in {spice_folder()}; run `{FETCH}`"
-            )
+            raise MetricUnavailable(f"SPICE needs Stanford CoreNLP 3.6.0, and {name} is not in {spice_folder()}; run `{FETCH}`")
         parser.append(found)
     return [jar, *libraries, *parser]
 
@@ -151,7 +149,5 @@ def _scores(answer: str, asked: int) -> NDArray[np.float64]:
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise JavaError(f"SPICE's answer cannot be read ({error!r}): {answer[:80]!r}") from error
     if len(content) != asked or not all(math.isfinite(value) for value in found):
-        raise JavaError(
-            f"SPICE was asked about {asked} texts and scored {int(np.isfinite(found).sum())}; nothing was scored"
-        )
+        raise JavaError(f"SPICE was asked about {asked} texts and scored {int(np.isfinite(found).sum())}; nothing was scored")
     return found

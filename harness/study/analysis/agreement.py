@@ -98,12 +98,7 @@ def _distances(margins: Floats, level: Level) -> Floats:
 
 
 def krippendorff_alpha(
-    units: Floats,
-    level: Level = "ordinal",
-    *,
-    clusters: NDArray[np.int64] | None = None,
-    draws: int = 0,
-    seed: int = 0,
+    units: Floats, level: Level = "ordinal", *, clusters: NDArray[np.int64] | None = None, draws: int = 0, seed: int = 0
 ) -> Estimate:
     """Krippendorff's alpha; `n` counts the texts that at least two annotators rated.
 

@@ -30,14 +30,7 @@ from harness.study.analysis.agreement import (
     repeats,
 )
 from harness.study.analysis.bootstrap import DRAWS, FEW_ANNOTATORS, two_way_means
-from harness.study.analysis.human_tests import (
-    SignTest,
-    WilcoxonTest,
-    permutation_p,
-    sign_test,
-    tidy,
-    wilcoxon,
-)
+from harness.study.analysis.human_tests import SignTest, WilcoxonTest, permutation_p, sign_test, tidy, wilcoxon
 from harness.study.analysis.panel import HIGHEST, LOWEST, Estimate, Panel
 from harness.study.analysis.power import Components, variance_components
 from harness.study.analysis.ratings import RatingTable
@@ -275,11 +268,7 @@ def looks(table: RatingTable) -> tuple[Floats, Floats]:
 
 
 def _summaries(
-    by_aspect: Mapping[str, Panel],
-    sha256: str,
-    letters: Mapping[str, Mapping[str, str]],
-    draws: int,
-    seed: int,
+    by_aspect: Mapping[str, Panel], sha256: str, letters: Mapping[str, Mapping[str, str]], draws: int, seed: int
 ) -> list[Summary]:
     replicates = two_way_means(np.concatenate([panel.values for panel in by_aspect.values()]), draws=draws, seed=seed)
     columns = iter(replicates.T)
@@ -356,13 +345,7 @@ def _differences(
 
 
 def _aspect_differences(
-    aspect: str,
-    panel: Panel,
-    pairs: list[tuple[int, int]],
-    draws: int,
-    permutations: int,
-    seed: int,
-    family: int,
+    aspect: str, panel: Panel, pairs: list[tuple[int, int]], draws: int, permutations: int, seed: int, family: int
 ) -> list[HumanDifference]:
     items = len(panel.items)
     if not items:
@@ -375,9 +358,7 @@ def _aspect_differences(
     for index, (a, b) in enumerate(pairs):
         apart = tidy(means[b] - means[a])
         error = float(apart.std(ddof=1) / np.sqrt(items)) if items > 1 else None
-        detectable = (
-            None if error is None else float(detectable_effect(np.asarray(error), significance=SIGNIFICANCE / family))
-        )
+        detectable = None if error is None else float(detectable_effect(np.asarray(error), significance=SIGNIFICANCE / family))
         delta = Estimate.within(float(apart.mean()), replicates[:, b] - replicates[:, a], items)
         differences.append(
             HumanDifference(

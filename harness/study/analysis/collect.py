@@ -10,16 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from harness.study.analysis.ratings import RatingTable
 from harness.study.tables.identity import Exclusion, Origin, System
-from harness.study.tables.schema import (
-    Annotator,
-    Aspect,
-    Block,
-    Item,
-    Output,
-    Rating,
-    Slot,
-    Submission,
-)
+from harness.study.tables.schema import Annotator, Aspect, Block, Item, Output, Rating, Slot, Submission
 
 REFERENCE = "reference"
 """Stands where a system's name would, of a person's text."""
@@ -115,9 +106,7 @@ def _table(rows: Any) -> RatingTable:
         annotator=np.array(annotator, dtype=np.str_),
         aspect=np.array(aspect, dtype=np.str_),
         value=np.array(value, dtype=np.int8),
-        kind=np.array(
-            ["repeat" if again else origin for again, origin in zip(repeat, kind, strict=True)], dtype=np.str_
-        ),
+        kind=np.array(["repeat" if again else origin for again, origin in zip(repeat, kind, strict=True)], dtype=np.str_),
         position=np.array(position, dtype=np.int64),
         seconds=np.array(active, dtype=np.float64) / 1000,  # None becomes NaN
         at=np.array([time.timestamp() if hasattr(time, "timestamp") else time / 1000 for time in at], dtype=np.float64),

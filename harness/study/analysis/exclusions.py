@@ -53,10 +53,7 @@ def effect(everything: Analysis, counted: Analysis) -> Effect:
     """Compare the analysis of all ratings with that of the ones that count."""
     ranks = [_ranks(analysis) for analysis in (everything, counted)]
     verdicts = [
-        {
-            (difference.aspect, difference.first, difference.second): difference.significant
-            for difference in analysis.differences
-        }
+        {(difference.aspect, difference.first, difference.second): difference.significant for difference in analysis.differences}
         for analysis in (everything, counted)
     ]
     shifts = []
@@ -71,9 +68,7 @@ def effect(everything: Analysis, counted: Analysis) -> Effect:
         for pair, significant in verdicts[0].items()
         if significant != verdicts[1].get(pair, False)
     )
-    return Effect(
-        everything.ratings - counted.ratings, everything.annotators - counted.annotators, tuple(shifts), changed
-    )
+    return Effect(everything.ratings - counted.ratings, everything.annotators - counted.annotators, tuple(shifts), changed)
 
 
 def _ranks(analysis: Analysis) -> dict[tuple[str, str], tuple[int | None, float | None]]:

@@ -49,9 +49,7 @@ class Study(Protocol):
     def runs(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
-def study_report(
-    study: Study, results: Results, *, excluded: Excluded = "exclude", seed: int = 0, draws: int = DRAWS
-) -> Report:
+def study_report(study: Study, results: Results, *, excluded: Excluded = "exclude", seed: int = 0, draws: int = DRAWS) -> Report:
     """Analyse a study.
 
     Until it is frozen, systems have stand-in names and metrics are not held against the ratings, so that nobody stops when
@@ -81,19 +79,13 @@ def study_report(
         analyses[which] = (
             analyses["include"]
             if same
-            else analyse(
-                shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256, order=overview.aspects
-            )
+            else analyse(shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256, order=overview.aspects)
         )
     if frozen:
-        metas, why_not = metrics_against_people(
-            tables[excluded], study.runs(), results, seed=seed, order=overview.aspects
-        )
+        metas, why_not = metrics_against_people(tables[excluded], study.runs(), results, seed=seed, order=overview.aspects)
     else:
         metas, why_not = (), "metrics are held against the ratings when the study is frozen"
-    return Report(
-        analyses[excluded], excluded, effect(analyses["include"], analyses["exclude"]), frozen, metas, why_not
-    )
+    return Report(analyses[excluded], excluded, effect(analyses["include"], analyses["exclude"]), frozen, metas, why_not)
 
 
 def blinded(table: RatingTable, study: str, systems: Sequence[str]) -> RatingTable:
@@ -146,9 +138,7 @@ def publish(report: Report, runs: Mapping[str, str], results: Results) -> Path:
             f"`seetell study freeze {analysis.study}`"
         )
     if report.excluded != "exclude":
-        raise DataError(
-            "excluded ratings count in this analysis; the leaderboard takes only the ones that were not excluded"
-        )
+        raise DataError("excluded ratings count in this analysis; the leaderboard takes only the ones that were not excluded")
     path = results.root / "studies" / analysis.study / HUMAN_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, human_columns(analysis, runs))

@@ -105,9 +105,7 @@ def _normal(ranks: Floats, signed: NDArray[np.bool_], statistic: float) -> float
     return min(1.0, 2 * float(ndtr((statistic - expected) / math.sqrt(variance))))
 
 
-def permutation_p(
-    means: Floats, pairs: Sequence[tuple[int, int]], *, draws: int = PERMUTATIONS, seed: int = 0
-) -> Floats:
+def permutation_p(means: Floats, pairs: Sequence[tuple[int, int]], *, draws: int = PERMUTATIONS, seed: int = 0) -> Floats:
     """Two-sided paired permutation p-values of differences of mean ratings, `[pairs]`.
 
     Args:

@@ -95,9 +95,7 @@ class MetaEvaluation:
     """The answer in words."""
 
 
-def metric_scores(
-    runs: Mapping[str, ScoredRun], items: Sequence[str]
-) -> tuple[tuple[MetricScores, ...], dict[str, str]]:
+def metric_scores(runs: Mapping[str, ScoredRun], items: Sequence[str]) -> tuple[tuple[MetricScores, ...], dict[str, str]]:
     """Every metric that all systems of a study were scored with.
 
     Args:
@@ -133,9 +131,7 @@ def metric_scores(
                 left_out[score.output] = "neither direction is better in itself"
             else:
                 usable.append(
-                    MetricScores(
-                        score.output, score.higher_is_better, rows, _one_output(metric.finalise, place), score.signature
-                    )
+                    MetricScores(score.output, score.higher_is_better, rows, _one_output(metric.finalise, place), score.signature)
                 )
     return tuple(usable), left_out
 
@@ -208,9 +204,7 @@ def meta_evaluate(
     human, rated = human[:, kept], rated[:, kept]
     permutations = permutations or enough_permutations(len(usable))
     pairs = list(combinations(range(len(panel.systems)), 2))
-    segments, segment_letters = _segment_level(
-        human, rated, usable, pairs, draws=draws, permutations=permutations, seed=seed
-    )
+    segments, segment_letters = _segment_level(human, rated, usable, pairs, draws=draws, permutations=permutations, seed=seed)
     systems, system_letters = _system_level(human, rated, usable, pairs, draws=permutations, seed=seed)
     columns = zip(usable, segments, systems, segment_letters, system_letters, strict=True)
     verdicts = [

@@ -112,9 +112,7 @@ class Panel:
 
     def on_systems(self, systems: Sequence[str]) -> Panel:
         """The panel of some of its systems, in the given order."""
-        return replace(
-            self, systems=tuple(systems), values=self.values[[self.systems.index(system) for system in systems]]
-        )
+        return replace(self, systems=tuple(systems), values=self.values[[self.systems.index(system) for system in systems]])
 
     def without(self, annotator: str) -> Panel:
         """The panel without one annotator."""

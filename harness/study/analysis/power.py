@@ -228,18 +228,14 @@ def forecast(
         DataError: a time or a difference that is not positive.
     """
     if seconds <= 0 or min(differences, default=1.0) <= 0:
-        raise DataError(
-            f"a plan was given {seconds:g} seconds a text and differences {list(differences)}; expected positive"
-        )
+        raise DataError(f"a plan was given {seconds:g} seconds a text and differences {list(differences)}; expected positive")
     error = math.sqrt(_variance(plan, components))
     everyone = math.sqrt(_variance(plan, components) + 2 * components.system_annotator / plan.annotators)
     threshold = float(ndtri(1 - significance / plan.family / 2))
     reach = float(ndtri(power))
     # The test knows its items only, but which annotators came moves the difference too.
     chances = {
-        difference: float(
-            ndtr((difference - threshold * error) / everyone) + ndtr((-difference - threshold * error) / everyone)
-        )
+        difference: float(ndtr((difference - threshold * error) / everyone) + ndtr((-difference - threshold * error) / everyone))
         if everyone
         else 1.0  # nothing varies: any difference is found
         for difference in differences

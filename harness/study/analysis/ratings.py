@@ -77,8 +77,7 @@ class RatingTable:
         """Hash of the content; the order of rows does not matter."""
         names = [field.name for field in fields(self)]
         rows = sorted(
-            "\x1f".join(repr(value) for value in row)
-            for row in zip(*(getattr(self, n).tolist() for n in names), strict=True)
+            "\x1f".join(repr(value) for value in row) for row in zip(*(getattr(self, n).tolist() for n in names), strict=True)
         )
         return hashlib.sha256("\x1e".join(rows).encode("utf-8", "backslashreplace")).hexdigest()
 

@@ -69,13 +69,7 @@ class Sheet:
 def sheets(report: Report) -> list[Sheet]:
     """The report as tables, in the order they are read."""
     analysis = report.analysis
-    tables = [
-        _ratings(analysis),
-        _differences(analysis),
-        _agreement(analysis),
-        _kappas(analysis),
-        _components(analysis),
-    ]
+    tables = [_ratings(analysis), _differences(analysis), _agreement(analysis), _kappas(analysis), _components(analysis)]
     if report.effect.ratings:
         tables.append(_exclusions(report.effect))
     tables += [_meta(meta) for meta in report.metas]
@@ -89,11 +83,7 @@ def to_markdown(report: Report) -> str:
     if report.cautions:
         parts.append("\n".join(f"- ⚠ {markdown(_sentence(caution))}" for caution in report.cautions))
     for sheet in sheets(report):
-        parts += [
-            f"## {markdown(sheet.title)}",
-            markdown_table(sheet.heads, sheet.rows, sheet.left),
-            markdown(sheet.note),
-        ]
+        parts += [f"## {markdown(sheet.title)}", markdown_table(sheet.heads, sheet.rows, sheet.left), markdown(sheet.note)]
     parts += ["## Exclusions", markdown(report.effect.sentence)] if not report.effect.ratings else []
     if report.no_metas:
         parts += ["## Metrics against people", markdown(_sentence(report.no_metas))]
@@ -266,9 +256,7 @@ def _components(analysis: Analysis) -> Sheet:
         else:
             rows.append((aspect, *["n/a"] * len(PARTS)))
     reasons = dict.fromkeys(parts for parts in analysis.components.values() if isinstance(parts, str))
-    note = " ".join(
-        ["Variance components in squared points: what a power plan for the next study starts from.", *reasons]
-    )
+    note = " ".join(["Variance components in squared points: what a power plan for the next study starts from.", *reasons])
     heads = ("Aspect", *(name.replace("_", " x ") for name in PARTS))
     return Sheet("Where ratings vary", note, heads, tuple(rows))
 
@@ -331,9 +319,7 @@ def _made(report: Report) -> Iterator[str]:
     yield f"Ratings: sha256 {analysis.sha256}; excluded ratings {counted}."
     yield f"Two-way bootstrap: {analysis.draws:,} draws; permutation tests: {analysis.permutations:,}; seed {analysis.seed}."
     yield from dict.fromkeys(summary.signature for summary in analysis.summaries if not summary.reference)
-    yield from dict.fromkeys(
-        verdict.signature for meta in report.metas for verdict in meta.verdicts if verdict.signature
-    )
+    yield from dict.fromkeys(verdict.signature for meta in report.metas for verdict in meta.verdicts if verdict.signature)
 
 
 def _ranged(estimate: Estimate, digits: int = 2, *, signed: bool = False) -> str:

@@ -34,10 +34,7 @@ class ControlText:
 
 
 def swap(
-    example: Example,
-    texts: Mapping[str, Mapping[str, str]],
-    others: Sequence[Example],
-    random: np.random.Generator,
+    example: Example, texts: Mapping[str, Mapping[str, str]], others: Sequence[Example], random: np.random.Generator
 ) -> ControlText | None:
     """Another image's text that shares least words with what is said about this one.
 
@@ -64,9 +61,7 @@ def swap(
     return best[1] if best else None
 
 
-def scramble(
-    example: Example, texts: Mapping[str, Mapping[str, str]], random: np.random.Generator
-) -> ControlText | None:
+def scramble(example: Example, texts: Mapping[str, Mapping[str, str]], random: np.random.Generator) -> ControlText | None:
     """A text about this image with its words out of order; None if all are too short."""
     for index in random.permutation(len(texts)):
         name = sorted(texts)[int(index)]
@@ -87,9 +82,7 @@ def out_of_order(text: str, random: np.random.Generator) -> str:
     return " ".join(best) if best != words else ""
 
 
-def reference(
-    example: Example, texts: Mapping[str, Mapping[str, str]], random: np.random.Generator
-) -> ControlText | None:
+def reference(example: Example, texts: Mapping[str, Mapping[str, str]], random: np.random.Generator) -> ControlText | None:
     """What a person said about this image, other than what a system said; None if there is nothing."""
     system_texts = {by_id[example.id].strip() for by_id in texts.values()}
     choices = [text for text in example.references if text.strip() and text.strip() not in system_texts]

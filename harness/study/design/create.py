@@ -24,17 +24,7 @@ from harness.study.design.sources import Sources
 from harness.study.rating import invites
 from harness.study.tables import migrations
 from harness.study.tables.base import utc_now
-from harness.study.tables.database import (
-    FILE,
-    POINTER,
-    Database,
-    check_free,
-    locate,
-    make_folder,
-    make_private,
-    point_to,
-    shown,
-)
+from harness.study.tables.database import FILE, POINTER, Database, check_free, locate, make_folder, make_private, point_to, shown
 from harness.suites.examples import Example
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
@@ -90,13 +80,7 @@ def create(
         def fill(session: Session) -> str:
             maker.fill(session, kinds, secret)
             return invites.invite(
-                session,
-                now,
-                uses=max(plan.lanes, 2),
-                lasts=timedelta(days=30),
-                role="annotator",
-                note="first link",
-                by="create",
+                session, now, uses=max(plan.lanes, 2), lasts=timedelta(days=30), role="annotator", note="first link", by="create"
             )
 
         token = target.write(fill)

@@ -22,18 +22,7 @@ from harness.study.tables import audit
 from harness.study.tables.base import PRACTICE_SHARE, REPEAT_GAP, canonical, plain_text, token_sha256
 from harness.study.tables.content import content_hashes
 from harness.study.tables.identity import Origin, System
-from harness.study.tables.schema import (
-    Aspect,
-    AspectAnchor,
-    Block,
-    Campaign,
-    Document,
-    Item,
-    Media,
-    Output,
-    Practice,
-    Slot,
-)
+from harness.study.tables.schema import Aspect, AspectAnchor, Block, Campaign, Document, Item, Media, Output, Practice, Slot
 from harness.suites.examples import Example
 
 PRACTICE = ("reference", "swap", "scramble", "reference", "swap", "scramble")
@@ -108,12 +97,8 @@ class Maker:
         }
         audit.record(session, self.now, "create", "create", self.design.name, sealed)
 
-    def _campaign(
-        self, session: Session, aspects: Mapping[str, protocols.AspectText], kinds: Sequence[str], secret: str
-    ) -> None:
-        aspect_texts = {
-            code: [text.label, text.definition, text.anchors, text.examples] for code, text in aspects.items()
-        }
+    def _campaign(self, session: Session, aspects: Mapping[str, protocols.AspectText], kinds: Sequence[str], secret: str) -> None:
+        aspect_texts = {code: [text.label, text.definition, text.anchors, text.examples] for code, text in aspects.items()}
         protocol = {
             "preset": self.design.preset,
             "analysis": dict(self.design.analysis),
@@ -200,9 +185,7 @@ class Maker:
         session.flush()
         return systems
 
-    def _outputs(
-        self, session: Session, items: Sequence[Item], systems: Sequence[System]
-    ) -> dict[tuple[int, int], int]:
+    def _outputs(self, session: Session, items: Sequence[Item], systems: Sequence[System]) -> dict[tuple[int, int], int]:
         outputs = {}
         for number, (example, item) in enumerate(zip(self.chosen, items, strict=True)):
             for which, system in enumerate(systems):
@@ -213,9 +196,7 @@ class Maker:
             Origin(output_id=output.id, kind="system", system_id=systems[which].id, text_sha256=_sha256(output.text))
             for (_, which), output in outputs.items()
         )
-        same = sum(
-            len({self.texts[system.name][example.id] for system in systems}) < len(systems) for example in self.chosen
-        )
+        same = sum(len({self.texts[system.name][example.id] for system in systems}) < len(systems) for example in self.chosen)
         if same:
             self.notes.append(
                 f"two systems or more say the same about {same} of {len(items)} items; each text is rated by itself"
@@ -223,11 +204,7 @@ class Maker:
         return {key: output.id for key, output in outputs.items()}
 
     def _blocks(
-        self,
-        session: Session,
-        items: Sequence[Item],
-        systems: Sequence[System],
-        outputs: Mapping[tuple[int, int], int],
+        self, session: Session, items: Sequence[Item], systems: Sequence[System], outputs: Mapping[tuple[int, int], int]
     ) -> None:
         by_name = {system.name: system.id for system in systems}
         rows = []
@@ -243,9 +220,7 @@ class Maker:
             position, held = 0, set()
             for slot in planned.slots:
                 output = (
-                    outputs[slot.item, slot.system]
-                    if slot.system is not None
-                    else self._control(session, slot, items, by_name)
+                    outputs[slot.item, slot.system] if slot.system is not None else self._control(session, slot, items, by_name)
                 )
                 if output is None or output in held:
                     continue
@@ -262,9 +237,7 @@ class Maker:
                 position += 1
         session.flush()
 
-    def _control(
-        self, session: Session, slot: PlannedSlot, items: Sequence[Item], systems: Mapping[str, int]
-    ) -> int | None:
+    def _control(self, session: Session, slot: PlannedSlot, items: Sequence[Item], systems: Mapping[str, int]) -> int | None:
         """The text of a control; of a repeat, what stands in for it until it is known what its annotator has rated."""
         order = {"swap": ("swap", "scramble"), "repeat": ("swap", "scramble"), "scramble": ("scramble", "swap")}
         for kind in order.get(str(slot.control), ("reference", "swap", "scramble")):

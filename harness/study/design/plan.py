@@ -124,9 +124,7 @@ def make_plan(
     rotations = systems if spread else 1
     units = topics * rotations
     members = _lanes_of_units(units, rotations, k, lanes, random)
-    queues = [
-        _queue([unit for unit in range(units) if lane in members[unit]], rotations, random) for lane in range(lanes)
-    ]
+    queues = [_queue([unit for unit in range(units) if lane in members[unit]], rotations, random) for lane in range(lanes)]
     rows = _rows_of_lanes(queues, systems, random)
     design = williams(systems)
     names, order = random.permutation(systems), random.permutation(items)
@@ -279,11 +277,7 @@ def _rows_of_lanes(queues: Sequence[Sequence[int]], systems: int, random: np.ran
 
 
 def _controls_of_lanes(
-    lengths: Sequence[int],
-    systems: int,
-    kinds: Sequence[Control],
-    share: float,
-    random: np.random.Generator,
+    lengths: Sequence[int], systems: int, kinds: Sequence[Control], share: float, random: np.random.Generator
 ) -> list[list[tuple[Control, ...]]]:
     """Controls for each block: spread evenly along a lane, kinds in turn, repeats only where enough was rated before."""
     a_block = systems * share / (1 - share) if kinds else 0.0
@@ -297,9 +291,7 @@ def _controls_of_lanes(
             rated = seq * systems
             lane.append(tuple(_next_kind(turn, repeats=rated >= REPEAT_GAP + systems) for _ in range(count)))
         marks.append(lane)
-        shift = (
-            shift + length * a_block
-        ) % 1  # the next lane goes on where this one stopped, so the share holds over all
+        shift = (shift + length * a_block) % 1  # the next lane goes on where this one stopped, so the share holds over all
     return marks
 
 

@@ -103,9 +103,7 @@ def preset(name: str) -> Preset:
         StudyError: there is no such preset.
     """
     if name not in PRESETS:
-        raise StudyError(
-            f"there is no preset {name!r}{did_you_mean(name, list(PRESETS))}; there is: {', '.join(PRESETS)}"
-        )
+        raise StudyError(f"there is no preset {name!r}{did_you_mean(name, list(PRESETS))}; there is: {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
@@ -127,6 +125,4 @@ def _parse(text: str, where: str) -> dict[str, AspectText]:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is not TOML: {error}") from error
     except ValidationError as error:
-        raise StudyError(
-            f"{where}: {complaints(error)}; expected label, definition and five anchors an aspect"
-        ) from error
+        raise StudyError(f"{where}: {complaints(error)}; expected label, definition and five anchors an aspect") from error

@@ -77,10 +77,7 @@ def read_sources(results: Results, suite: str, names: Sequence[str] = ()) -> Sou
             + ", ".join(f"{folder.path.name} of {spec.data_digest[:8]}" for folder, spec in described)
         )
     examples = load_examples(Suite.model_validate(chosen[0].describe()["suite"]))
-    if (
-        data_digest(sorted(examples, key=lambda example: example.id)) not in digests
-        and data_digest(examples) not in digests
-    ):
+    if data_digest(sorted(examples, key=lambda example: example.id)) not in digests and data_digest(examples) not in digests:
         raise StudyError(
             f"the data of {suite!r} has changed since its runs were made; run the suite again (`seetell run {suite}`)"
         )
@@ -138,9 +135,7 @@ def _named_after(example: str, images: Path) -> Path:
     for ending in _ENDINGS:
         if name and (images / f"{name}{ending}").is_file():
             return images / f"{name}{ending}"
-    raise StudyError(
-        f"--images {images} has no image for example {example!r}; expected {name}.jpg, .png, .webp or .gif"
-    )
+    raise StudyError(f"--images {images} has no image for example {example!r}; expected {name}.jpg, .png, .webp or .gif")
 
 
 def find_folder(folders: Sequence[RunFolder], suite: str, name: str) -> RunFolder:
@@ -162,9 +157,7 @@ def find_folder(folders: Sequence[RunFolder], suite: str, name: str) -> RunFolde
     for folder in complete:
         if folder.path.name == current:
             return folder
-    raise StudyError(
-        f"{suite!r} has several runs of {name!r}; say which: {', '.join(folder.path.name for folder in complete)}"
-    )
+    raise StudyError(f"{suite!r} has several runs of {name!r}; say which: {', '.join(folder.path.name for folder in complete)}")
 
 
 def _all(folders: Sequence[RunFolder], suite: str) -> list[RunFolder]:
@@ -192,9 +185,7 @@ def label_of(folder: RunFolder) -> str:
 def source(folder: RunFolder) -> Source:
     """The texts of a run, the first draw of each example."""
     spec = RunSpec.model_validate(folder.describe()["spec"])
-    texts = {
-        record.example_id: record.text for record in folder.records() if record.draw == 0 and record.failure is None
-    }
+    texts = {record.example_id: record.text for record in folder.records() if record.draw == 0 and record.failure is None}
     return Source(spec.label, spec.decoder, spec.identity(), dict(spec.config), texts)
 
 

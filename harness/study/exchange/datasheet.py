@@ -168,24 +168,17 @@ def _sample(study: _Study) -> list[str]:
 
 
 def _people(study: _Study) -> list[str]:
-    statuses = study.session.execute(
-        select(Annotator.status, func.count()).group_by(Annotator.status).order_by(Annotator.status)
-    )
+    statuses = study.session.execute(select(Annotator.status, func.count()).group_by(Annotator.status).order_by(Annotator.status))
     listed = ", ".join(f"{number} {status}" for status, number in statuses)
     forms = study.session.scalars(
-        select(func.count())
-        .select_from(Submission)
-        .where(Submission.status == "current")
-        .group_by(Submission.annotator_id)
+        select(func.count()).select_from(Submission).where(Submission.status == "current").group_by(Submission.annotator_id)
     ).all()
     spread = f"{min(forms)} to {max(forms)} forms each" if forms else "no forms yet"
     people = study.count(Annotator.id)
     return [
         "### 3.2 Evaluators",
         "",
-        f"- {people} people rated; {spread}"
-        if study.imported
-        else f"- {people} people joined ({listed or 'nobody'}); {spread}",
+        f"- {people} people rated; {spread}" if study.imported else f"- {people} people joined ({listed or 'nobody'}); {spread}",
         f"- Who they are, how they were found and what they were paid: {OPEN}",
         f"- Training: {_training(study)}",
     ]

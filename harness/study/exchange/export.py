@@ -29,9 +29,7 @@ MANIFEST_FILE = "manifest.json"
 """Hashes of all files, and the newest entry of the audit chain: compared by `seetell study import` and `verify`."""
 
 
-def export(
-    database: Database, folder: Path, formats: Sequence[str] = FORMATS, *, by: str, now: datetime
-) -> tuple[Path, ...]:
+def export(database: Database, folder: Path, formats: Sequence[str] = FORMATS, *, by: str, now: datetime) -> tuple[Path, ...]:
     """Write everything.
 
     Args:
@@ -122,10 +120,7 @@ def describe(session: Session) -> dict[str, Any]:
 def _collect(session: Session) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, Any]]:
     described = describe(session)
     tables = {"ratings": (rows.RATINGS, rows.ratings(session)), "notes": (rows.NOTES, rows.notes(session))}
-    words = {
-        "codebook": datasheet.codebook(described, tables),
-        "datasheet": datasheet.datasheet(session, described),
-    }
+    words = {"codebook": datasheet.codebook(described, tables), "datasheet": datasheet.datasheet(session, described)}
     entry, digest = audit.head(session)
     hashes = {"ratings_sha256": collect.ratings(session).sha256, "audit": {"entry": entry, "hash": digest}}
     return tables, described, words, hashes

@@ -147,8 +147,7 @@ def _from_csv(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]
 
 def _to_jsonl(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> bytes:
     lines = (
-        json.dumps({column.name: _shown(row[column.name], column) for column in columns}, ensure_ascii=False)
-        for row in rows
+        json.dumps({column.name: _shown(row[column.name], column) for column in columns}, ensure_ascii=False) for row in rows
     )
     return "".join(line + "\n" for line in lines).encode("utf-8")
 
@@ -166,9 +165,7 @@ def _to_parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) ->
     import pyarrow.parquet as pq
 
     types = {"text": pa.string(), "whole number": pa.int64(), "time": pa.timestamp("ms", tz="UTC")}
-    schema = pa.schema(
-        [pa.field(column.name, types[column.type], metadata={"meaning": column.meaning}) for column in columns]
-    )
+    schema = pa.schema([pa.field(column.name, types[column.type], metadata={"meaning": column.meaning}) for column in columns])
     arrays = [pa.array([row[column.name] for row in rows], type=types[column.type]) for column in columns]
     buffer = io.BytesIO()
     pq.write_table(pa.table(arrays, schema=schema), buffer, compression="zstd")

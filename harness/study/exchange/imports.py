@@ -143,10 +143,7 @@ class _Filler:
     def _systems(self) -> dict[str, int]:
         made = {
             name: System(
-                name=name,
-                decoder=about.get("decoder", ""),
-                identity=about.get("identity", ""),
-                config=about.get("config", {}),
+                name=name, decoder=about.get("decoder", ""), identity=about.get("identity", ""), config=about.get("config", {})
             )
             for name, about in self.described["systems"].items()
         }
@@ -154,17 +151,12 @@ class _Filler:
         self.session.flush()
         return {name: system.id for name, system in made.items()}
 
-    def _outputs(
-        self, ratings: Sequence[rows.Row], items: Mapping[str, int], systems: Mapping[str, int]
-    ) -> dict[str, int]:
+    def _outputs(self, ratings: Sequence[rows.Row], items: Mapping[str, int], systems: Mapping[str, int]) -> dict[str, int]:
         first: dict[str, rows.Row] = {}
-        for row in sorted(
-            ratings, key=lambda row: row["kind"] == "repeat"
-        ):  # a repeat does not say what its text was at first
+        for row in sorted(ratings, key=lambda row: row["kind"] == "repeat"):  # a repeat does not say what its text was at first
             first.setdefault(row["output"], row)
         made = {
-            public: Output(public_id=public, item_id=items[row["item"]], text=row["text"] or "")
-            for public, row in first.items()
+            public: Output(public_id=public, item_id=items[row["item"]], text=row["text"] or "") for public, row in first.items()
         }
         self.session.add_all(made.values())
         self.session.flush()
@@ -194,11 +186,7 @@ class _Filler:
         return {public: annotator.id for public, annotator in made.items()}
 
     def _slots(
-        self,
-        ratings: Sequence[rows.Row],
-        notes: Sequence[rows.Row],
-        outputs: Mapping[str, int],
-        people: Mapping[str, int],
+        self, ratings: Sequence[rows.Row], notes: Sequence[rows.Row], outputs: Mapping[str, int], people: Mapping[str, int]
     ) -> dict[str, Slot]:
         """Blocks and slots; a block is its current raters', and everyone who sent a form for it had it once."""
         owners: dict[str, str] = {}
@@ -288,8 +276,7 @@ class _Filler:
             )
         self.session.flush()
         self.session.add_all(
-            Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=row["value"])
-            for row in ratings
+            Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=row["value"]) for row in ratings
         )
         self.session.add_all(
             Exclusion(event_id=event, rule=given[0]["excluded"], reason="imported", decided_by="import", at=self.now)
@@ -313,9 +300,7 @@ class _Filler:
                     received_at=_when(row["received_at"]) or self.now, payload_sha256=digest,
                 )
             )  # fmt: skip
-            entries.append(
-                (row["kind"], row["event_id"], {"sha256": digest, "slot": row["slot"], "annotator": row["annotator"]})
-            )
+            entries.append((row["kind"], row["event_id"], {"sha256": digest, "slot": row["slot"], "annotator": row["annotator"]}))
         self.session.flush()
         audit.record_all(self.session, self.now, "import", entries)
 

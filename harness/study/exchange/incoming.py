@@ -25,9 +25,7 @@ from harness.suites.sections import checked
 _STATUSES = ("current", "superseded", "surplus", "withdrawn")
 _NOTES = {"kind": ("skip", "flag"), "reason": SKIP_REASONS, "status": ("current", "superseded", "surplus")}
 _COUNTS = ("revision", "position", "active_ms", "hidden_ms", "changes")
-_UNCHANGED = (
-    "take the export again, or import the file of ratings alone from another folder, where no manifest speaks for it"
-)
+_UNCHANGED = "take the export again, or import the file of ratings alone from another folder, where no manifest speaks for it"
 _SAME = uuid.UUID("6f1c3a52-6d0e-4f0a-9d53-5a1e7e11c0de")
 _OF_A_FORM = tuple(column.name for column in rows.RATINGS if column.name not in ("event_id", "aspect", "value"))
 _TOGETHER = {"slot": ("block", "output", "position", "repeat_of"), "output": ("system", "item", "text", "prompt")}
@@ -143,9 +141,7 @@ def _notes(file: Path) -> list[rows.Row]:
             raise StudyError(f"row {number} of {beside}: {lacking[0]} is empty")
         for name, allowed in _NOTES.items():
             if row[name] not in allowed:
-                raise StudyError(
-                    f"row {number} of {beside}: {name} is {row[name]!r}; expected one of {', '.join(allowed)}"
-                )
+                raise StudyError(f"row {number} of {beside}: {name} is {row[name]!r}; expected one of {', '.join(allowed)}")
     return notes
 
 
@@ -267,9 +263,7 @@ def _known(path: Path) -> _Known:
     """What an export says beside its ratings, if it is one."""
     if not path.is_file():
         return _Known()
-    remedy = (
-        "it is not as `seetell study export` writes it; repair it, or import the file of ratings from another folder"
-    )
+    remedy = "it is not as `seetell study export` writes it; repair it, or import the file of ratings from another folder"
     return checked(_Known, path.read_bytes(), str(path), error=StudyError, remedy=remedy)
 
 

@@ -46,9 +46,7 @@ def join_runs(given: Given, results: Results, suite: str) -> Given:
         systems[name] = {"decoder": run.decoder, "identity": run.identity, "config": dict(run.config)}
         task = RunSpec.model_validate(folder.describe()["spec"]).task
     ratings = [_with_text(row, texts[row["system"]], suite) if _joins(row, texts) else row for row in given.ratings]
-    return replace(
-        given, ratings=ratings, described={**given.described, "suite": suite, "task": task, "systems": systems}
-    )
+    return replace(given, ratings=ratings, described={**given.described, "suite": suite, "task": task, "systems": systems})
 
 
 def _joins(row: Mapping[str, Any], texts: Mapping[str, object]) -> bool:

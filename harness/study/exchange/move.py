@@ -11,19 +11,9 @@ from sqlalchemy import Connection, Integer, Table, func, insert, select, text, u
 from sqlalchemy.orm import Session
 
 from harness.errors import StudyError
-from harness.study.tables import (
-    audit,
-    migrations,
-)
+from harness.study.tables import audit, migrations
 from harness.study.tables.base import Base, canonical, to_ms
-from harness.study.tables.database import (
-    FILE,
-    MOVED,
-    Database,
-    locate,
-    point_to,
-    shown,
-)
+from harness.study.tables.database import FILE, MOVED, Database, locate, point_to, shown
 
 _AT_A_TIME = 1000
 _TRIGGER = "study_moved"
@@ -63,9 +53,7 @@ def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
         except BaseException:
             migrations.downgrade(target.engine, "base")
             raise
-        target.write(
-            lambda session: audit.record(session, now, "move", "move", shown(url), {"sha256": before, "rows": copied})
-        )
+        target.write(lambda session: audit.record(session, now, "move", "move", shown(url), {"sha256": before, "rows": copied}))
         if source.is_sqlite:
             source.checkpoint()
     finally:
@@ -115,10 +103,7 @@ def _close(source: Connection) -> None:
     """Refuse what every kind of work adds: an entry of the audit chain, or a lease."""
     if source.dialect.name == "postgresql":
         source.execute(
-            text(
-                f"CREATE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$$ BEGIN RAISE EXCEPTION '{MOVED}'; END $$"
-            )
+            text(f"CREATE FUNCTION {_TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{MOVED}'; END $$")
         )
     for table in ("audit", "lease"):
         name = f"{table}_{_TRIGGER}"

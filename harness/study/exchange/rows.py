@@ -15,17 +15,7 @@ from harness.study.analysis.collect import REFERENCE
 from harness.study.rating.forms import COUNTS
 from harness.study.tables.base import canonical, to_ms
 from harness.study.tables.identity import Exclusion, Origin, System
-from harness.study.tables.schema import (
-    Annotator,
-    Aspect,
-    Block,
-    Item,
-    Output,
-    Rating,
-    SkipFlag,
-    Slot,
-    Submission,
-)
+from harness.study.tables.schema import Annotator, Aspect, Block, Item, Output, Rating, SkipFlag, Slot, Submission
 
 Type = Literal["text", "whole number", "time"]
 Row = dict[str, Any]

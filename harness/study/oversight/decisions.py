@@ -191,9 +191,7 @@ def revert(session: Session, exclusion: int, by: str, now: datetime) -> None:
     if row is None:
         raise StudyError(f"there is no exclusion {exclusion}")
     if row.reverted_at is not None:
-        raise StudyError(
-            f"exclusion {exclusion} was reverted already, on {row.reverted_at:%Y-%m-%d} by {row.reverted_by}"
-        )
+        raise StudyError(f"exclusion {exclusion} was reverted already, on {row.reverted_at:%Y-%m-%d} by {row.reverted_by}")
     row.reverted_at, row.reverted_by = now, by
     session.flush()
     audit.record(session, now, by, "revert-exclusion", str(exclusion), {})
@@ -202,9 +200,7 @@ def revert(session: Session, exclusion: int, by: str, now: datetime) -> None:
 def exclusions(session: Session) -> tuple[ExclusionRow, ...]:
     """Every decision, the latest last."""
     rows = session.execute(
-        select(Exclusion, Annotator.public_id)
-        .outerjoin(Annotator, Annotator.id == Exclusion.annotator_id)
-        .order_by(Exclusion.id)
+        select(Exclusion, Annotator.public_id).outerjoin(Annotator, Annotator.id == Exclusion.annotator_id).order_by(Exclusion.id)
     )
     return tuple(
         ExclusionRow(

@@ -15,13 +15,7 @@ from harness.study.analysis import collect
 from harness.study.rating import work
 from harness.study.rating.views import Role
 from harness.study.tables.base import pairs
-from harness.study.tables.identity import (
-    Decision,
-    Exclusion,
-    Origin,
-    Signal,
-    System,
-)
+from harness.study.tables.identity import Decision, Exclusion, Origin, Signal, System
 from harness.study.tables.schema import (
     Annotator,
     Aspect,
@@ -130,9 +124,7 @@ class InviteRow:
 def overview(session: Session, now: datetime) -> Overview:
     """The study at a glance."""
     campaign = session.scalars(select(Campaign)).one()
-    planned = _count(
-        session, select(func.count(Slot.id)).join(Block, Block.id == Slot.block_id).where(Block.state != "void")
-    )
+    planned = _count(session, select(func.count(Slot.id)).join(Block, Block.id == Slot.block_id).where(Block.state != "void"))
     done = _count(session, select(func.sum(Block.forms)).where(Block.state != "void"))
     submitted = select(func.count()).select_from(Submission)
     noted = select(func.count()).select_from(SkipFlag).where(SkipFlag.status == "current")

@@ -164,10 +164,7 @@ def _longstring(forms: _Forms) -> Iterator[Signal]:
         float(LONGEST_RUN),
         best >= LONGEST_RUN,
         n,
-        {
-            "answer": dict(zip(forms.aspects, answer, strict=True)),
-            "texts": forms.output[end - best + 1 : end + 1].tolist(),
-        },
+        {"answer": dict(zip(forms.aspects, answer, strict=True)), "texts": forms.output[end - best + 1 : end + 1].tolist()},
         f"{best} forms in a row have the same answer to every aspect",
     )
 
@@ -185,9 +182,7 @@ def _low_variation(forms: _Forms, value: float | None, others: Sequence[float]) 
     """Intra-individual response variability (Dunn et al. 2018), against the other annotators."""
     if value is None or len(others) < ENOUGH_OTHERS:
         return
-    n = len(
-        others
-    )  # few others say little about the next one: the limit of a prediction interval, not of a normal curve
+    n = len(others)  # few others say little about the next one: the limit of a prediction interval, not of a normal curve
     limit = float(np.mean(others) + stdtrit(n - 1, LOW_TAIL) * np.std(others, ddof=1) * np.sqrt(1 + 1 / n))
     yield Signal(
         forms.annotator,
@@ -271,10 +266,7 @@ def _usual(table: RatingTable) -> Mapping[str, tuple[float, int]]:
     outputs, place = np.unique(own.output, return_inverse=True)
     sums = np.bincount(place, weights=own.value, minlength=len(outputs))
     counts = np.bincount(place, minlength=len(outputs))
-    return {
-        str(output): (float(total), int(n))
-        for output, total, n in zip(outputs, sums.tolist(), counts.tolist(), strict=True)
-    }
+    return {str(output): (float(total), int(n)) for output, total, n in zip(outputs, sums.tolist(), counts.tolist(), strict=True)}
 
 
 def _drift(forms: _Forms, usual: Mapping[str, tuple[float, int]]) -> Iterator[Signal]:

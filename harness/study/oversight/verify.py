@@ -117,9 +117,7 @@ def verify(session: Session, noted: Head | None = None) -> Verified:
     campaign = session.scalars(select(Campaign)).one()
     hashes = _hashes(session)
     made = next((entry for entry in entries if entry.action in ("create", "import")), None)
-    unsealed = (
-        "" if made is not None and "content" in made.payload else "texts, images, systems and who wrote which text"
-    )
+    unsealed = "" if made is not None and "content" in made.payload else "texts, images, systems and who wrote which text"
     problems = [
         *_database(session),
         *audit.broken_links(entries),

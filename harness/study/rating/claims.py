@@ -16,15 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from harness.study.tables import audit
 from harness.study.tables.base import REPEAT_GAP, pick
-from harness.study.tables.schema import (
-    Annotator,
-    Block,
-    Campaign,
-    Lease,
-    SkipFlag,
-    Slot,
-    Submission,
-)
+from harness.study.tables.schema import Annotator, Block, Campaign, Lease, SkipFlag, Slot, Submission
 
 SHORTEST_LEASE = timedelta(minutes=20)
 LEASE_OF_MEDIANS = 5
@@ -176,14 +168,7 @@ def void(session: Session, block: Block, now: datetime, *, by: str, reason: str)
     block.state = "void"
     session.flush()
     fresh = open_afresh(session, block, [slot for slot in slots if slot.id not in given])
-    audit.record(
-        session,
-        now,
-        by,
-        "void-block",
-        block.public_id,
-        {"reason": reason, "fresh": fresh.public_id if fresh else None},
-    )
+    audit.record(session, now, by, "void-block", block.public_id, {"reason": reason, "fresh": fresh.public_id if fresh else None})
 
 
 def reopen_overdue(session: Session, annotator: Annotator, now: datetime) -> None:
@@ -216,9 +201,7 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
         and_(Block.state == "leased", Block.forms == 0, Block.lease_until < now, Block.annotator_id != annotator.id),
     )
     new = _new_to(session, annotator)
-    own = select(Block.id).where(
-        free, *new, Block.lane == annotator.lane, Block.topic != (-1 if last is None else last)
-    )
+    own = select(Block.id).where(free, *new, Block.lane == annotator.lane, Block.topic != (-1 if last is None else last))
     taken = _take(session, own.order_by(Block.seq, Block.id), annotator, now, until)
     if taken is None:
         other = select(Block.id).where(free, *new, ~_reserved(annotator, now))

@@ -70,9 +70,7 @@ class Form:
             slot: public id of its slot.
             values: its ratings, by aspect in the order of the protocol: the hash depends on nothing else's order.
         """
-        return cls(
-            slot=slot, revision=row.client_revision, values=values, **{name: getattr(row, name) for name in KEPT}
-        )
+        return cls(slot=slot, revision=row.client_revision, values=values, **{name: getattr(row, name) for name in KEPT})
 
     def kept(self) -> dict[str, Any]:
         """The fields that are columns of `Submission` under the same name."""

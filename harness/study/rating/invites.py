@@ -16,15 +16,7 @@ from harness.study.tables.schema import Annotator, Invite
 
 
 def invite(
-    session: Session,
-    now: datetime,
-    *,
-    uses: int,
-    lasts: timedelta,
-    role: Role,
-    note: str,
-    by: str,
-    annotator: str | None = None,
+    session: Session, now: datetime, *, uses: int, lasts: timedelta, role: Role, note: str, by: str, annotator: str | None = None
 ) -> str:
     """A new invitation's token.
 
@@ -34,15 +26,11 @@ def invite(
     if uses < 1 or uses > 100_000:
         raise StudyError(f"an invitation for {uses} uses lets nobody in; expected 1 to 100,000")
     if not timedelta() < lasts <= timedelta(days=3650):
-        raise StudyError(
-            f"an invitation that lasts {lasts} is no use; expected more than nothing and ten years at most"
-        )
+        raise StudyError(f"an invitation that lasts {lasts} is no use; expected more than nothing and ten years at most")
     who = None
     if annotator is not None:
         who = session.scalars(
-            select(Annotator).where(
-                or_(Annotator.public_id == annotator, Annotator.pseudonym_key == annotator.casefold())
-            )
+            select(Annotator).where(or_(Annotator.public_id == annotator, Annotator.pseudonym_key == annotator.casefold()))
         ).first()
         if who is None:
             raise StudyError(f"nobody in this study is called {annotator!r}; `seetell study status` lists who is")

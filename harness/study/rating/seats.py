@@ -15,17 +15,7 @@ from harness.errors import InviteRefused, NotAllowed, SeatUnknown, StudyError
 from harness.study.rating.views import AspectFeedback, Feedback, PracticeItem, Seat
 from harness.study.tables import audit
 from harness.study.tables.base import PRACTICE_SHARE, pairs, plain_text, public_id, token_sha256
-from harness.study.tables.schema import (
-    Annotator,
-    Block,
-    Campaign,
-    Document,
-    Invite,
-    JoinTry,
-    Practice,
-    PracticeAnswer,
-    SeatKey,
-)
+from harness.study.tables.schema import Annotator, Block, Campaign, Document, Invite, JoinTry, Practice, PracticeAnswer, SeatKey
 
 MOST_TRIES, TRIES_WITHIN = 10, timedelta(minutes=10)
 """Unknown invitations from one address, before it has to wait."""
@@ -36,9 +26,7 @@ def count_failure(session: Session, campaign: Campaign, address: str, now: datet
     """Count an unknown invitation from an address, unless it had too many; seconds to wait then, else 0."""
     session.execute(delete(JoinTry).where(JoinTry.at < now - TRIES_WITHIN))
     hashed = _address(campaign, address)
-    tries = session.scalars(
-        select(JoinTry.at).where(JoinTry.address_sha256 == hashed).order_by(JoinTry.at.desc())
-    ).all()
+    tries = session.scalars(select(JoinTry.at).where(JoinTry.address_sha256 == hashed).order_by(JoinTry.at.desc())).all()
     if len(tries) < MOST_TRIES:
         session.add(JoinTry(address_sha256=hashed, at=now))
         return 0
@@ -129,9 +117,7 @@ def practice(session: Session) -> tuple[PracticeItem, ...]:
     return tuple(PracticeItem(item.public_id, media, item.prompt, item.text) for item, media in rows)
 
 
-def answer_practice(
-    session: Session, annotator: Annotator, public: str, values: Mapping[str, Any], now: datetime
-) -> Feedback:
+def answer_practice(session: Session, annotator: Annotator, public: str, values: Mapping[str, Any], now: datetime) -> Feedback:
     """Compare an answer with what was expected.
 
     Raises:
@@ -144,8 +130,7 @@ def answer_practice(
         if type(values.get(aspect)) is not int or not 1 <= values[aspect] <= 5:
             raise StudyError(f"{aspect} is {values.get(aspect)!r}; expected 1, 2, 3, 4 or 5")
     answers = tuple(
-        AspectFeedback(aspect, values[aspect], want["low"], want["high"], want["why"])
-        for aspect, want in item.expected.items()
+        AspectFeedback(aspect, values[aspect], want["low"], want["high"], want["why"]) for aspect, want in item.expected.items()
     )
     session.add(
         PracticeAnswer(
@@ -168,9 +153,7 @@ def practised(session: Session, annotator: Annotator) -> bool:
         .where(PracticeAnswer.annotator_id == annotator.id)
         .group_by(PracticeAnswer.practice_id)
     )
-    answers = session.execute(
-        select(PracticeAnswer.inside, PracticeAnswer.asked).where(PracticeAnswer.id.in_(newest))
-    ).all()
+    answers = session.execute(select(PracticeAnswer.inside, PracticeAnswer.asked).where(PracticeAnswer.id.in_(newest))).all()
     total = session.scalar(select(func.count()).select_from(Practice)) or 0
     inside, asked = sum(row.inside for row in answers), sum(row.asked for row in answers)
     return len(answers) == total and inside >= PRACTICE_SHARE * asked

@@ -16,29 +16,11 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from harness.study.rating import claims
-from harness.study.rating.forms import (
-    MOST_MS,
-    Form,
-    NoForm,
-    Note,
-    as_text,
-    event_id_of,
-)
+from harness.study.rating.forms import MOST_MS, Form, NoForm, Note, as_text, event_id_of
 from harness.study.rating.views import Receipt
 from harness.study.tables import audit
 from harness.study.tables.base import pairs
-from harness.study.tables.schema import (
-    Annotator,
-    Aspect,
-    Block,
-    Campaign,
-    Lease,
-    Rating,
-    Refused,
-    SkipFlag,
-    Slot,
-    Submission,
-)
+from harness.study.tables.schema import Annotator, Aspect, Block, Campaign, Lease, Rating, Refused, SkipFlag, Slot, Submission
 
 _MOST_REFUSED = 2000
 """Of one annotator that are kept: no browser of ours comes near."""
@@ -101,9 +83,7 @@ def submit(session: Session, campaign: Campaign, annotator: Annotator, form: Any
         )
     )
     session.flush()
-    session.add_all(
-        Rating(event_id=checked.event_id, aspect_id=number, value=checked.values[code]) for code, number in aspects
-    )
+    session.add_all(Rating(event_id=checked.event_id, aspect_id=number, value=checked.values[code]) for code, number in aspects)
     if first:
         _count_form(session, block, checked.active_ms, now)
     session.flush()
@@ -209,11 +189,7 @@ def _supersede(session: Session, slot: Slot, annotator: Annotator, status: str) 
     """Forms before the latest one of the same standing do not count any more."""
     session.execute(
         update(Submission)
-        .where(
-            Submission.slot_id == slot.id,
-            Submission.annotator_id == annotator.id,
-            Submission.status == status,
-        )
+        .where(Submission.slot_id == slot.id, Submission.annotator_id == annotator.id, Submission.status == status)
         .values(status="superseded"),
         execution_options={"synchronize_session": False},
     )
@@ -245,9 +221,7 @@ def _still_wanted(session: Session, slots: Sequence[Slot]) -> list[Slot]:
             select(Slot.output_id, func.count(SkipFlag.annotator_id.distinct()))
             .join(SkipFlag, SkipFlag.slot_id == Slot.id)
             .where(
-                Slot.output_id.in_([slot.output_id for slot in missing]),
-                SkipFlag.kind == "skip",
-                SkipFlag.status == "current",
+                Slot.output_id.in_([slot.output_id for slot in missing]), SkipFlag.kind == "skip", SkipFlag.status == "current"
             )
             .group_by(Slot.output_id)
         )
@@ -263,9 +237,7 @@ def _refuse(session: Session, annotator: Annotator, form: Any, reason: str, now:
     if session.scalar(select(Refused.id).where(Refused.content_sha256 == digest)) is None:
         kept = session.scalar(select(func.count()).select_from(Refused).where(Refused.annotator_id == annotator.id))
         if (kept or 0) < _MOST_REFUSED:
-            session.add(
-                Refused(annotator_id=annotator.id, reason=reason, content=content, content_sha256=digest, at=now)
-            )
+            session.add(Refused(annotator_id=annotator.id, reason=reason, content=content, content_sha256=digest, at=now))
             session.flush()
             audit.record(session, now, annotator.public_id, "refuse", event_id, {"reason": reason, "sha256": digest})
     return Receipt(event_id, "refused", 0, reason)

@@ -11,19 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from harness.study.rating import claims
 from harness.study.rating.views import Progress, Rated, SlotView
-from harness.study.tables.schema import (
-    Annotator,
-    Aspect,
-    Block,
-    Item,
-    Lease,
-    Media,
-    Output,
-    Rating,
-    SkipFlag,
-    Slot,
-    Submission,
-)
+from harness.study.tables.schema import Annotator, Aspect, Block, Item, Lease, Media, Output, Rating, SkipFlag, Slot, Submission
 
 GUESSED_SECONDS = 30.0
 """A form, before anybody has filled one in."""
@@ -81,8 +69,7 @@ def history(session: Session, annotator: Annotator, limit: int) -> tuple[Rated, 
     ).all()
     values = _values(session, [row.event_id for row in rows])
     return tuple(
-        Rated(row.public_id, row.media, row.prompt, row.text, values[row.event_id], row.revision, row.received_at)
-        for row in rows
+        Rated(row.public_id, row.media, row.prompt, row.text, values[row.event_id], row.revision, row.received_at) for row in rows
     )
 
 
@@ -116,9 +103,7 @@ def progress_counts(session: Session, annotator: Annotator, pending: int) -> Cou
 
 def pace(session: Session, annotator: int | None) -> float:
     """Seconds a form takes: the median of the latest first answers, drawn towards everybody's while an annotator has few."""
-    latest = (
-        select(Submission.active_ms).where(Submission.revision == 0).order_by(Submission.received_at.desc()).limit(51)
-    )
+    latest = select(Submission.active_ms).where(Submission.revision == 0).order_by(Submission.received_at.desc()).limit(51)
     everyone = session.scalars(latest).all()
     common = statistics.median(everyone) / 1000 if everyone else GUESSED_SECONDS
     own = session.scalars(latest.where(Submission.annotator_id == annotator)).all() if annotator is not None else []
@@ -182,8 +167,7 @@ def _counts() -> Select[*tuple[Any, ...]]:
         )
     )
     people = select(func.count(Annotator.id)).where(
-        Annotator.lane == bindparam("lane"),
-        or_(Annotator.status.in_(("invited", "training", "active")), Annotator.id == me),
+        Annotator.lane == bindparam("lane"), or_(Annotator.status.in_(("invited", "training", "active")), Annotator.id == me)
     )
     parts = {"rated": rated, "skipped": skipped, "waiting": waiting, "people": people}
     return select(*(part.scalar_subquery().label(name) for name, part in parts.items()))

@@ -27,9 +27,7 @@ def record(session: Session, at: datetime, actor: str, action: str, object: str,
     record_all(session, at, actor, [(action, object, payload)])
 
 
-def record_all(
-    session: Session, at: datetime, actor: str, entries: Iterable[tuple[str, str, Mapping[str, Any]]]
-) -> None:
+def record_all(session: Session, at: datetime, actor: str, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
     """Add entries (action, object, payload), one after another."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
@@ -62,9 +60,7 @@ def seal(
     before: str,
 ) -> str:
     """The hash of an entry."""
-    return hashlib.sha256(
-        canonical([seq, to_ms(at), actor, action, object, dict(payload), before]).encode()
-    ).hexdigest()
+    return hashlib.sha256(canonical([seq, to_ms(at), actor, action, object, dict(payload), before]).encode()).hexdigest()
 
 
 def broken_links(entries: Iterable[Audit]) -> list[str]:
@@ -76,9 +72,7 @@ def broken_links(entries: Iterable[Audit]) -> list[str]:
             problems.append(f"audit entry {expected} is missing (the next one there is {entry.seq})")
         elif entry.prev_hash != before:
             problems.append(f"audit entry {entry.seq} does not follow from the one before it")
-        if entry.hash != seal(
-            entry.seq, entry.at, entry.actor, entry.action, entry.object, entry.payload, entry.prev_hash
-        ):
+        if entry.hash != seal(entry.seq, entry.at, entry.actor, entry.action, entry.object, entry.payload, entry.prev_hash):
             problems.append(f"audit entry {entry.seq} was changed: its content does not have its hash")
         expected, before = entry.seq + 1, entry.hash
     return problems

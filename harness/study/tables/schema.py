@@ -92,10 +92,7 @@ class Document(Base):
     version: Mapped[str]
     text: Mapped[str]
     created_at: Mapped[datetime]
-    __table_args__ = (
-        UniqueConstraint("kind", "version"),
-        CheckConstraint("kind IN ('guidelines', 'consent')", name="kind"),
-    )
+    __table_args__ = (UniqueConstraint("kind", "version"), CheckConstraint("kind IN ('guidelines', 'consent')", name="kind"))
 
 
 class Item(Base):
@@ -141,10 +138,7 @@ class Annotator(Base):
     """When work was last asked for or handed in."""
     __table_args__ = (
         CheckConstraint("role IN ('annotator', 'admin')", name="role"),
-        CheckConstraint(
-            "status IN ('invited', 'training', 'active', 'paused', 'withdrawn', 'done')",
-            name="status",
-        ),
+        CheckConstraint("status IN ('invited', 'training', 'active', 'paused', 'withdrawn', 'done')", name="status"),
     )
 
 
@@ -356,10 +350,7 @@ class SkipFlag(Base):
     __table_args__ = (
         CheckConstraint("kind IN ('skip', 'flag')", name="kind"),
         CheckConstraint("status IN ('current', 'superseded', 'surplus')", name="status"),
-        CheckConstraint(
-            "reason IN ('image-missing', 'text-unreadable', 'wrong-language', 'offensive', 'other')",
-            name="reason",
-        ),
+        CheckConstraint("reason IN ('image-missing', 'text-unreadable', 'wrong-language', 'offensive', 'other')", name="reason"),
     )
 
 

@@ -171,8 +171,7 @@ def new_model(folder: Path, words: int) -> Any:
 def save(model: Any, folder: Path) -> None:
     """Write the weights in float16."""
     weights = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor for name, tensor in model.state_dict().items()
     }
     save_file(weights, str(folder / "open_clip_model.safetensors"))
 
@@ -213,9 +212,7 @@ class Pool:
 
     def groups(self, rng: random.Random, count: int) -> list[int]:
         """The rows of `count` groups."""
-        return [
-            GROUP * group + row for group in rng.sample(range(len(self.scenes) // GROUP), count) for row in range(GROUP)
-        ]
+        return [GROUP * group + row for group in rng.sample(range(len(self.scenes) // GROUP), count) for row in range(GROUP)]
 
 
 def _neighbour(scene: Scene, rng: random.Random) -> Scene:
@@ -277,14 +274,9 @@ def _labels(scene: Scene) -> Tensor:
 
 Fact = tuple[str, ...]
 
-_PLACE_WORDS = [
-    (text, place) for table in (PLAIN_PLACES, ORNATE_PLACES) for place, texts in table.items() for text in texts
-]
+_PLACE_WORDS = [(text, place) for table in (PLAIN_PLACES, ORNATE_PLACES) for place, texts in table.items() for text in texts]
 _RELATION_WORDS = {
-    text: relation
-    for table in (PLAIN_RELATIONS, ORNATE_RELATIONS)
-    for relation, texts in table.items()
-    for text in texts
+    text: relation for table in (PLAIN_RELATIONS, ORNATE_RELATIONS) for relation, texts in table.items() for text in texts
 }
 _PLURAL_WORDS = {word for word in WORDS if word.endswith("s") and word != "bus"} | set(PLURALS.values())
 
@@ -347,13 +339,7 @@ def _learn_names(model: Any, names: nn.Linear, pool: Pool, recipe: ClipRecipe, s
 
 
 def _learn_jointly(
-    model: Any,
-    names: nn.Linear,
-    pool: Pool,
-    tokenizer: PreTrainedTokenizerFast,
-    recipe: ClipRecipe,
-    seed: int,
-    say: Say,
+    model: Any, names: nn.Linear, pool: Pool, tokenizer: PreTrainedTokenizerFast, recipe: ClipRecipe, seed: int, say: Say
 ) -> None:
     parameters = [*model.parameters(), *names.parameters()]
     optimizer, schedule = _optimizer(parameters, recipe.joint_rate, recipe.joint_steps)
@@ -374,9 +360,7 @@ def _learn_jointly(
         with torch.no_grad():
             model.logit_scale.clamp_(max=4.6052)
         if step % 100 == 99:
-            say(
-                f"joint {step + 1}/{recipe.joint_steps}: loss {loss.item():.3f}, scale {model.logit_scale.exp().item():.1f}"
-            )
+            say(f"joint {step + 1}/{recipe.joint_steps}: loss {loss.item():.3f}, scale {model.logit_scale.exp().item():.1f}")
     model.eval()
 
 
@@ -412,9 +396,7 @@ def _optimizer(parameters: list[nn.Parameter], rate: float, steps: int) -> tuple
     warm = max(1, steps // 10)
 
     def factor(step: int) -> float:
-        return (
-            (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
-        )
+        return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 

@@ -45,14 +45,9 @@ RECIPES: dict[Domain, LanguageRecipe] = {
 def corpus(domain: Domain, split: Split, count: int, seed: int = 0) -> list[str]:
     """Texts of a domain's scenes, as its language model reads them, special tokens spelled out."""
     if domain == "stories":
-        return [
-            f"{title(scene, seed)} {END} {story(scene, seed)} {END}"
-            for scene in islice(scenes("plain", split, seed), count)
-        ]
+        return [f"{title(scene, seed)} {END} {story(scene, seed)} {END}" for scene in islice(scenes("plain", split, seed), count)]
     return [
-        f"{START}{text}{END}"
-        for scene in islice(scenes(domain, split, seed), count)
-        for text in references(scene, domain, seed)
+        f"{START}{text}{END}" for scene in islice(scenes(domain, split, seed), count) for text in references(scene, domain, seed)
     ]
 
 
@@ -88,9 +83,7 @@ def train_language_model(folder: Path, domain: Domain, recipe: LanguageRecipe, s
     )
     torch.manual_seed(seed)
     model = GPT2LMHeadModel(config)
-    adapt(
-        model, _ids(tokenizer, texts, longest), recipe.adaptation, seed=seed, say=lambda line: say(f"{domain} {line}")
-    )
+    adapt(model, _ids(tokenizer, texts, longest), recipe.adaptation, seed=seed, say=lambda line: say(f"{domain} {line}"))
     held_out = perplexity(model, _ids(tokenizer, corpus(domain, "dev", 100, seed), longest))
     model.half().save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))

@@ -50,12 +50,7 @@ def quick() -> ToyboxRecipe:
 
 
 def train_toybox(
-    out: Path,
-    *,
-    parts: Sequence[str] = PARTS,
-    seed: int = 0,
-    recipe: ToyboxRecipe | None = None,
-    progress: Say = lambda _: None,
+    out: Path, *, parts: Sequence[str] = PARTS, seed: int = 0, recipe: ToyboxRecipe | None = None, progress: Say = lambda _: None
 ) -> dict[str, Any]:
     """Train models, measure them, and write weights and manifest.
 
@@ -86,9 +81,7 @@ def train_toybox(
             figures[part] = check_clip(out / part, recipe.gate_scenes)
         else:
             domain: Domain = part  # type: ignore[assignment]
-            figures[part] = {
-                "perplexity": train_language_model(out / part, domain, recipe.language[domain], seed, progress)
-            }
+            figures[part] = {"perplexity": train_language_model(out / part, domain, recipe.language[domain], seed, progress)}
             minutes[part] = _minutes(start)
         summary = ", ".join(f"{name} {value:.3f}" for name, value in figures[part].items())
         progress(f"{part}: {summary} ({minutes[part]:.1f} minutes)")

@@ -47,9 +47,7 @@ def lm() -> LanguageModel:
 
 def check(lm: LanguageModel, clip: ImageTextModel, said: list[list[int]], candidates: Any) -> None:
     ids = CandidateIds(lm, WordIds(clip._tokenizer))(said, candidates)
-    texts = [
-        lm.decode((*s, t), skip_special=False) for s, row in zip(said, candidates.tolist(), strict=True) for t in row
-    ]
+    texts = [lm.decode((*s, t), skip_special=False) for s, row in zip(said, candidates.tolist(), strict=True) for t in row]
     expected = clip._tokenizer(texts).numpy()
     assert ids.shape[1] <= expected.shape[1]
     for text, found, right in zip(texts, ids, expected, strict=True):
@@ -71,9 +69,7 @@ def test_texts_at_the_length_limit(lm: LanguageModel, clip: ImageTextModel) -> N
         check(lm, clip, [[word] * length, [word]], np.stack([everything, everything]))
 
 
-def test_pieces_that_start_a_word_are_read_once(
-    lm: LanguageModel, clip: ImageTextModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pieces_that_start_a_word_are_read_once(lm: LanguageModel, clip: ImageTextModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second step asks the language model for the rows' texts, not for the candidates'."""
     long = PIECES.index(" antidisestablishmentarianismishnessly")
     pieces = [i for i, piece in enumerate(PIECES) if starts_a_word(piece) and i != long]

@@ -78,9 +78,7 @@ def test_its_digest_is_of_the_file(gguf_path: Path, tmp_path: Path) -> None:
     assert model_digest(f"local:{copy}") != model_digest(f"local:{gguf_path}")
 
 
-def test_what_is_no_gguf_file_or_cannot_be_read_says_so(
-    gguf_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_gguf_file_or_cannot_be_read_says_so(gguf_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelNotFound, match=r"no file .*lost\.gguf"):
         model_digest("local:/no/lost.gguf")
     (tmp_path / "pointer.gguf").write_text("version https://git-lfs.github.com/spec/v1\n")

@@ -54,9 +54,7 @@ def write_hf_clip(folder: Path, kind: str, *, act: str = "quick_gelu") -> Path:
     trained.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
     )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=trained, pad_token="<pad>", bos_token="<start>", eos_token="<end>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, pad_token="<pad>", bos_token="<start>", eos_token="<end>")
     torch_state = torch.random.get_rng_state()
     torch.manual_seed(3)
     text = shape(24, len(tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2 if kind == "old-clip" else 3)
@@ -86,9 +84,7 @@ def write_hf_clip(folder: Path, kind: str, *, act: str = "quick_gelu") -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("kind", "act"), [("clip", "quick_gelu"), ("clip", "gelu"), ("old-clip", "quick_gelu"), ("siglip", "")]
-)
+@pytest.mark.parametrize(("kind", "act"), [("clip", "quick_gelu"), ("clip", "gelu"), ("old-clip", "quick_gelu"), ("siglip", "")])
 def test_features_are_those_of_transformers(kind: str, act: str, tmp_path: Path, image_files: list[Path]) -> None:
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
@@ -97,9 +93,7 @@ def test_features_are_those_of_transformers(kind: str, act: str, tmp_path: Path,
     assert load_image_text(f"hf-clip:{folder}") is model
     images = [Image.open(path).convert("RGB") for path in image_files[:3]]
     pixels = AutoImageProcessor.from_pretrained(folder, backend="pil")(images=images, return_tensors="pt")
-    ids = AutoTokenizer.from_pretrained(folder)(
-        TEXTS, padding="max_length", truncation=True, max_length=24, return_tensors="pt"
-    )
+    ids = AutoTokenizer.from_pretrained(folder)(TEXTS, padding="max_length", truncation=True, max_length=24, return_tensors="pt")
     with torch.no_grad():
         output = plain(input_ids=ids.input_ids, pixel_values=pixels["pixel_values"])
     text, image = model.text_features(TEXTS), model.image_features(image_files[:3])

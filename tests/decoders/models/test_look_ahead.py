@@ -152,9 +152,7 @@ def test_a_tree_that_comes_out_wrong_is_not_used(gpt2_folder: Path, monkeypatch:
     model = AutoModelForCausalLM.from_pretrained(gpt2_folder)
     tokenizer = AutoTokenizer.from_pretrained(gpt2_folder)
     lm = language_model.LanguageModel(model, tokenizer, name="masks nothing", digest="0")
-    monkeypatch.setattr(
-        tree_attention.Tree, "spread", lambda tree, packed: packed.transpose(0, 1)[None].transpose(1, 2)
-    )
+    monkeypatch.setattr(tree_attention.Tree, "spread", lambda tree, packed: packed.transpose(0, 1)[None].transpose(1, 2))
     assert not lm.sees_trees
 
 

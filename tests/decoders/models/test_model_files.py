@@ -113,10 +113,7 @@ def test_a_shard_that_is_missing_is_named(gpt2_folder: Path, tmp_path: Path) -> 
 
 def test_the_digest_covers_whatever_decides_a_text_feature(tower_folder: Path, tmp_path: Path) -> None:
     folder = copy(tower_folder, tmp_path / "model")
-    before, features = (
-        model_digest(f"local-dir:{folder}"),
-        load_image_text(f"local-dir:{folder}").text_features(["a dog"]),
-    )
+    before, features = (model_digest(f"local-dir:{folder}"), load_image_text(f"local-dir:{folder}").text_features(["a dog"]))
     edit(folder / "config.json", lambda config: config.update(hidden_act="relu"))
     after = model_digest(f"local-dir:{folder}")
     assert after != before
@@ -124,10 +121,7 @@ def test_the_digest_covers_whatever_decides_a_text_feature(tower_folder: Path, t
     elsewhere = tmp_path / "elsewhere"  # the tower's configuration outside the folder decides as much
     elsewhere.mkdir()
     shutil.move(folder / "config.json", elsewhere / "config.json")
-    edit(
-        folder / "open_clip_config.json",
-        lambda config: config["model_cfg"]["text_cfg"].update(hf_model_name=str(elsewhere)),
-    )
+    edit(folder / "open_clip_config.json", lambda config: config["model_cfg"]["text_cfg"].update(hf_model_name=str(elsewhere)))
     outside = model_digest(f"local-dir:{folder}")
     edit(elsewhere / "config.json", lambda config: config.update(hidden_act="gelu"))
     assert len({before, after, outside, model_digest(f"local-dir:{folder}")}) == 4
@@ -146,9 +140,7 @@ def test_digests_of_models_without_a_hole_stay(tmp_path: Path) -> None:
     assert model_digest(f"local-dir:{folder}") == expected.hexdigest()
 
 
-def test_a_model_in_a_folder_never_asks_the_hub(
-    tower_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_in_a_folder_never_asks_the_hub(tower_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
 
     def forbidden(*_: Any, **__: Any) -> None:
@@ -227,9 +219,7 @@ def test_nothing_is_asked_of_the_hub_that_a_name_does_not_lead_to(clip_folder: P
 # --- padding behind a mask --------------------------------------------------------------------------------------------
 
 
-def test_masked_padding_is_left_out_where_it_makes_no_difference(
-    tower_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masked_padding_is_left_out_where_it_makes_no_difference(tower_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_image_text(f"local-dir:{tower_folder}")
     texts = ["a dog", "A woman with a yellow umbrella", "", "dogs " * 40, "two dogs"]
     with torch.no_grad():

@@ -51,11 +51,7 @@ def test_packed_attention_is_the_attention(batch_first: bool) -> None:
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "qwen"])
 def test_a_packed_model_says_the_same(
-    request: pytest.FixtureRequest,
-    name: str,
-    clip_folder: Path,
-    image_files: list[Path],
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, name: str, clip_folder: Path, image_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = request.getfixturevalue(f"{name}_folder")
     prompts = [Prompt(text, text, image_files[n]) for n, text in enumerate(("A red boat", "The", "", "Two dogs are"))]

@@ -67,11 +67,7 @@ def test_random_runs(clip: ImageTextModel, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_many_random_candidate_sets(clip: ImageTextModel, data: st.DataObject) -> None:
     beginning = "".join(data.draw(st.lists(pieces, max_size=40)))
-    check(
-        clip,
-        clip.prefix_scorer(),
-        [[beginning + piece for piece in data.draw(st.lists(pieces, min_size=1, max_size=12))]],
-    )
+    check(clip, clip.prefix_scorer(), [[beginning + piece for piece in data.draw(st.lists(pieces, min_size=1, max_size=12))]])
 
 
 def test_a_run_past_the_context(clip: ImageTextModel) -> None:

@@ -70,11 +70,6 @@ def test_what_is_shared_is_planned_once() -> None:
 
 
 def test_a_candidate_that_shares_too_little_stands_alone() -> None:
-    table, ends = table_of(
-        [[2, 3, 4, 2, 3, 4, 2], [2, 3, 4, 2, 3, 4, 3], [2, 3, 4, 2, 3, 4, 4], [3, 3, 3, 3, 3, 3]], 12
-    )
+    table, ends = table_of([[2, 3, 4, 2, 3, 4, 2], [2, 3, 4, 2, 3, 4, 3], [2, 3, 4, 2, 3, 4, 4], [3, 3, 3, 3, 3, 3]], 12)
     tree = plan(table, ends, 1, np.full((0, 0), NOTHING))
-    assert sorted((path[path != NOTHING]).tolist() for path in tree.paths) == [
-        [1, 2, 3, 4, 2, 3, 4],
-        [1, 3, 3, 3, 3, 3, 3],
-    ]
+    assert sorted((path[path != NOTHING]).tolist() for path in tree.paths) == [[1, 2, 3, 4, 2, 3, 4], [1, 3, 3, 3, 3, 3, 3]]

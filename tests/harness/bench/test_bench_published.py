@@ -159,8 +159,7 @@ def test_each_batch_size_has_its_own_generate() -> None:
     pairs = [contestant("published", 1, [2.0], [(1,)], 1), contestant("seetell", 1, [1.0], [(1,)], 1),
              contestant("published", 8, [1.0], [(1,)], 1), contestant("seetell", 8, [0.25], [(1,)], 1)]  # fmt: skip
     ratios = [
-        each.ratio and each.ratio.median
-        for each in _figures(SCENARIOS["greedy"], pairs, {"published": 1e9, "seetell": 1e9})
+        each.ratio and each.ratio.median for each in _figures(SCENARIOS["greedy"], pairs, {"published": 1e9, "seetell": 1e9})
     ]
     assert ratios == [None, 2.0, None, 4.0]
 

@@ -55,12 +55,7 @@ def test_every_decoder_at_every_batch_size_relative_to_zerocap(suite: Path) -> N
     plans = [plan(loaded, label, examples, digests=digests) for label in ("greedy", "steered")]
     seen: list[tuple[int, int]] = []
     timings = measure(
-        plans,
-        examples=2,
-        batch_sizes=(1, 2),
-        repeats=2,
-        device="cpu",
-        progress=lambda done, due: seen.append((done, due)),
+        plans, examples=2, batch_sizes=(1, 2), repeats=2, device="cpu", progress=lambda done, due: seen.append((done, due))
     )
     assert seen[-1] == (12, 12)
     by = {(each.decoder, each.batch_size): each for each in timings}
@@ -83,11 +78,7 @@ def test_other_texts_at_another_batch_size_are_seen(suite: Path, monkeypatch: py
 
     def impure(self: Greedy, prompts, seeds):  # type: ignore[no-untyped-def]
         said = plain(self, prompts, seeds)
-        return (
-            said
-            if len(prompts) == 1
-            else [each.__class__(each.text, each.tokens[:-1], each.finish, {}) for each in said]
-        )
+        return said if len(prompts) == 1 else [each.__class__(each.text, each.tokens[:-1], each.finish, {}) for each in said]
 
     monkeypatch.setattr(Greedy, "decode", impure)
     loaded = Suite.load(str(suite))
@@ -125,14 +116,7 @@ def test_the_constant_sentence_has_no_speed_unless_asked_for(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for only, expected in (((), {"greedy", "steered"}), (("constant",), {"constant"})):
-        few: dict[str, Any] = {
-            "only": only,
-            "examples": 1,
-            "batch_sizes": ("1",),
-            "repeats": 1,
-            "memory": False,
-            "keep": False,
-        }
+        few: dict[str, Any] = {"only": only, "examples": 1, "batch_sizes": ("1",), "repeats": 1, "memory": False, "keep": False}
         assert verbs.decoders(str(suite), device="cpu", results=tmp_path, as_json=True, **few) == 0
         assert {each["decoder"] for each in json.loads(capsys.readouterr().out)["speeds"]} == expected
 

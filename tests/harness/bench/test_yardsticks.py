@@ -51,9 +51,7 @@ def test_contrastive_search_is_the_oracle_s(published: Published) -> None:
 
 
 @pytest.mark.parametrize("window", [60, 3])
-def test_magic_search_is_the_oracle_s(
-    published: Published, clip: ImageText, image_files: list[Path], window: int
-) -> None:
+def test_magic_search_is_the_oracle_s(published: Published, clip: ImageText, image_files: list[Path], window: int) -> None:
     compared: list[tuple[int, ...]] = []
     fixed = {"k": 8, "alpha": 0.3, "beta": 1.5, "new_tokens": 8}
     for prompt, image in zip(prompts(published), image_files, strict=False):
@@ -71,16 +69,12 @@ def test_magic_search_is_the_oracle_s(
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_zerocap_is_the_oracle_s(
-    published: Published, clip: ImageText, image_files: list[Path], beam_size: int
-) -> None:
+def test_zerocap_is_the_oracle_s(published: Published, clip: ImageText, image_files: list[Path], beam_size: int) -> None:
     prompt = [published.end, *published.tokenizer("Image of a").input_ids]
     compared = 0
     for image in image_files[:3]:
         said = yardsticks.zerocap(published, prompt, image, beam_size=beam_size, new_tokens=3, candidates=16)
-        oracle = ZeroCapOracle(
-            published.model, published.tokenizer, clip, Settings(beam_size=beam_size, top=16, joint=True)
-        )
+        oracle = ZeroCapOracle(published.model, published.tokenizer, clip, Settings(beam_size=beam_size, top=16, joint=True))
         answer = oracle.caption(clip.encode_image(image), prompt, 3)
         if answer.margin > 2e-4:
             assert tuple(said) == answer.tokens

@@ -189,10 +189,7 @@ def test_coco_takes_lists_of_ids_or_names_in_their_order(coco: Path, tmp_path: P
         ([], "not in COCO's caption format"),
         ({"images": []}, "not in COCO's caption format .*annotations"),
         ({"images": [{"id": 1}], "annotations": []}, "file_name"),
-        (
-            {"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []},
-            "id 1 twice .a and b",
-        ),
+        ({"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}, "id 1 twice .a and b"),
         ({"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 2, "caption": "x"}]}, "of the image 2"),
         ({"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "caption": 3}]}, "expected a text"),
     ],
@@ -241,10 +238,7 @@ def test_the_published_test_file_has_its_known_figures(shared: Path, tmp_path: P
         ("T\tS\tS2", "line 1"),
         ("storyid,storytitle,sentence1,sentence2\n1,T,a,b", "lacks sentence3, sentence4, sentence5"),
         ("id,title,text\n1,T,a", "has the columns id, title, text and lacks storytitle"),
-        (
-            "storyid,storytitle,sentence1,sentence2,sentence3,sentence4,sentence5\n1,T,a,b,,d,e",
-            "lacks a title or one of its",
-        ),
+        ("storyid,storytitle,sentence1,sentence2,sentence3,sentence4,sentence5\n1,T,a,b,,d,e", "lacks a title or one of its"),
         ("storyid,storytitle,sentence1,sentence2,sentence3,sentence4,sentence5\n1,T,a,b", "line 2 of .* lacks"),
     ],
 )
@@ -329,31 +323,21 @@ def test_one_sample_without_a_caption_or_with_nan_costs_itself_at_most(tmp_path:
         d__cls=b"4",
     )  # fmt: skip
     examples = load(WebDataset, tmp_path, shards="a.tar")
-    assert [(example.id, example.references) for example in examples] == [
-        ("a", ()),
-        ("b", ("two",)),
-        ("c", ()),
-        ("d", ()),
-    ]
+    assert [(example.id, example.references) for example in examples] == [("a", ()), ("b", ("two",)), ("c", ()), ("d", ())]
     assert [isinstance(example.image, AbsentImage) for example in examples] == [False, False, False, True]
     assert load(WebDataset, tmp_path, shards="a.tar", captions="caption") == examples
 
 
 def test_dots_in_keys_are_refused_with_the_rule(tmp_path: Path) -> None:
     shard(tmp_path / "a.tar", **{"22.05__png": image_bytes(0), "22.05__txt": b"one", "22.06__png": image_bytes(1)})
-    with pytest.raises(
-        DataError, match=r"a key ends at the first dot of the file name, so 22\.05\.png belongs to '22'"
-    ):
+    with pytest.raises(DataError, match=r"a key ends at the first dot of the file name, so 22\.05\.png belongs to '22'"):
         load(WebDataset, tmp_path, shards="a.tar")
 
 
 def test_a_bad_row_of_a_table_is_named_by_its_line(tmp_path: Path) -> None:
     header = "storyid,storytitle," + ",".join(f"sentence{n}" for n in range(1, 6)) + "\n"
     good = '1,"A title\nof two lines",a.,b.,c.,d.,e.\n\n'
-    for bad, says in (
-        ("2,T,a.,b.,c.,d.,\n", "line 5 of .* lacks a title or one"),
-        ('2,"T,a.\n\n\n', "is no CSV .line 5: "),
-    ):
+    for bad, says in (("2,T,a.,b.,c.,d.,\n", "line 5 of .* lacks a title or one"), ('2,"T,a.\n\n\n', "is no CSV .line 5: ")):
         (tmp_path / "s.csv").write_text(header + good + bad, encoding="utf-8")
         with pytest.raises(DataError, match=says):
             load(RocStories, tmp_path, file="s.csv")

@@ -66,9 +66,7 @@ def suite_of(folder: Path, dataset: str, **options: Any) -> Suite:
         (RocStories, "storytitle," + STORY, "has the column storytitle twice"),
     ],
 )
-def test_what_would_be_lost_or_misread_is_refused(
-    tmp_path: Path, plugin: type[Dataset], content: str, says: str
-) -> None:
+def test_what_would_be_lost_or_misread_is_refused(tmp_path: Path, plugin: type[Dataset], content: str, says: str) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "file").write_text(content)
     options = {"file": "file"} | ({} if plugin is RocStories else {"images": "images"})

@@ -120,9 +120,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path, options: dict[str, Any], says
 
 def test_a_table_without_captions_lists_its_columns(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"a": [1], "b": ["x"]}).save_to_disk(str(tmp_path / "d"))
-    with pytest.raises(
-        DataError, match='has the columns a, b, none of which is called as captions are.*captions = "b"'
-    ):
+    with pytest.raises(DataError, match='has the columns a, b, none of which is called as captions are.*captions = "b"'):
         load(tmp_path, name="d")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "test.parquet").write_bytes(b"PAR1 no parquet PAR1")
@@ -171,16 +169,12 @@ def test_a_hub_data_set_is_fetched_at_its_commit_and_found_again_offline(tmp_pat
     assert f"hf:org/shapes@{'b' * 40} (split 'test') cannot be loaded" in unknown
     assert other.startswith(f"the cache holds the commit {'a' * 40} of org/shapes, not {'b' * 40}"), done.stderr
     assert any("resolve" in path and path.endswith(".parquet") for path in asked)
-    assert all(
-        "a" * 40 in path or "b" * 40 in path for path in asked if "/resolve/" in path
-    )  # never a branch that moves
+    assert all("a" * 40 in path or "b" * 40 in path for path in asked if "/resolve/" in path)  # never a branch that moves
 
 
 def test_images_that_nobody_declared_and_prompts_are_found(tmp_path: Path) -> None:
     """A column of {bytes, path} without the library's own metadata, as pandas and pyarrow write it."""
-    rows = [
-        {"image": {"bytes": image_bytes(n), "path": None}, "caption": [f"c{n}"], "prompt": f"p{n}"} for n in range(2)
-    ]
+    rows = [{"image": {"bytes": image_bytes(n), "path": None}, "caption": [f"c{n}"], "prompt": f"p{n}"} for n in range(2)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test-00000-of-00001.parquet")
     examples = load(tmp_path, name=".")
     assert [read_image(example.image) for example in examples if example.image] == [image_bytes(0), image_bytes(1)]

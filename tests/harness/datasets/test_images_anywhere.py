@@ -138,9 +138,7 @@ def test_images_stay_on_disk_until_they_are_read(tmp_path: Path) -> None:
     assert peak < 8 << 20
 
 
-@pytest.mark.parametrize(
-    "name", ["../x.jpg", "/etc/passwd", "a/../../x.jpg", "C:\\x.jpg", "..\\x.jpg", "\\\\host\\x", ""]
-)
+@pytest.mark.parametrize("name", ["../x.jpg", "/etc/passwd", "a/../../x.jpg", "C:\\x.jpg", "..\\x.jpg", "\\\\host\\x", ""])
 def test_names_that_lead_out_are_refused(tmp_path: Path, pictures: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"leads out of its folder; expected a relative name"):
         Images(tmp_path, "pictures").find(name)
@@ -174,9 +172,7 @@ def test_links_may_stay_inside_a_folder_but_not_lead_out(tmp_path: Path, picture
         images = Images(tmp_path, place)
         assert read_image(images.find("inside.jpg")) == image_bytes(1)
         for name in ("outside.jpg", "up/secret.jpg"):
-            with pytest.raises(
-                DataError, match=r"is a link that leads out of .*, to .*secret.jpg|leads out of .*, to "
-            ):
+            with pytest.raises(DataError, match=r"is a link that leads out of .*, to .*secret.jpg|leads out of .*, to "):
                 images.find(name)
 
 

@@ -25,13 +25,7 @@ from harness.errors import ModelMismatch
 from harness.training import perplexity
 from harness.training.toybox.gates import GATES, alternatives
 from harness.training.toybox.language import RECIPES, corpus
-from harness.training.toybox.train import (
-    PARTS,
-    ToyboxRecipe,
-    check_clip,
-    quick,
-    train_toybox,
-)
+from harness.training.toybox.train import PARTS, ToyboxRecipe, check_clip, quick, train_toybox
 
 DOMAINS: tuple[Domain, ...] = ("plain", "ornate", "stories")
 
@@ -135,12 +129,7 @@ def test_beginnings_and_broken_words_are_encoded() -> None:
 def test_gates_change_one_thing() -> None:
     scene = Scene("snow", Thing("cat", "red"), 2, "beside", Thing("ball", "blue"))
     found = alternatives(scene)
-    assert {gate: len(others) for gate, others in found.items()} == {
-        "object": 16,
-        "colour": 7,
-        "count": 2,
-        "binding": 1,
-    }
+    assert {gate: len(others) for gate, others in found.items()} == {"object": 16, "colour": 7, "count": 2, "binding": 1}
     assert scene not in [other for others in found.values() for other in others]
     assert found["binding"] == [replace(scene, first=Thing("cat", "blue"), second=Thing("ball", "red"))]
     same = replace(scene, second=Thing("ball", "red"))
@@ -174,9 +163,7 @@ def test_training_writes_models_that_runs_can_load(trained: tuple[Path, dict[str
 def test_training_again_gives_the_same_files(trained: tuple[Path, dict[str, Any], list[str]], tmp_path: Path) -> None:
     _, before, _ = trained
     after = train_toybox(tmp_path, parts=["clip", "plain"], recipe=quick())
-    assert after["files"] == {
-        name: digest for name, digest in before["files"].items() if name.split("/")[0] in ("clip", "plain")
-    }
+    assert after["files"] == {name: digest for name, digest in before["files"].items() if name.split("/")[0] in ("clip", "plain")}
     other = train_toybox(tmp_path, parts=["plain"], seed=1, recipe=quick())
     assert other["files"]["plain/model.safetensors"] != after["files"]["plain/model.safetensors"]
     assert set(other["figures"]) == {"plain"}, "a CLIP of another seed is not vouched for"

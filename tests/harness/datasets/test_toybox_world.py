@@ -195,9 +195,7 @@ def test_each_colour_is_seen_where_it_is_named() -> None:
     """The most frequent strong colour inside a ball is the ball's."""
     for colour in COLOURS:
         scene = Scene("room", Thing("ball", colour), 1)
-        box = layout(
-            scene, random.Random(f"draw {scene.key} 0")
-        )  # not the drawn jitter; only kind and colour matter here
+        box = layout(scene, random.Random(f"draw {scene.key} 0"))  # not the drawn jitter; only kind and colour matter here
         assert box[0].thing.colour == colour
         others = [draw(Scene("room", Thing("ball", other), 1), 64) for other in COLOURS if other != colour]
         mine = draw(scene, 64)
@@ -223,12 +221,7 @@ def test_references_are_five_different_true_sentences(style: Style) -> None:
 def test_the_hands_differ_in_words() -> None:
     """Cross-domain decoding has to cost something."""
     plain, ornate = (
-        {
-            word
-            for scene in some(200, style)
-            for text in references(scene, style)
-            for word in re.findall("[a-z]+", text.lower())
-        }
+        {word for scene in some(200, style) for text in references(scene, style) for word in re.findall("[a-z]+", text.lower())}
         for style in STYLES
     )
     assert len(ornate - plain) > 40
@@ -281,8 +274,7 @@ def test_examples_carry_what_decoders_and_metrics_need() -> None:
 def test_compositions_divide_the_scenes() -> None:
     def keys(which: str) -> list[str]:
         return [
-            Scene.from_json(each.meta["scene"]).key
-            for each in toybox(domain="plain", size=12, compositions=which).examples()
+            Scene.from_json(each.meta["scene"]).key for each in toybox(domain="plain", size=12, compositions=which).examples()
         ]
 
     seen, novel, both = keys("seen"), keys("novel"), keys("all")

@@ -23,13 +23,7 @@ from harness.fetch import download
 from harness.fetch.check import check_suite
 from harness.fetch.offline import check_fetched, check_parts
 from harness.fetch.prefetch import Fetched, prefetch_suite
-from harness.store.lock import (
-    LOCK,
-    Lock,
-    LockedFile,
-    LockedModel,
-    content_of,
-)
+from harness.store.lock import LOCK, Lock, LockedFile, LockedModel, content_of
 from harness.suites.spec import Suite
 from tests.checkpoints import write_karpathy
 from tests.harness.fetch.servers import Served, serve_folder, serve_hub
@@ -109,17 +103,13 @@ def mirror(copy: Path) -> Iterator[Served]:
 
 def fetch(home: Path, mirror: str | None, *, update: bool = False, said: list[str] | None = None) -> Fetched:
     suite = Suite.load(str(home.parent / "mine.toml"))
-    return prefetch_suite(
-        suite, mirror=mirror, update=update, say=(said if said is not None else []).append, progress_bar=no_bar
-    )
+    return prefetch_suite(suite, mirror=mirror, update=update, say=(said if said is not None else []).append, progress_bar=no_bar)
 
 
 def same(home: Path, copy: Path) -> bool:
     names = {each.relative_to(copy) for each in copy.rglob("*") if each.is_file()}
     found = {each.relative_to(home) for each in home.rglob("*") if each.is_file()}
-    return found == names and all(
-        (home / each).read_bytes() == (copy / each).read_bytes() for each in names - {Path(LOCK)}
-    )
+    return found == names and all((home / each).read_bytes() == (copy / each).read_bytes() for each in names - {Path(LOCK)})
 
 
 @pytest.mark.parametrize("kind", ["address", "folder"])
@@ -134,9 +124,7 @@ def test_a_mirror_gives_the_same_folder_pinned_alike(home: Path, copy: Path, mir
     assert "are free" in said[0]
     ours, theirs = Lock.read(home), Lock.read(copy)
     assert ours.models == theirs.models
-    assert {path: each.sha256 for path, each in ours.files.items()} == {
-        path: each.sha256 for path, each in theirs.files.items()
-    }
+    assert {path: each.sha256 for path, each in ours.files.items()} == {path: each.sha256 for path, each in theirs.files.items()}
     before = len(mirror.asked)
     again = fetch(home, place, said=said)
     assert again.fetched == 0
@@ -153,9 +141,7 @@ def test_a_damaged_file_is_found_offline_and_brought_again(home: Path, copy: Pat
         damaged = bytearray((home / name).read_bytes())
         damaged[-1] ^= 1
         (home / name).write_bytes(damaged)
-        with pytest.raises(
-            DataError, match=f"{name} is not what .*{LOCK} says: .*seetell prefetch mine` brings it again"
-        ):
+        with pytest.raises(DataError, match=f"{name} is not what .*{LOCK} says: .*seetell prefetch mine` brings it again"):
             check_fetched(suite)
         fetch(home, mirror.address)
         assert same(home, copy)
@@ -204,13 +190,9 @@ def test_a_lock_that_leads_out_of_its_folder_is_refused(
     assert not home.exists() or not any(home.iterdir())
 
 
-def test_too_little_room_is_told_before_anything_is_written(
-    home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_room_is_told_before_anything_is_written(home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(
-        DataError, match=r"mine needs .* of room in .*; 0.0 MB are free. Make room, or set SEETELL_DATA"
-    ):
+    with pytest.raises(DataError, match=r"mine needs .* of room in .*; 0.0 MB are free. Make room, or set SEETELL_DATA"):
         fetch(home, str(copy))
     assert not home.exists()
 
@@ -233,9 +215,7 @@ def test_a_disk_that_fills_up_keeps_what_came(home: Path, copy: Path, monkeypatc
     assert same(home, copy)
 
 
-def test_what_needs_a_person_is_told_step_by_step_and_pinned_when_it_is_there(
-    home: Path, copy: Path, tmp_path: Path
-) -> None:
+def test_what_needs_a_person_is_told_step_by_step_and_pinned_when_it_is_there(home: Path, copy: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(SUITE.replace("toy/images.zip", "flickr30k/flickr30k-images"))
     [missing] = fetch(home, str(copy)).missing
     assert missing.path == home / "flickr30k" / "flickr30k-images"
@@ -359,9 +339,7 @@ def test_offline_nothing_is_asked_of_any_network(home: Path, copy: Path, tmp_pat
 def test_a_model_that_was_never_fetched_is_told_offline_with_the_command_that_brings_it(home: Path, copy: Path) -> None:
     fetch(home, str(copy))
     for name, role in (("hf:toy/other", "language_model"), ("hf-hub:toy/other", "image_text")):
-        with pytest.raises(
-            DataError, match=f"{name} is not in .*seetell prefetch SUITE --set models.{role}={name}` brings it"
-        ):
+        with pytest.raises(DataError, match=f"{name} is not in .*seetell prefetch SUITE --set models.{role}={name}` brings it"):
             check_parts("this training", [name])
     suite = Suite.load(str(home.parent / "mine.toml"), ["models.language_model=hf:toy/other"])
     [lock] = [finding for finding in check_suite(suite, locked=True).findings if finding.section == "[lock]"]
@@ -373,11 +351,7 @@ def test_the_guard_catches_a_connection(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
     code = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9')"
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
     assert "NETWORK" in done.stderr
 
@@ -392,9 +366,7 @@ def test_from_the_hub_only_what_is_needed_comes_pinned_to_its_commit(
     (repository / "onnx").mkdir()
     (repository / "onnx" / "config.json").write_text("of another model")
     shutil.copytree(copy / "toy", home / "toy")  # the user's own data
-    with serve_hub(
-        {"toy/captions": (COMMIT["toy/captions"], repository), "toy/clip": (COMMIT["toy/clip"], clip_folder)}
-    ) as hub:
+    with serve_hub({"toy/captions": (COMMIT["toy/captions"], repository), "toy/clip": (COMMIT["toy/clip"], clip_folder)}) as hub:
         environment = {"SEETELL_DATA": str(home), "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0",
                        "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_TELEMETRY": "1"}  # fmt: skip
         done = seetell("prefetch", "mine.toml", "--json", cwd=tmp_path, **environment)

@@ -66,9 +66,7 @@ def test_rows_are_the_model_s_features_in_order_of_names(
     np.testing.assert_allclose(index.features.features, expected, atol=1e-5)
     first, *_ = sorted(path.name for path in images.iterdir() if path.suffix in (".jpg", ".png"))
     [hits] = index.hits(clip.image_features([images / first]).numpy(), 2)
-    assert [hit.name for hit in hits] == sorted([first, "b/copy.png"]), (
-        "duplicates are rows of their own, the lower first"
-    )
+    assert [hit.name for hit in hits] == sorted([first, "b/copy.png"]), "duplicates are rows of their own, the lower first"
     assert hits[0].sha256 == hits[1].sha256
 
 

@@ -11,13 +11,7 @@ from pathlib import Path
 import pytest
 
 from decoders.errors import UnreadableImage
-from harness.datasets.index.inputs import (
-    FolderImages,
-    TarImages,
-    image_source,
-    stamps,
-    text_captions,
-)
+from harness.datasets.index.inputs import FolderImages, TarImages, image_source, stamps, text_captions
 from harness.errors import DataError
 from tests.checkpoints import write_images
 

@@ -8,17 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from harness.leaderboard.frame import (
-    Answer,
-    Board,
-    Cell,
-    ExampleView,
-    Grouping,
-    PublishedCell,
-    PublishedRow,
-    PublishedTable,
-    Row,
-)
+from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Grouping, PublishedCell, PublishedRow, PublishedTable, Row
 from harness.store.numbers import Column
 from harness.store.published import Source
 from harness.suites.examples import Failure
@@ -98,9 +88,7 @@ def board() -> Board:
     rows = (
         row("greedy", 0.1, 0.3),
         replace(row("magic", 0.9, failed=3), kind="image-aware", config={"k": 12, "alpha": 0.1}),
-        replace(
-            clipre, kind="image-aware", cells={**clipre.cells, "rep-2": Cell("", math.nan, unavailable="no Java here")}
-        ),
+        replace(clipre, kind="image-aware", cells={**clipre.cells, "rep-2": Cell("", math.nan, unavailable="no Java here")}),
         row("elsewhere", 0.95, tokenizer="python"),
         replace(row("constant", 0.1), kind="constant"),
         replace(nucleus, complete=False, decoded=20, total=64),
@@ -109,9 +97,7 @@ def board() -> Board:
     answers = tuple(Answer(each.decoder, each.identity, f"{each.decoder} saw a red kite.") for each in rows[1:])
     failure = Answer(rows[0].decoder, rows[0].identity, failure=Failure("UnreadableImage", "b.png is truncated"))
     examples = (
-        ExampleView(
-            "scene-1", "", png(), ("A red kite.", "One kite, red."), (*answers, replace(failure, failure=None))
-        ),
+        ExampleView("scene-1", "", png(), ("A red kite.", "One kite, red."), (*answers, replace(failure, failure=None))),
         ExampleView("scene-2", "The park", None, ("A blue ball.",), (failure,)),
     )
     return Board(
@@ -163,9 +149,7 @@ def hostile_board() -> Board:
     valid = [text.replace("\ud800", "") for text in HOSTILE]  # a file cannot hold half a character
     sources = tuple(Source(origin="third party", title=text, where=text) for text in valid)
     said = tuple(
-        PublishedRow(
-            text, "third party", index + 1, 3, 2, (1,), {columns[0].name: PublishedCell(0.5, "50.0", 0.1, text)}
-        )
+        PublishedRow(text, "third party", index + 1, 3, 2, (1,), {columns[0].name: PublishedCell(0.5, "50.0", 0.1, text)})
         for index, text in enumerate(HOSTILE)
     )
     published = PublishedTable(evil, evil, evil, columns, said, sources, HOSTILE)

@@ -69,10 +69,7 @@ def material(folder: Path, examples: int = 6, systems: int = 3, words: str = "",
     """So many systems on so many examples, which say the same to two of three; `words` make every text longer."""
     shown = [
         Example(
-            f"ex-{index:05}",
-            "",
-            png(f"#{index * 1663 % 0xFFFFFF:06x}"),
-            (f"A red kite, number {index}.{words}",) * references,
+            f"ex-{index:05}", "", png(f"#{index * 1663 % 0xFFFFFF:06x}"), (f"A red kite, number {index}.{words}",) * references
         )
         for index in range(examples)
     ]
@@ -113,9 +110,7 @@ def hostile(folder: Path) -> Material:
     """Every text that comes from outside tries to be something else: ids, prompts, references, answers, labels, names of suites,
     environments, signatures, devices."""
     texts = MORE_HOSTILE
-    examples = tuple(
-        Example(text, text, b"<svg onload=alert(1)>" if place else png(), texts) for place, text in enumerate(texts)
-    )
+    examples = tuple(Example(text, text, b"<svg onload=alert(1)>" if place else png(), texts) for place, text in enumerate(texts))
     evil = " ".join(texts)
     rows, runs = [], []
     for place, text in enumerate(texts):

@@ -15,9 +15,7 @@ from harness.suites.spec import Suite
 
 ROOT = Path(__file__).resolve().parents[3]
 SITE = ROOT / "results" / "leaderboard"
-EMBEDDED = next(
-    line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("EMBEDDED :=")
-).split()[2:]
+EMBEDDED = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("EMBEDDED :=")).split()[2:]
 REMEDY = "the committed leaderboard is not current; `make leaderboard` makes it anew"
 
 

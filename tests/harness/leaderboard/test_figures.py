@@ -17,9 +17,7 @@ CIDER, REP, LENGTH = COLUMNS
 def lettered(letters: dict[str, str], column: Column = CIDER) -> Board:
     shown = lettered_board()
     rows = tuple(
-        replace(
-            row, cells={**row.cells, column.name: replace(row.cells[column.name], letters=letters.get(row.decoder, ""))}
-        )
+        replace(row, cells={**row.cells, column.name: replace(row.cells[column.name], letters=letters.get(row.decoder, ""))})
         for row in shown.rows
     )
     return replace(shown, rows=rows)
@@ -41,9 +39,7 @@ def test_the_sentence_tells_the_first_and_who_cannot_be_told_apart_from_it() -> 
 def test_those_who_share_the_first_place_are_all_named() -> None:
     shown = lettered({"magic": "a", "clipre": "a", "greedy": "ab", "constant": "b", "contrastive": "b"})
     rows = [
-        replace(row, cells={**row.cells, "cider": replace(row.cells["cider"], value=0.9)})
-        if row.decoder == "clipre"
-        else row
+        replace(row, cells={**row.cells, "cider": replace(row.cells["cider"], value=0.9)}) if row.decoder == "clipre" else row
         for row in shown.rows
     ]
     said = verdict(replace(shown, rows=tuple(rows)), CIDER)
@@ -78,9 +74,7 @@ def test_the_best_is_at_the_end_of_the_scale_and_intervals_surround_values() -> 
 
 
 def test_a_bar_spans_its_group_with_a_dot_at_each_member_only() -> None:
-    found = figure(
-        lettered({"magic": "a", "clipre": "b", "constant": "a", "contrastive": "b", "greedy": "(27)"}), CIDER
-    )
+    found = figure(lettered({"magic": "a", "clipre": "b", "constant": "a", "contrastive": "b", "greedy": "(27)"}), CIDER)
     assert found is not None
     heights = {mark.name: mark.y for mark in found.marks}
     dots = {bar.letter: [name for name, y in heights.items() if y in bar.dots] for bar in found.bars}

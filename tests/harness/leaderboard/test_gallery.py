@@ -20,9 +20,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.syspath_prepend(install_metric(tmp_path / "site"))
     store = Results(tmp_path / "results")
     bounded = {"metrics": ["bounded"]}
-    make_run(
-        store, "one", {"e1": "0.5 a", "e2": "0.9 b", "e3": ["0.2 c", "0.4 c"], "e4": Failure("Bad", "no")}, **bounded
-    )
+    make_run(store, "one", {"e1": "0.5 a", "e2": "0.9 b", "e3": ["0.2 c", "0.4 c"], "e4": Failure("Bad", "no")}, **bounded)
     make_run(store, "two", {"e1": "0.5 a", "e2": "0.1 d", "e3": ["0.6 e", "0.8 e"], "e4": "0.3 f"}, **bounded)
     make_run(store, "apart", {"e1": "0.0 a", "e2": "0.9 d", "e3": "0.6 e", "e4": "0.3 f"}, way="crooked", **bounded)
     return store
@@ -68,12 +66,5 @@ def test_one_run_alone_is_a_gallery_too(results: Results) -> None:
 def test_without_scores_texts_decide(tmp_path: Path) -> None:
     found = gallery(material(tmp_path, examples=6, systems=3))
     assert found.column is None
-    assert [item.example.id for item in found.items] == [
-        "ex-00000",
-        "ex-00003",
-        "ex-00001",
-        "ex-00002",
-        "ex-00004",
-        "ex-00005",
-    ]
+    assert [item.example.id for item in found.items] == ["ex-00000", "ex-00003", "ex-00001", "ex-00002", "ex-00004", "ex-00005"]
     assert [item.spread > 0 for item in found.items] == [True, True, False, False, False, False]

@@ -130,9 +130,7 @@ def test_a_cell_says_its_group_in_a_letter_and_in_words() -> None:
     clipre = next(title for title in titles if "group ab" in title)
     assert "not told apart from magic, constant, contrastive, greedy;" in clipre
     assert "paired permutation test over examples, B = 10,000, two-sided, Holm over all pairs of the column, 5%" in text
-    assert "Small letters" not in "".join(Page(render([board()], "html")).texts), (
-        "nothing was tested, nothing is explained"
-    )
+    assert "Small letters" not in "".join(Page(render([board()], "html")).texts), "nothing was tested, nothing is explained"
 
 
 def test_published_numbers_have_a_table_of_their_own() -> None:

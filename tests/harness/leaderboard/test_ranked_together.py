@@ -71,9 +71,7 @@ def picky(texts: dict[str, str], failed: int, failure: Failure) -> dict[str, str
 
 @pytest.mark.parametrize("failure", [BROKEN, HARD], ids=["claims a broken image", "runs out of memory"])
 @pytest.mark.parametrize("with_data", [True, False])
-def test_a_decoder_that_fails_on_the_hard_examples_does_not_win(
-    results: Results, failure: Failure, with_data: bool
-) -> None:
+def test_a_decoder_that_fails_on_the_hard_examples_does_not_win(results: Results, failure: Failure, with_data: bool) -> None:
     texts = noisy(np.random.default_rng(0), 30)
     if with_data:
         write_data(results, 30)
@@ -105,9 +103,7 @@ def test_without_a_worst_value_a_system_that_failed_is_not_ranked(results: Resul
     assert cell.not_ranked == "1 answer has no score, and this number has no worst value to count for them"
     assert cell.letters == ""
     assert row(board, "other").cells["quality"].letters
-    assert "Not ranked where such an answer has no worst value: quality (picky); badness (picky)." in " ".join(
-        notes(board)
-    )
+    assert "Not ranked where such an answer has no worst value: quality (picky); badness (picky)." in " ".join(notes(board))
     assert cell.not_ranked in render([board], "json")
 
 
@@ -122,9 +118,7 @@ def test_a_broken_image_leaves_the_table_for_everyone(results: Results) -> None:
     [board] = boards(results)
     cells = {label: row(board, label).cells["bounded-quality"] for label in ("blind", "sees", "unlucky")}
     assert cells["blind"].value == cells["sees"].value > cells["unlucky"].value
-    assert [cells[label].failed for label in cells] == [0, 0, 1], (
-        "nobody could read the one, only one could not read the other"
-    )
+    assert [cells[label].failed for label in cells] == [0, 0, 1], "nobody could read the one, only one could not read the other"
     assert cells["blind"].n == 29
     assert "their images cannot be read: 1 (ex0004)" in " ".join(notes(board))
 
@@ -161,10 +155,7 @@ def test_runs_on_other_data_stand_apart_and_move_nobody(results: Results) -> Non
         run(results, label, noisy(generator, 4, 0.3), data_digest="b" * 64)  # type: ignore[arg-type]
     main, *apart = boards(results)
     assert (main.apart, main.rows) == ("", before.rows), "same ranks, same letters"
-    assert [(board.apart, len(board.rows)) for board in apart] == [
-        ("other data (aaaaaaaa)", 1),
-        ("other data (bbbbbbbb)", 3),
-    ]
+    assert [(board.apart, len(board.rows)) for board in apart] == [("other data (aaaaaaaa)", 1), ("other data (bbbbbbbb)", 3)]
     assert f"`rm -r {shown(stale)}` removes it" in main.left_out
     assert "`seetell run made --only one` makes what the main table has" in main.left_out
     rows = list(csv.DictReader(io.StringIO(render([main, *apart], "csv"))))
@@ -282,11 +273,7 @@ def test_a_value_that_its_rows_do_not_give_is_no_number(results: Results) -> Non
     loaded = ScoredRun.load(run(results, "edited", noisy(np.random.default_rng(15), 8)))  # type: ignore[arg-type]
     scored = loaded.metrics["bounded"]
     better = replace(scored, scores=(replace(scored.scores[0], value=0.99), *scored.scores[1:]))
-    score = (
-        on_same_examples({"edited": replace(loaded, metrics={"bounded": better})})["edited"]
-        .metrics["bounded"]
-        .scores[0]
-    )
+    score = on_same_examples({"edited": replace(loaded, metrics={"bounded": better})})["edited"].metrics["bounded"].scores[0]
     assert np.isnan(score.value)
     assert "do not give the stored value" in score.unavailable
 

@@ -24,9 +24,7 @@ def test_a_suite_written_as_toml_asks_for_the_same(name: str) -> None:
         assert labels(again)[label] == labels(suite)[label] or label == "constant"
 
 
-@pytest.mark.parametrize(
-    "text", ['a "quoted" \\ back', "line\nbreak\ttab", "\x7f\u2028 é 🎈", "]] # = '''", "{prompt}"]
-)
+@pytest.mark.parametrize("text", ['a "quoted" \\ back', "line\nbreak\ttab", "\x7f\u2028 é 🎈", "]] # = '''", "{prompt}"])
 def test_odd_texts_survive(text: str) -> None:
     suite = Suite.load("toybox-plain")
     options = {"key with space": text, "list": [1, 2.5, True, text], "table": {"deep": text}}

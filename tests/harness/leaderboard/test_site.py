@@ -87,9 +87,7 @@ def test_every_address_leads_to_a_file_of_the_site(site: Path) -> None:
             target = (site / name).parent / unquote(parts.path) if parts.path else site / name
             assert target.is_file(), f"{name}: {address}"
     for file in (site / "examples").glob("*.html"):
-        [data] = [
-            text for tag, attributes, text in Tags(file.read_text("utf-8")).inside if attributes.get("id") == "data"
-        ]
+        [data] = [text for tag, attributes, text in Tags(file.read_text("utf-8")).inside if attributes.get("id") == "data"]
         for item in json.loads(data)["items"]:
             assert item["image"] is None or (site / item["image"][0]).is_file()
 
@@ -106,9 +104,7 @@ def test_a_run_has_a_page_with_its_specification_and_how_to_make_it_again(tmp_pa
 def test_a_reproducible_site_says_nothing_of_machine_and_day_and_has_the_same_bytes_again(tmp_path: Path) -> None:
     made = material(tmp_path)
     later = replace(made, board=replace(made.board, created="2027-07-07", environment="another"))
-    later = replace(
-        later, runs=tuple(replace(run, content={**run.content, "environment": {"python": "4"}}) for run in made.runs)
-    )
+    later = replace(later, runs=tuple(replace(run, content={**run.content, "environment": {"python": "4"}}) for run in made.runs))
     write_site([made], tmp_path / "one", reproducible=True)
     write_site([later], tmp_path / "two", reproducible=True)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")

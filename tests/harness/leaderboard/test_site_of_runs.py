@@ -29,9 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
         run=f"made/{made['one'].path.name}", aspect="fluency", value=4.25, low=4.0, high=4.5, items=2, letters="",
         signature="human|aspect:fluency|study:pilot", unavailable="", caution="",
     )  # fmt: skip
-    study = HumanStudy(
-        study="pilot", sha256="0" * 64, draws=10, permutations=10, seed=0, aspects=("fluency",), cells=(cell,)
-    )
+    study = HumanStudy(study="pilot", sha256="0" * 64, draws=10, permutations=10, seed=0, aspects=("fluency",), cells=(cell,))
     path = store.root / "studies" / "pilot" / "human.json"
     path.parent.mkdir(parents=True)
     path.write_text(study.model_dump_json())
@@ -54,9 +52,7 @@ def test_ratings_and_speeds_are_columns_of_their_own_kind(results: Results, tmp_
     assert made.board.order_by is not None
     assert made.board.order_by.name == "quality"
     assert leaderboard(out=tmp_path / "out", results=results.root) == 0
-    page = (tmp_path / "out" / run_page(next(run.row for run in made.runs if run.row.decoder == "one"))).read_text(
-        "utf-8"
-    )
+    page = (tmp_path / "out" / run_page(next(run.row for run in made.runs if run.row.decoder == "one"))).read_text("utf-8")
     for expected in ("Human fluency", "human|aspect:fluency|study:pilot", "4.25", "Images/s", "4.00 to 6.00"):
         assert expected in page, expected
     index = (tmp_path / "out" / "index.html").read_text("utf-8")

@@ -88,9 +88,7 @@ def test_a_negative_number_in_csv_stays_a_number() -> None:
 
 def test_markdown_marks_the_best_and_tells_signatures_apart() -> None:
     text = render([board()], "markdown")
-    assert (
-        "| 1 <sup>A</sup> | magic (k=12 alpha=0.1) | **90.0** <sup>A</sup> | 10.0 | 9.12 | 61 of 64, 3 failed |" in text
-    )
+    assert "| 1 <sup>A</sup> | magic (k=12 alpha=0.1) | **90.0** <sup>A</sup> | 10.0 | 9.12 | 61 of 64, 3 failed |" in text
     assert "| 1 <sup>B</sup> | elsewhere | 95.0 <sup>B</sup> |" in text
     assert "| – | nucleus | 5.0 <sup>A</sup> | 0.0 | 9.12 | 20 of 64, incomplete |" in text
     assert "85.0 to 95.0" in text
@@ -223,9 +221,7 @@ def test_hostile_text_can_be_encoded_and_is_not_lost(name: str) -> None:
     assert text.encode("utf-8")
     assert text.endswith("\n")
     if name == "json":
-        assert [each["decoder"] for each in json.loads(text)["rows"]] == [
-            each.decoder for each in hostile_board().ordered()
-        ]
+        assert [each["decoder"] for each in json.loads(text)["rows"]] == [each.decoder for each in hostile_board().ordered()]
         assert set(HOSTILE) == {each["decoder"] for each in json.loads(text)["rows"]}
 
 

@@ -244,9 +244,7 @@ TOKENIZER_FAULTS = {
 
 @pytest.mark.java
 @pytest.mark.parametrize("fault", TOKENIZER_FAULTS)
-def test_a_broken_java_gives_no_score_and_takes_nothing_down(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_java_gives_no_score_and_takes_nothing_down(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_tokens()
     script, message = TOKENIZER_FAULTS[fault]
     stand_in(tmp_path, script, monkeypatch)
@@ -280,12 +278,8 @@ def test_a_time_limit_that_is_none_is_refused(seconds: str, tmp_path: Path, monk
         java.run_java(Path("x.jar"), "Main", [], "", timeout=5)
 
 
-@pytest.mark.parametrize(
-    ("release", "old"), [("1.7.0_80", True), ("1.8.0_392", False), ("17.0.15", False), ("7", True)]
-)
-def test_an_old_java_is_told_before_it_starts(
-    release: str, old: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("release", "old"), [("1.7.0_80", True), ("1.8.0_392", False), ("17.0.15", False), ("7", True)])
+def test_an_old_java_is_told_before_it_starts(release: str, old: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(tmp_path, "echo fine", monkeypatch, release)
     if old:
         with pytest.raises(java.MetricUnavailable, match="is Java 7, and 8 or newer is needed; install one"):

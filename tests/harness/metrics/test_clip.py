@@ -52,9 +52,7 @@ def test_equals_the_definition(model: ImageTextModel, clip_folder: Path, image_f
         np.testing.assert_allclose(row, [2.5 * max(cosine, 0), cosine, 1], atol=2e-5)
 
 
-def test_negative_cosines_are_cut_for_each_text_and_not_after_averaging(
-    model: ImageTextModel, image_files: list[Path]
-) -> None:
+def test_negative_cosines_are_cut_for_each_text_and_not_after_averaging(model: ImageTextModel, image_files: list[Path]) -> None:
     samples = pairs(image_files)
     metric = scorer(model)
     rows = metric.rows(samples)
@@ -65,9 +63,7 @@ def test_negative_cosines_are_cut_for_each_text_and_not_after_averaging(
     assert cosine == pytest.approx(np.mean(rows[:, 1]))
 
 
-def test_batches_and_order_do_not_matter(
-    model: ImageTextModel, image_files: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_and_order_do_not_matter(model: ImageTextModel, image_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     samples = pairs(image_files)
     whole = scorer(model).rows(samples)
     monkeypatch.setattr("harness.metrics.clip._BATCH", 3)
@@ -77,9 +73,7 @@ def test_batches_and_order_do_not_matter(
 
 def test_bytes_and_files_and_draws_score_alike(model: ImageTextModel, image_files: list[Path]) -> None:
     image = image_files[0]
-    given = [
-        Sample(Example("a", image=source), draw, TEXTS[0]) for source in (image, image.read_bytes()) for draw in (0, 1)
-    ]
+    given = [Sample(Example("a", image=source), draw, TEXTS[0]) for source in (image, image.read_bytes()) for draw in (0, 1)]
     rows = scorer(model).rows(given)
     np.testing.assert_allclose(rows, np.broadcast_to(rows[0], rows.shape), atol=1e-6)
 
@@ -135,9 +129,7 @@ def test_pixels_as_open_clip_makes_them_of_the_file(model: ImageTextModel, clip_
     sample = Sample(Example("a", image=tmp_path / "hidden.png"), text="a red boat")
     whole, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{clip_folder}")
     seen = whole.eval().encode_image(preprocess(Image.open(tmp_path / "hidden.png"))[None]).double()
-    said = whole.encode_text(
-        open_clip.get_tokenizer(f"local-dir:{clip_folder}")(["A photo depicts a red boat"])
-    ).double()
+    said = whole.encode_text(open_clip.get_tokenizer(f"local-dir:{clip_folder}")(["A photo depicts a red boat"])).double()
     cosine = float((seen @ said.T) / (seen.norm() * said.norm()))
     metric, default = scorer(model, pixels="as-open_clip"), scorer(model)
     np.testing.assert_allclose(metric.rows([sample])[0, 1], cosine, atol=2e-5)

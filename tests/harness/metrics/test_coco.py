@@ -154,10 +154,7 @@ def test_texts_as_they_are_score_as_repositories_that_do_not_tokenise():
     from pycocoevalcap.rouge.rouge import Rouge
 
     refs = [("A dog, running.", "a Dog runs"), ("Two cats.", "Two cats sit .")]
-    samples = [
-        Sample(Example(str(i), references=refs[i]), text=text)
-        for i, text in enumerate(("A dog,\nrunning", "two cats."))
-    ]
+    samples = [Sample(Example(str(i), references=refs[i]), text=text) for i, text in enumerate(("A dog,\nrunning", "two cats."))]
     gts = {s.example.id: list(s.example.references) for s in samples}
     res = {s.example.id: [s.text.replace("\n", " ")] for s in samples}
     raw = CocoConfig(tokenizer="none")

@@ -111,9 +111,7 @@ def test_nothing_named_is_no_share(instances: Path) -> None:
     assert captions == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["336777", "COCO_val2014_000000336777", "COCO_train2014_000000336777.jpg", "000000336777.jpg"]
-)
+@pytest.mark.parametrize("name", ["336777", "COCO_val2014_000000336777", "COCO_train2014_000000336777.jpg", "000000336777.jpg"])
 def test_images_are_found_by_name_and_number(instances: Path, name: str) -> None:
     rows = scorer(instances).rows([Sample(Example(name), text="a car and a man and a dog")])
     np.testing.assert_array_equal(rows, [[1, 3, 1, 1]])

@@ -70,9 +70,7 @@ def test_examples_may_share_an_image_and_an_image_several_draws(model: ImageText
     np.testing.assert_allclose(scorer(model).rows([*given, *again]), [*whole, *whole])
 
 
-def test_failures_choose_nothing_but_their_images_stay_in_the_pool(
-    model: ImageTextModel, image_files: list[Path]
-) -> None:
+def test_failures_choose_nothing_but_their_images_stay_in_the_pool(model: ImageTextModel, image_files: list[Path]) -> None:
     given = samples(image_files)
     metric = scorer(model)
     whole = metric.rows(given)

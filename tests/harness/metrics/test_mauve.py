@@ -83,9 +83,7 @@ def test_is_vectorised_over_leading_axes_in_any_chunks(monkeypatch: pytest.Monke
 # The codebook
 
 
-@pytest.mark.parametrize(
-    ("n_p", "n_q", "dtype"), [(120, 120, np.float32), (100, 160, np.float64), (130, 110, np.float32)]
-)
+@pytest.mark.parametrize(("n_p", "n_q", "dtype"), [(120, 120, np.float32), (100, 160, np.float64), (130, 110, np.float32)])
 def test_equals_mauve_text(n_p: int, n_q: int, dtype: Any, capfd: pytest.CaptureFixture[str]) -> None:
     compute_mauve = pytest.importorskip("mauve", reason="needs mauve-text, of the dev extra").compute_mauve
     p, q = features(n_p, 0, 1, dtype=dtype), features(n_q, 0.15, 2, dtype=dtype)
@@ -118,23 +116,7 @@ def test_degenerate_features_are_refused(bad: float) -> None:
 
 # The metric
 
-WORDS = (
-    "a",
-    "red",
-    "boat",
-    "two",
-    "dogs",
-    "on",
-    "the",
-    "sea",
-    "grass",
-    "man",
-    "street",
-    "table",
-    "cakes",
-    "yellow",
-    "bus",
-)
+WORDS = ("a", "red", "boat", "two", "dogs", "on", "the", "sea", "grass", "man", "street", "table", "cakes", "yellow", "bus")
 
 
 def texts(generator: np.random.Generator, count: int, tilt: float = 0.0) -> list[str]:
@@ -154,9 +136,7 @@ def scorer(lm: LanguageModel | None, **options: object) -> Mauve:
     return Mauve(MauveConfig.model_validate(options), Models(lm))
 
 
-def test_features_are_the_last_hidden_states(
-    lm: LanguageModel, gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_are_the_last_hidden_states(lm: LanguageModel, gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [plain_ids(lm, text) for text in texts(np.random.default_rng(3), 12)]
     model, _ = load(gpt2_folder)
     expected = np.stack([last_vector(model, each).numpy() for each in ids])
@@ -275,14 +255,7 @@ def test_signature(lm: LanguageModel) -> None:
     signature = metric.signature()
     assert Signature.parse(str(signature)) == signature
     fields = dict(signature.fields)
-    assert {
-        "cut": "pair",
-        "max": "64",
-        "seeds": "25-29",
-        "k": "10",
-        "codebook": "own",
-        "n": "100",
-    }.items() <= fields.items()
+    assert {"cut": "pair", "max": "64", "seeds": "25-29", "k": "10", "codebook": "own", "n": "100"}.items() <= fields.items()
     metric.joint_rows([samples, samples])
     assert dict(metric.signature().fields)["codebook"] == "joint"
     with pytest.raises(ValueError, match="greater than or equal to 5"):

@@ -104,10 +104,7 @@ def test_an_answer_that_is_no_row_of_counts_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setattr(meteor, "find_jar", lambda name: Path(name))
     monkeypatch.setattr(meteor, "find_java", lambda: None)
     monkeypatch.setattr(meteor, "narrowed", lambda *_: SimpleNamespace(table=lambda texts: b""))
-    for answer, message in [
-        ("1 2 3\n" * len(TEXTS), "expected 23 numbers"),
-        ("0 " * FIELDS + "\n", "answered 1 lines"),
-    ]:
+    for answer, message in [("1 2 3\n" * len(TEXTS), "expected 23 numbers"), ("0 " * FIELDS + "\n", "answered 1 lines")]:
         monkeypatch.setattr(meteor, "run_java", lambda *_, answer=answer, **__: answer)
         with pytest.raises(JavaError, match=message):
             Meteor(Meteor.Config(tokenizer="python"), Models()).rows(samples())

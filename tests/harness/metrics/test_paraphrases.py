@@ -100,8 +100,7 @@ def test_what_is_kept_equals_looking_for_every_phrase(tmp_path: Path, monkeypatc
     expected = [
         (first, second)
         for first, second in pairs
-        if (within(first, references) and within(second, texts))
-        or (within(first, texts) and within(second, references))
+        if (within(first, references) and within(second, texts)) or (within(first, texts) and within(second, references))
     ]
     assert kept(narrowed(write_table(tmp_path, pairs), references, "x").table(texts)) == expected
     assert 0 < len(expected) < len(pairs)
@@ -185,9 +184,7 @@ def plain_table(pairs: list[tuple[str, str]], references: list[str]) -> list[tup
     return [pair for pair in pairs if may(pair[0]) or may(pair[1])]
 
 
-def test_an_index_gives_what_the_table_gives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: list[Path]
-) -> None:
+def test_an_index_gives_what_the_table_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: list[Path]) -> None:
     """Tricky phrases among many, over several blocks, against looking for each phrase in the references."""
     monkeypatch.setattr(paraphrases, "_BLOCK", 500)
     monkeypatch.setattr(paraphrases, "_CHUNK", 97)
@@ -195,9 +192,7 @@ def test_an_index_gives_what_the_table_gives(
     rng = random.Random(1)
 
     def say(longest: int) -> str:
-        return " ".join(
-            rng.choice(["ab", "c", "d-e", "'f", "!", "é", "9.5", "g"]) for _ in range(rng.randint(1, longest))
-        )
+        return " ".join(rng.choice(["ab", "c", "d-e", "'f", "!", "é", "9.5", "g"]) for _ in range(rng.randint(1, longest)))
 
     pairs = list(dict.fromkeys([*PAIRS, *((say(2), say(4)) for _ in range(300))]))
     table = write_table(tmp_path, pairs)
@@ -216,8 +211,7 @@ def test_an_index_gives_what_the_table_gives(
 def same(first: paraphrases.Paraphrases, second: paraphrases.Paraphrases) -> bool:
     names = [each.name for each in dataclasses.fields(first)]
     return all(
-        getattr(first, name).dtype == getattr(second, name).dtype
-        and np.array_equal(getattr(first, name), getattr(second, name))
+        getattr(first, name).dtype == getattr(second, name).dtype and np.array_equal(getattr(first, name), getattr(second, name))
         for name in names
     )
 
@@ -265,9 +259,7 @@ def test_a_damaged_table_leaves_no_index(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_a_disk_that_fills_up_costs_time_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: list[Path]
-) -> None:
+def test_a_disk_that_fills_up_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: list[Path]) -> None:
     """The second block of an index does not go in; the blocks go on from there."""
     monkeypatch.setattr(paraphrases, "_BLOCK", 50)
     monkeypatch.setattr(paraphrases, "_CHUNK", 40)
@@ -309,8 +301,7 @@ def test_processes_at_once_each_find_all(tmp_path: Path) -> None:
         "found = narrowed(Path(sys.argv[1]), ['a large dog'], sys.argv[2]); print(found.lines.tobytes().decode(), end='')"
     )
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(table), str(number)], stdout=subprocess.PIPE)
-        for number in range(3)
+        subprocess.Popen([sys.executable, "-c", code, str(table), str(number)], stdout=subprocess.PIPE) for number in range(3)
     ]
     assert [process.communicate()[0] for process in processes] == [b"0.5\nbig dog\nlarge dog\n"] * 3
     [index] = (tmp_path / "cache").rglob("*.index")
@@ -361,13 +352,7 @@ def test_meteor_counts_the_same_with_the_whole_table(shared: Path) -> None:
     few = narrowed(table, [text for refs in references for text in refs], "x").table(texts)
     answers = [
         run_java(
-            jar,
-            "Meteor",
-            ["-", "-", "-stdio", "-l", "en", "-norm", "-a", where],
-            asked,
-            timeout=600,
-            heap="2g",
-            files=files,
+            jar, "Meteor", ["-", "-", "-stdio", "-l", "en", "-norm", "-a", where], asked, timeout=600, heap="2g", files=files
         )
         for where, files in ((str(table), {}), ("few.gz", {"few.gz": few}))
     ]

@@ -33,9 +33,7 @@ def model(clip_folder: Path) -> ImageTextModel:
 
 def samples(images: list[Path]) -> list[Sample]:
     return [
-        Sample(
-            Example(image.name, image=image, references=tuple(captions_of(i, 2 + i % 3))), text=captions_of(i + 1)[1]
-        )
+        Sample(Example(image.name, image=image, references=tuple(captions_of(i, 2 + i % 3))), text=captions_of(i + 1)[1])
         for i, image in enumerate(images)
     ]
 
@@ -45,8 +43,7 @@ def scorer(model: ImageTextModel | None, **options: object) -> RefClipScore:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [(0.0, 0.0, 0.0), (0.0, 0.7, 0.0), (0.5, 0.5, 0.5), (1.5, 0.5, 0.75), (0.2, 0.8, 0.32)],
+    ("one", "other", "expected"), [(0.0, 0.0, 0.0), (0.0, 0.7, 0.0), (0.5, 0.5, 0.5), (1.5, 0.5, 0.75), (0.2, 0.8, 0.32)]
 )
 def test_harmonic_mean(one: float, other: float, expected: float) -> None:
     assert harmonic_mean(one, other) == pytest.approx(expected)
@@ -91,9 +88,7 @@ def test_references_are_encoded_once_for_all_systems(
     assert len(list(cache.rglob("*.npy"))) == 1
     encoded: list[str] = []
     whole = ImageTextModel.text_features
-    monkeypatch.setattr(
-        ImageTextModel, "text_features", lambda self, texts: encoded.extend(texts) or whole(self, texts)
-    )
+    monkeypatch.setattr(ImageTextModel, "text_features", lambda self, texts: encoded.extend(texts) or whole(self, texts))
     np.testing.assert_array_equal(scorer(model).rows(given), first)
     other = [Sample(each.example, text="Another system's caption.") for each in given[::-1]]
     scorer(model).rows(other)

@@ -87,9 +87,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def installed(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in installed; the value is SeeTell's cache, without the parser."""
-    monkeypatch.setattr(
-        java.util, "find_spec", lambda name, *_: SimpleNamespace(submodule_search_locations=[str(program)])
-    )
+    monkeypatch.setattr(java.util, "find_spec", lambda name, *_: SimpleNamespace(submodule_search_locations=[str(program)]))
     monkeypatch.setenv("SEETELL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -127,9 +125,7 @@ def test_scores_come_back_to_their_texts(installed: Path, program: Path) -> None
 
 
 @pytest.mark.java
-@pytest.mark.parametrize(
-    ("word", "message"), [("crash", "Could not parse"), ("cut", "scored 0"), ("garbled", "cannot be read")]
-)
+@pytest.mark.parametrize(("word", "message"), [("crash", "Could not parse"), ("cut", "scored 0"), ("garbled", "cannot be read")])
 def test_a_program_that_fails_is_an_error(installed: Path, word: str, message: str) -> None:
     put_parser(installed)
     with pytest.raises(JavaError, match=message):

@@ -76,13 +76,7 @@ def joined(*tables: RatingTable) -> RatingTable:
 
 
 def simulate_panel(
-    plan: StudyPlan,
-    components: Components,
-    effects: Sequence[float],
-    seed: int,
-    *,
-    centre: float = 3.0,
-    rounded: bool = True,
+    plan: StudyPlan, components: Components, effects: Sequence[float], seed: int, *, centre: float = 3.0, rounded: bool = True
 ) -> Panel:
     """Made-up ratings of a plan: what the statistics of a study are tested on.
 

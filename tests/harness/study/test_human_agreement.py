@@ -50,9 +50,7 @@ def test_alpha_equals_the_package_on_200_random_matrices(capsys: pytest.CaptureF
         for level in ("nominal", "ordinal", "interval"):
             ours = krippendorff_alpha(units, level)
             try:
-                with np.errstate(
-                    invalid="ignore"
-                ):  # the package divides nothing by nothing where one value is all there is
+                with np.errstate(invalid="ignore"):  # the package divides nothing by nothing where one value is all there is
                     oracle = krippendorff.alpha(units.T, level_of_measurement=level, value_domain=np.arange(1.0, 6.0))
             except ValueError:
                 assert ours.value is None

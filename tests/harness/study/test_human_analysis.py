@@ -68,9 +68,7 @@ def test_tests_are_those_of_the_item_means_with_holm_over_pairs_and_aspects() ->
         assert each.delta.value == pytest.approx(apart.mean())
         raw["sign"].append(sign_test(apart).p)
         raw["wilcoxon"].append(wilcoxon(apart).p)
-        raw["permutation"].append(
-            permutation_p(panel.item_means[[a, b]], [(0, 1)], draws=found.permutations, seed=4)[0]
-        )
+        raw["permutation"].append(permutation_p(panel.item_means[[a, b]], [(0, 1)], draws=found.permutations, seed=4)[0])
     assert len(found.differences) == 6
     for name, p in raw.items():
         holm = multipletests(p, method="holm")[1]

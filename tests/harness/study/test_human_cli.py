@@ -82,11 +82,7 @@ def test_a_study_from_ratings_to_the_leaderboards_file(
     assert texts[0] == texts[1]
     content = json.loads(texts[0])
     assert content["frozen"]
-    means = {
-        each["system"]: each["mean"]["value"]
-        for each in content["analysis"]["summaries"]
-        if each["aspect"] == "fluency"
-    }
+    means = {each["system"]: each["mean"]["value"] for each in content["analysis"]["summaries"] if each["aspect"] == "fluency"}
     assert min(means["magic"], means["beam"]) > 3.9 > 3.1 > max(means["nucleus"], means["zerocap"])
     assert "not available" in content["no_metrics"]  # these runs were never in the store
     human = json.loads((results / "studies" / "pilot" / "human.json").read_text())
@@ -110,9 +106,7 @@ def test_power_of_a_pilot_and_without_one(
     found = json.loads(capsys.readouterr().out)
     assert found[0]["components"]["source"] == "pilot"
     assert found[0]["plan"]["systems"] == 4
-    assert found[0]["hours"] * 3600 / found[0]["texts"] == pytest.approx(
-        12.345
-    )  # seconds a form, as the browser measured
+    assert found[0]["hours"] * 3600 / found[0]["texts"] == pytest.approx(12.345)  # seconds a form, as the browser measured
 
 
 @pytest.mark.parametrize(

@@ -210,9 +210,7 @@ def test_letters_at_the_system_level_test_the_corpus_scores(panel: Panel) -> Non
     corpus = MetricScores("corpus", True, np.stack([score * weight, np.tile(weight, (4, 1))], axis=-1),
                           lambda sums: sums[..., 0] / sums[..., 1])  # fmt: skip
     plain = as_metric("plain", -np.tile(order[:, None], (1, 120)).astype(float))
-    found = {
-        verdict.metric: verdict for verdict in meta_evaluate("fluency", panel, [corpus, plain], draws=100).verdicts
-    }
+    found = {verdict.metric: verdict for verdict in meta_evaluate("fluency", panel, [corpus, plain], draws=100).verdicts}
     assert (found["corpus"].system.value, found["plain"].system.value) == (1.0, 0.0)
     assert (found["corpus"].system_letters, found["plain"].system_letters) == ("a", "b")
 
@@ -226,9 +224,7 @@ def test_a_design_with_gaps_is_analysed_on_the_texts_that_there_are(panel: Panel
     rated = ~np.isnan(gaps.item_means)
     assert verdict.pooled.n == rated.sum() == 360
     assert verdict.pooled.value == pytest.approx(kendalltau(gaps.item_means[rated], scores[rated]).statistic)
-    item = [
-        kendalltau(gaps.item_means[keep, n], scores[keep, n]).statistic for n in range(120) for keep in [rated[:, n]]
-    ]
+    item = [kendalltau(gaps.item_means[keep, n], scores[keep, n]).statistic for n in range(120) for keep in [rated[:, n]]]
     item = [tau for n, tau in enumerate(item) if len(set(gaps.item_means[rated[:, n], n])) > 1]
     assert verdict.segment.value == pytest.approx(np.mean(item))
     assert "0 items" in verdict.system.reason

@@ -10,15 +10,7 @@ import pytest
 from harness.errors import DataError
 from harness.study.analysis.human_tests import permutation_p
 from harness.study.analysis.panel import Panel
-from harness.study.analysis.power import (
-    ASSUMED,
-    PARTS,
-    Components,
-    StudyPlan,
-    compare_plans,
-    forecast,
-    variance_components,
-)
+from harness.study.analysis.power import ASSUMED, PARTS, Components, StudyPlan, compare_plans, forecast, variance_components
 from tests.harness.study.human_data import simulate_panel
 
 PARTS_KNOWN = Components(0.5, 0.3, 0.25, 0.15, 0.2, 0.6)
@@ -63,10 +55,7 @@ def test_components_of_a_balanced_design_are_those_of_the_analysis_of_variance()
 def test_components_are_found_again_in_a_thin_design() -> None:
     """5 of 14 annotators an item: over 40 studies the estimates are right on average."""
     plan = StudyPlan(120, 5, 14, 4)
-    found = [
-        variance_components(simulate_panel(plan, PARTS_KNOWN, [0, 0, 0.3, 0.5], seed, rounded=False))
-        for seed in range(40)
-    ]
+    found = [variance_components(simulate_panel(plan, PARTS_KNOWN, [0, 0, 0.3, 0.5], seed, rounded=False)) for seed in range(40)]
     for name in PARTS:
         values = np.array([getattr(each, name) for each in found])
         error = values.std(ddof=1) / np.sqrt(len(values))
@@ -162,14 +151,7 @@ def test_planned_power_is_what_simulated_studies_have() -> None:
 @pytest.mark.heavy
 def test_planned_power_over_the_plans_of_the_field(capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
-    for items, k, difference in [
-        (200, 3, 0.2),
-        (200, 5, 0.2),
-        (400, 3, 0.2),
-        (400, 5, 0.2),
-        (200, 3, 0.3),
-        (200, 5, 0.1),
-    ]:
+    for items, k, difference in [(200, 3, 0.2), (200, 5, 0.2), (400, 3, 0.2), (400, 5, 0.2), (200, 3, 0.3), (200, 5, 0.1)]:
         plan = StudyPlan(items, k, 12, 6, aspects=1)
         expected = forecast(plan, differences=[difference]).power[difference]
         seen = simulated_power(plan, difference, 400)

@@ -68,9 +68,7 @@ def test_a_run_of_one_answer_is_found_in_the_order_of_sending(others: RatingTabl
 
 
 def test_changing_an_answer_is_not_reading_too_fast(others: RatingTable) -> None:
-    changed = [
-        row | {"seconds": 1.0, "revision": 1} if number % 4 < 2 else row for number, row in enumerate(forms(honest))
-    ]
+    changed = [row | {"seconds": 1.0, "revision": 1} if number % 4 < 2 else row for number, row in enumerate(forms(honest))]
     assert "speed" not in raised(others, table(changed))
     assert "speed" in raised(others, table([row | {"revision": 0} for row in changed]))
 
@@ -115,9 +113,7 @@ def test_two_looks_far_apart(others: RatingTable) -> None:
 
 
 def test_severity_that_drifts(others: RatingTable) -> None:
-    drifting = table(
-        list(forms(lambda n: {"fluency": 4 if n < 20 else 1, "relevance": 4 + n % 2 if n < 20 else 2 - n % 2}))
-    )
+    drifting = table(list(forms(lambda n: {"fluency": 4 if n < 20 else 1, "relevance": 4 + n % 2 if n < 20 else 2 - n % 2})))
     found = raised(others, drifting)["drift"]
     assert found.value > 3
     assert "lower" in found.says

@@ -167,8 +167,7 @@ def test_the_leaderboard_shows_people_beside_metrics(tmp_path: Path, monkeypatch
     results = Results(tmp_path / "results")
     values = {"greedy": 2, "magic": 4, "other": 3}
     folders = {
-        name: make_run(results, name, {f"item {n:05d}": f"0.{value} words" for n in range(40)})
-        for name, value in values.items()
+        name: make_run(results, name, {f"item {n:05d}": f"0.{value} words" for n in range(40)}) for name, value in values.items()
     }
     runs = {name: f"made/{folders[name].path.name}" for name in ("greedy", "magic")}
     study = Made(renamed(simulated(effects=(0.0, 1.0)), NAMES), found=runs)

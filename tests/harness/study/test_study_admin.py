@@ -167,20 +167,14 @@ def test_the_database_refuses(rated: tuple[StudyAdmin, StudyService, Path], stat
     ("table", "statement", "words"),
     [
         ("rating", "UPDATE rating SET value = 6 - value WHERE value <> 3", "does not have its hash"),
-        (
-            "submission",
-            "UPDATE submission SET annotator_id = 2 WHERE annotator_id = 1",
-            "is not the one that the audit chain",
-        ),
+        ("submission", "UPDATE submission SET annotator_id = 2 WHERE annotator_id = 1", "is not the one that the audit chain"),
         ("submission", "UPDATE submission SET payload_sha256 = 'x'", "does not have its hash"),
         ("audit", "UPDATE audit SET actor = 'nobody' WHERE seq = 3", "entry 3 was changed"),
         ("audit", "DELETE FROM audit WHERE seq = 3", "entry 3 is missing"),
         ("submission", "DELETE FROM rating; DELETE FROM submission", "is in the audit chain and nowhere else"),
     ],
 )
-def test_tampering_is_seen(
-    rated: tuple[StudyAdmin, StudyService, Path], table: str, statement: str, words: str
-) -> None:
+def test_tampering_is_seen(rated: tuple[StudyAdmin, StudyService, Path], table: str, statement: str, words: str) -> None:
     admin, _, path = rated
     assert admin.verify().ok
     with sqlite3.connect(path) as connection:

@@ -32,9 +32,7 @@ def imported(module: str) -> set[str]:
             named |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
-    paths = {
-        name.removeprefix("harness.study.").replace(".", "/") for name in named if name.startswith("harness.study.")
-    }
+    paths = {name.removeprefix("harness.study.").replace(".", "/") for name in named if name.startswith("harness.study.")}
     return {name for name in paths if (ROOT / f"{name}.py").exists() or (ROOT / name / "__init__.py").exists()}
 
 
@@ -79,9 +77,7 @@ def test_no_query_of_the_service_names_them(tmp_path: Path) -> None:
     seat = service.join(made.invite, "ann")
     seat = service.consent(seat, service.protocol().consent_version)
     for text in service.practice(seat):
-        told = service.answer_practice(
-            seat, text.id, dict.fromkeys(("coherence", "fluency", "informativeness", "relevance"), 3)
-        )
+        told = service.answer_practice(seat, text.id, dict.fromkeys(("coherence", "fluency", "informativeness", "relevance"), 3))
         service.answer_practice(seat, text.id, {value.aspect: value.low for value in told.values})
     seat = service.begin(seat)
     work = service.claim(seat)
@@ -91,9 +87,7 @@ def test_no_query_of_the_service_names_them(tmp_path: Path) -> None:
     service.slot(seat, work.slots[1].slot)
     service.image(seat, work.slots[1].media or "")
     service.progress(seat), service.history(seat), service.seat(seat.key or "")
-    tables = {
-        name.strip('"') for query in queries for name in re.findall(r"(?:from|join|into|update)\s+(\"?\w+\"?)", query)
-    }
+    tables = {name.strip('"') for query in queries for name in re.findall(r"(?:from|join|into|update)\s+(\"?\w+\"?)", query)}
     assert {"slot", "output", "submission", "media", "audit"} <= tables
     assert not tables & set(SECRET_TABLES)
     assert not any(re.search(r"\b(system|origin)\b", query) for query in queries)

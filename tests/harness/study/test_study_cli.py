@@ -43,11 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(14):
         (data / f"{number}.png").write_bytes(_dot(number))
         lines.append(
-            {
-                "id": f"e{number}",
-                "image": f"{number}.png",
-                "references": [f"a person saw {number} blue boats on a lake"],
-            }
+            {"id": f"e{number}", "image": f"{number}.png", "references": [f"a person saw {number} blue boats on a lake"]}
         )
     (data / "examples.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     suite = Suite.parse(
@@ -87,9 +83,7 @@ def test_from_runs_to_a_frozen_study(
     assert "next: `seetell annotate pilot" in said
     folder = results / "studies" / "pilot"
     admin = StudyAdmin.open(folder)
-    assert admin.overview().systems == ("beam", "magic", "nucleus"), (
-        "the constant run is left out unless it is asked for"
-    )
+    assert admin.overview().systems == ("beam", "magic", "nucleus"), "the constant run is left out unless it is asked for"
     assert re.fullmatch(r"boats/magic-[0-9a-f]{8}", admin.runs()["magic"])
     contents = admin.database.read(lambda session: session.query(Media.content).all())
     assert {content for (content,) in contents} <= {_dot(number) for number in range(14)}
@@ -136,26 +130,21 @@ def test_the_published_protocol(results: Path, capsys: pytest.CaptureFixture[str
     plan = json.loads(out)
     assert (code, plan["ratings_per_item"], plan["annotators"], plan["systems"]) == (0, 5, 5, ["magic", "beam"])
     assert 0 < plan["smallest_difference"] < 4
-    said = sqlite3.connect(results / "studies" / "as-published" / "study.sqlite").execute(
-        "SELECT protocol FROM campaign"
-    )
+    said = sqlite3.connect(results / "studies" / "as-published" / "study.sqlite").execute("SELECT protocol FROM campaign")
     protocol = json.loads(said.fetchone()[0])
     assert list(protocol["aspects"]) == ["coherence", "fluency", "informativeness", "relevance"]
     assert protocol["analysis"]["test"] == "sign"
     assert protocol["preset"] == "magic-2022"
 
 
-def test_imported_outputs_with_a_folder_of_images(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], postgres: Server
-) -> None:
+def test_imported_outputs_with_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str], postgres: Server) -> None:
     images = tmp_path / "images"
     images.mkdir()
     systems = []
     for name in ("theirs", "ours"):
         path = tmp_path / f"{name}.jsonl"
         rows = [
-            {"id": f"x{number}", "text": f"{name} thinks of {number} cups", "references": ["some cups"]}
-            for number in range(4)
+            {"id": f"x{number}", "text": f"{name} thinks of {number} cups", "references": ["some cups"]} for number in range(4)
         ]
         path.write_text("\n".join(json.dumps(row) for row in rows))
         systems.append(read_outputs(path))
@@ -194,9 +183,7 @@ def test_imported_outputs_with_a_folder_of_images(
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_designs_that_cannot_be(
-    results: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: str
-) -> None:
+def test_designs_that_cannot_be(results: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: str) -> None:
     with pytest.raises(SeeTellError, match=words):
         seetell(capsys, "study", "create", "none", *flags, "--results", results)
     assert not (results / "studies" / "none" / "study.sqlite").exists()
@@ -218,9 +205,7 @@ def test_data_that_has_changed_is_refused(results: Path, tmp_path: Path, capsys:
 
 def test_own_aspects_and_words(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = tmp_path / "own.toml"
-    own.write_text(
-        '[humour]\nlabel = "Humour"\ndefinition = "Is it <b>funny</b>?"\nanchors = ["a", "b", "c", "d", "e"]\n'
-    )
+    own.write_text('[humour]\nlabel = "Humour"\ndefinition = "Is it <b>funny</b>?"\nanchors = ["a", "b", "c", "d", "e"]\n')
     (tmp_path / "g.md").write_text("# Laugh\n")
     seetell(
         capsys, "study", "create", "fun", "--suite", "boats", "--aspects", "humour,fluency", "--aspects-file", own,

@@ -32,12 +32,8 @@ LONG = "model\tid\trater\tquestion\tanswer\na\t1\tx\tfluency\t4.0\nb\t1\tx\tflue
 MAPPED = ColumnMap("model", "id", "rater", "question", "answer")
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("r.tsv", LONG), ("r.csv", LONG.replace("\t", ",")), ("r", LONG.replace("\t", ","))]
-)
-def test_columns_by_other_names_and_whole_numbers_as_data_frames_write_them(
-    tmp_path: Path, name: str, text: str
-) -> None:
+@pytest.mark.parametrize(("name", "text"), [("r.tsv", LONG), ("r.csv", LONG.replace("\t", ",")), ("r", LONG.replace("\t", ","))])
+def test_columns_by_other_names_and_whole_numbers_as_data_frames_write_them(tmp_path: Path, name: str, text: str) -> None:
     assert taken(tmp_path, name, text, MAPPED) == [("a", "1", "x", "fluency", 4), ("b", "1", "x", "fluency", 2)]
 
 
@@ -70,11 +66,7 @@ def test_annotator_and_aspect_in_one_name_and_a_list_of_items_in_a_cell(tmp_path
     ("text", "columns", "words"),
     [
         (LONG, ColumnMap("modle", "id", "rater", "question", "answer"), "no column 'modle' .did you mean 'model'"),
-        (
-            LONG,
-            ColumnMap("model", "id", "rater", "question", "score {annotator}"),
-            "no column like 'score {annotator}'",
-        ),
+        (LONG, ColumnMap("model", "id", "rater", "question", "score {annotator}"), "no column like 'score {annotator}'"),
         (LONG, ColumnMap("model", "id", "rater", "", "answer"), "no column 'aspect'.*--aspect COLUMN"),
         (LONG.replace("4.0", "4.5"), MAPPED, "row 1 of .*value is '4.5'; expected a whole number"),
         (LONG.replace("4.0", "[4, 5]"), MAPPED, "row 1 of .*holds a list"),

@@ -146,9 +146,7 @@ def test_moving_to_postgres_keeps_everything(tmp_path: Path, postgres: Server) -
     with pytest.raises(StudyError, match="this study was moved"):
         rate_all(service, ann)
     service.close()
-    assert digest == Database.open(folder / "study.sqlite.moved").read(
-        lambda session: database_sha256(session.connection())
-    )
+    assert digest == Database.open(folder / "study.sqlite.moved").read(lambda session: database_sha256(session.connection()))
     assert (folder / "database.url").stat().st_mode & 0o077 == 0
     service, admin = StudyService.open(folder, clock=clock), StudyAdmin.open(folder, clock=clock)
     assert not admin.database.is_sqlite
@@ -210,9 +208,7 @@ def test_backups_are_studies(tmp_path: Path) -> None:
     torn.write_bytes(copy.read_bytes()[:20_000])
     with pytest.raises(StudyError, match="not a complete copy"):
         restore(torn, tmp_path / "third" / "study.sqlite")
-    assert [row.name for row in admin.database.read(lambda s: list(s.scalars(select(journal.BackupLog))))] == [
-        copy.name
-    ]
+    assert [row.name for row in admin.database.read(lambda s: list(s.scalars(select(journal.BackupLog))))] == [copy.name]
 
 
 def test_a_name_with_a_dot_is_a_folder(tmp_path: Path) -> None:
@@ -294,9 +290,7 @@ def kill_writers(folder: Path, token: str, times: int, copies: int) -> tuple[int
     torn = admin.database.read(
         lambda session: (
             session.connection()
-            .exec_driver_sql(
-                "SELECT count(*) FROM (SELECT event_id FROM rating GROUP BY event_id HAVING count(*) <> 4)"
-            )
+            .exec_driver_sql("SELECT count(*) FROM (SELECT event_id FROM rating GROUP BY event_id HAVING count(*) <> 4)")
             .scalar()
         )
     )

@@ -165,14 +165,7 @@ def sheet(admin: StudyAdmin, folder: Path) -> str:
 
 def test_the_datasheet_of_imported_ratings_invents_nothing(theirs: Path, tmp_path: Path) -> None:
     text = sheet(StudyAdmin.open(theirs), tmp_path / "out")
-    for invented in (
-        "describe an image",
-        "drawn at random",
-        "agreed to the consent",
-        "practice texts",
-        "Williams",
-        "2026",
-    ):
+    for invented in ("describe an image", "drawn at random", "agreed to the consent", "practice texts", "Williams", "2026"):
         assert invented not in text, invented
     for line in (
         "- Task: not recorded; suite not recorded",
@@ -191,13 +184,7 @@ def test_the_datasheet_of_imported_ratings_invents_nothing(theirs: Path, tmp_pat
 def test_a_re_imported_export_keeps_what_its_protocol_says(exported: Path, tmp_path: Path) -> None:
     import_ratings(exported, "again", tmp_path / "again", now=Clock()())
     text = sheet(StudyAdmin.open(tmp_path / "again"), tmp_path / "out")
-    for line in (
-        "describe an image",
-        "drawn at random with seed 0",
-        "Williams",
-        "- Training: not recorded",
-        "(median)",
-    ):
+    for line in ("describe an image", "drawn at random with seed 0", "Williams", "- Training: not recorded", "(median)"):
         assert line in text, line
     assert "people agreed" not in text
 

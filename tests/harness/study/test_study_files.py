@@ -20,13 +20,7 @@ from harness.errors import StudyError
 from harness.study.admin import StudyAdmin
 from harness.study.exchange.datasheet import OPEN
 from harness.study.exchange.export import export_sha256
-from harness.study.exchange.files import (
-    FORMATS,
-    as_written,
-    neutral,
-    read,
-    to_bytes,
-)
+from harness.study.exchange.files import FORMATS, as_written, neutral, read, to_bytes
 from harness.study.exchange.imports import import_ratings
 from harness.study.exchange.rows import NOTES, RATINGS, Column
 from harness.study.service import StudyService
@@ -86,9 +80,7 @@ def test_it_comes_back_the_same(original: tuple[StudyAdmin, Path], tmp_path: Pat
     assert (tmp_path / "twice" / f"ratings.{format_}").read_bytes() == (exported / f"ratings.{format_}").read_bytes()
 
 
-def test_both_databases_export_and_import_alike(
-    original: tuple[StudyAdmin, Path], tmp_path: Path, postgres: Server
-) -> None:
+def test_both_databases_export_and_import_alike(original: tuple[StudyAdmin, Path], tmp_path: Path, postgres: Server) -> None:
     admin, exported = original
     import_ratings(exported, "over", tmp_path / "over", database=postgres.fresh(), now=Clock()())
     over = StudyAdmin.open(tmp_path / "over")
@@ -126,9 +118,7 @@ def test_neutral_cells_can_be_undone(text: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.text(min_size=1), st.integers(-(2**53), 2**53), st.none() | st.text(min_size=1)), min_size=1)
-)
+@given(st.lists(st.tuples(st.text(min_size=1), st.integers(-(2**53), 2**53), st.none() | st.text(min_size=1)), min_size=1))
 def test_any_texts_and_numbers_come_back(cells: list[tuple[str, int, str | None]]) -> None:
     columns = (Column("a", "text", ""), Column("n", "whole number", ""), Column("b", "text", ""))
     rows = [{"a": plain_text(a), "n": n, "b": None if b is None else plain_text(b)} for a, n, b in cells]
@@ -155,9 +145,7 @@ def test_every_column_is_explained_and_every_row_is_there(original: tuple[StudyA
         assert all(f"| `{column.name}` |" in codebook for column in columns)
         for column in columns:  # a cell is empty only where the codebook says what that means
             assert column.missing or not any(row[column.name] == "" for row in rows), column.name
-    stored = admin.database.read(
-        lambda session: session.connection().exec_driver_sql("SELECT count(*) FROM rating").scalar()
-    )
+    stored = admin.database.read(lambda session: session.connection().exec_driver_sql("SELECT count(*) FROM rating").scalar())
     manifest = json.loads((exported / "manifest.json").read_bytes())
     assert manifest["rows"]["ratings"] == stored
     assert manifest["export_sha256"] == export_sha256(admin.database)
@@ -193,12 +181,7 @@ def test_ratings_from_elsewhere(tmp_path: Path) -> None:
     assert import_ratings(table, "theirs", tmp_path / "theirs", now=Clock()()) == (12, 0)
     admin = StudyAdmin.open(tmp_path / "theirs")
     ratings = admin.ratings()
-    assert (len(ratings), ratings.systems, ratings.aspects, ratings.annotators) == (
-        12,
-        ("a", "b"),
-        ("fluency",),
-        ("x", "yy"),
-    )
+    assert (len(ratings), ratings.systems, ratings.aspects, ratings.annotators) == (12, ("a", "b"), ("fluency",), ("x", "yy"))
     assert admin.verify().ok
     assert admin.overview().status == "closed"
 

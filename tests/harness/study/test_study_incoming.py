@@ -41,21 +41,13 @@ def test_what_is_not_said_follows_from_what_is(tmp_path: Path) -> None:
     [
         pytest.param([PLAIN, PLAIN], "gives two values to fluency", id="aspect-twice"),
         pytest.param([FORM, FORM | {"event_id": "f"}], "both revision 0", id="revision-twice"),
+        pytest.param([FORM, FORM | {"event_id": "f", "annotator": "y"}], "both count, in slot s;", id="slot-counts-twice"),
         pytest.param(
-            [FORM, FORM | {"event_id": "f", "annotator": "y"}], "both count, in slot s;", id="slot-counts-twice"
+            [FORM, FORM | {"event_id": "f", "slot": "t"}], "two ratings that count of 'a' on item 'i'", id="text-counts-twice"
         ),
+        pytest.param([FORM, FORM | {"aspect": "relevance", "annotator": "y"}], "say annotator 'x' and 'y'", id="form-of-two"),
         pytest.param(
-            [FORM, FORM | {"event_id": "f", "slot": "t"}],
-            "two ratings that count of 'a' on item 'i'",
-            id="text-counts-twice",
-        ),
-        pytest.param(
-            [FORM, FORM | {"aspect": "relevance", "annotator": "y"}], "say annotator 'x' and 'y'", id="form-of-two"
-        ),
-        pytest.param(
-            [FORM, FORM | {"event_id": "f", "slot": "t", "annotator": "y", "item": "j"}],
-            "say item 'i' and 'j'",
-            id="text-of-two",
+            [FORM, FORM | {"event_id": "f", "slot": "t", "annotator": "y", "item": "j"}], "say item 'i' and 'j'", id="text-of-two"
         ),
         pytest.param(
             [FORM, FORM | {"event_id": "f", "annotator": "y", "status": "surplus", "block": "c"}],
@@ -63,9 +55,7 @@ def test_what_is_not_said_follows_from_what_is(tmp_path: Path) -> None:
             id="slot-in-two-blocks",
         ),
         pytest.param([FORM | {"kind": "repeat"}], "its repeat_of is None", id="repeat-of-nothing"),
-        pytest.param(
-            [FORM | {"kind": "repeat", "repeat_of": "t"}], "its repeat_of is 't'", id="repeat-of-what-is-not-there"
-        ),
+        pytest.param([FORM | {"kind": "repeat", "repeat_of": "t"}], "its repeat_of is 't'", id="repeat-of-what-is-not-there"),
         pytest.param([PLAIN | {"revision": -1}], "revision is -1", id="revision-below-0"),
         pytest.param([PLAIN | {"active_ms": 2**40}], "active_ms is", id="time-too-long"),
         pytest.param([PLAIN | {"received_at": 10**18}], "expected a time", id="no-such-time"),
@@ -78,18 +68,10 @@ def test_contradictions_are_named(tmp_path: Path, rows: list[dict[str, Any]], wo
 
 
 @pytest.mark.parametrize(
-    ("note", "words"),
-    [({"kind": "shrug"}, "kind is 'shrug'"), ({"reason": None}, "reason is None"), ({"slot": ""}, "slot is")],
+    ("note", "words"), [({"kind": "shrug"}, "kind is 'shrug'"), ({"reason": None}, "reason is None"), ({"slot": ""}, "slot is")]
 )
 def test_notes_are_checked_too(tmp_path: Path, note: dict[str, Any], words: str) -> None:
-    whole = {
-        "event_id": "n",
-        "kind": "flag",
-        "reason": "other",
-        "status": "current",
-        "annotator": "x",
-        "slot": "s",
-    } | note
+    whole = {"event_id": "n", "kind": "flag", "reason": "other", "status": "current", "annotator": "x", "slot": "s"} | note
     with pytest.raises(StudyError, match=words):
         read(written(tmp_path, [FORM], [whole]), "theirs")
 

@@ -63,21 +63,13 @@ def test_texts_that_the_file_does_not_have_come_from_the_runs(results: Results, 
 @pytest.mark.parametrize(
     ("changed", "suite", "words"),
     [
-        (
-            {"low/e1": "something else"},
-            "made",
-            "row 3: item 'e1' of 'low' was rated as 'something else', and the run of 'made'",
-        ),
+        ({"low/e1": "something else"}, "made", "row 3: item 'e1' of 'low' was rated as 'something else', and the run of 'made'"),
         ({}, "mads", "no runs of 'mads'.*did you mean 'made'"),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    results: Results, tmp_path: Path, changed: dict[str, str], suite: str, words: str
-) -> None:
+def test_what_does_not_fit_is_refused(results: Results, tmp_path: Path, changed: dict[str, str], suite: str, words: str) -> None:
     with pytest.raises(StudyError, match=words):
-        import_ratings(
-            ratings(tmp_path, **changed), "theirs", tmp_path / "theirs", runs=(results, suite), now=Clock()()
-        )
+        import_ratings(ratings(tmp_path, **changed), "theirs", tmp_path / "theirs", runs=(results, suite), now=Clock()())
     assert not (tmp_path / "theirs" / "study.sqlite").exists()
 
 
@@ -86,10 +78,7 @@ def test_items_and_systems_have_to_be_those_of_the_suite(results: Results, tmp_p
     whole = source.read_text()
     for text, words in (
         (whole.replace(",e0,", ",x0,"), "row 1: item 'x0' of 'low' has no text in the run"),
-        (
-            whole.replace("low,", "theirs,").replace("high,", "ours,"),
-            "no system of these ratings .* has a run of 'made'",
-        ),
+        (whole.replace("low,", "theirs,").replace("high,", "ours,"), "no system of these ratings .* has a run of 'made'"),
     ):
         source.write_text(text)
         with pytest.raises(StudyError, match=words):

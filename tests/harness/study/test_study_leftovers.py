@@ -14,13 +14,7 @@ from studies import ASPECTS, Desk, a_study, form, note, rate_all, some_sources
 
 from harness.study.design.create import Created
 from harness.study.rating.views import Seat
-from harness.study.tables.schema import (
-    Annotator,
-    Audit,
-    Block,
-    Campaign,
-    Slot,
-)
+from harness.study.tables.schema import Annotator, Audit, Block, Campaign, Slot
 
 
 @pytest.fixture(scope="module")

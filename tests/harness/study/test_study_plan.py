@@ -62,9 +62,7 @@ def test_balance_within_one(systems: int, annotators: int, k: int, spread: bool)
 
 @pytest.mark.heavy
 def test_balance_within_one_over_the_grid() -> None:
-    grid = [
-        case for case in itertools.product(range(4, 9), range(3, 31), range(2, 6), (False, True)) if case[2] <= case[1]
-    ]
+    grid = [case for case in itertools.product(range(4, 9), range(3, 31), range(2, 6), (False, True)) if case[2] <= case[1]]
     for systems, annotators, k, spread in grid:
         check(make_plan(systems, 6 * systems if spread else 40, k, annotators, seed=1, spread=spread))
     print(f"{len(grid)} plans for 4-8 systems, 3-30 annotators, k 2-5: balance within 1 in all of them")

@@ -13,13 +13,7 @@ from studies import ASPECTS, Desk, a_study, form, note, rate_all, some_sources
 from harness.errors import InviteRefused, NotAllowed, NotYours, SeatUnknown, StudyError, TooManyTries
 from harness.study.design.create import Created
 from harness.study.rating.views import Seat, SlotView
-from harness.study.tables.schema import (
-    Block,
-    Output,
-    Refused,
-    Slot,
-    Submission,
-)
+from harness.study.tables.schema import Block, Output, Refused, Slot, Submission
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +76,7 @@ def test_edits_are_revisions(desk: Desk) -> None:
     slot = desk.service.claim(ann).slots[0]
     for revision, value in enumerate((1, 5, 2)):
         assert desk.service.submit(ann, form(slot, value, revision)).revision == revision
-    assert [(row.revision, row.status) for row in desk.rows(Submission)] == [
-        (0, "superseded"),
-        (1, "superseded"),
-        (2, "current"),
-    ]
+    assert [(row.revision, row.status) for row in desk.rows(Submission)] == [(0, "superseded"), (1, "superseded"), (2, "current")]
     view = desk.service.slot(ann, slot.slot)
     assert view.revision == 2
     assert set(view.values.values()) == {2}

@@ -77,9 +77,7 @@ def test_comparing_means_the_suites_own_run_unless_settings_are_given(tmp_path: 
     assert find_run(store, "made/echo").path == own.path
     assert find_run(store, "made/echo", ["echo.word=x"]).path == changed.path
     assert find_run(store, changed.path.name).path == changed.path
-    with pytest.raises(
-        StoreError, match="was not run with --set 'echo.word=y'; `seetell run made --set 'echo.word=y'` does it"
-    ):
+    with pytest.raises(StoreError, match="was not run with --set 'echo.word=y'; `seetell run made --set 'echo.word=y'` does it"):
         find_run(store, "made/echo", ["echo.word=y"])
 
 

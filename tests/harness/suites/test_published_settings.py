@@ -15,11 +15,7 @@ from harness.suites import registry
 from harness.suites.places import data_folder
 from harness.suites.spec import Suite
 
-COCO, FLICKR, ROC = (
-    "hf:cambridgeltl/magic_mscoco",
-    "hf:cambridgeltl/magic_flickr30k",
-    "hf:cambridgeltl/simctg_rocstories",
-)
+COCO, FLICKR, ROC = ("hf:cambridgeltl/magic_mscoco", "hf:cambridgeltl/magic_flickr30k", "hf:cambridgeltl/simctg_rocstories")
 CLIP = "open_clip:ViT-B-32-quickgelu@openai"
 
 # Su et al. 2022 and its repository: experiment, language model, k, alpha, beta, new tokens (decoding_len less 1), images.

@@ -126,9 +126,7 @@ def test_a_setting_is_the_same_however_it_is_written() -> None:
 
 
 def test_labels_with_dots_are_found(tmp_path: Path) -> None:
-    suite = Suite.load(
-        write(tmp_path, "base", BASE + '[decoders."magic.k"]\ndecoder = "magic"\n'), ["magic.k.k=5", "magic.k=4"]
-    )
+    suite = Suite.load(write(tmp_path, "base", BASE + '[decoders."magic.k"]\ndecoder = "magic"\n'), ["magic.k.k=5", "magic.k=4"])
     assert (suite.decoders["magic.k"].options, suite.decoders["magic"].options["k"]) == ({"k": 5}, 4)
     assert suite.settings_of("magic") == ("decoders.magic.k=4",)
     assert suite.settings_of("magic.k") == ('decoders."magic.k".k=5',)

@@ -9,13 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.cli import app, console
-from harness.compare.sweep import (
-    Result,
-    check_apart,
-    dev_suite,
-    sweep,
-    to_paste,
-)
+from harness.compare.sweep import Result, check_apart, dev_suite, sweep, to_paste
 from harness.compare.sweep_picture import to_svg
 from harness.datasets.load import load_examples
 from harness.errors import StoreError, SuiteError
@@ -94,17 +88,10 @@ def test_the_same_image_under_another_name_is_found(tmp_path: Path) -> None:
         ("[sweep.grid.beem]\nwidth = [1]\n", [], None, r"\[sweep.grid.beem\]: .* no such decoder .did you mean 'beam'"),
         ("[sweep.grid.nucleus]\npp = [0.9]\n", [], None, "unknown key 'pp'"),
         ("[sweep.grid.nucleus]\np = []\n", [], None, "expected at least one value"),
-        (
-            "[sweep.grid.nucleus]\ndraws = [1, 0]\n",
-            [],
-            None,
-            r"\[sweep.grid.nucleus\]: draws = 0: .* greater than or equal",
-        ),
+        ("[sweep.grid.nucleus]\ndraws = [1, 0]\n", [], None, r"\[sweep.grid.nucleus\]: draws = 0: .* greater than or equal"),
     ],
 )
-def test_a_grid_that_cannot_be_run_is_told(
-    tmp_path: Path, text: str, only: list[str], metric: str | None, message: str
-) -> None:
+def test_a_grid_that_cannot_be_run_is_told(tmp_path: Path, text: str, only: list[str], metric: str | None, message: str) -> None:
     suite = suite_of(tmp_path, text)
     with pytest.raises(SuiteError, match=message):
         sweep(suite, Results(tmp_path), only=only, metric=metric, progress_bar=console.progress_bar)
@@ -168,13 +155,7 @@ def test_pictures_of_one_two_and_more_settings(swept: tuple[Suite, Path, list[Re
     magic, greedy = ([each for each in found if each.label == label] for label in ("magic", "greedy"))
     odd = [replace(each, label="<b>&", values={'te"xt': f"<{place}>"}) for place, each in enumerate(magic)]
     three = [replace(each, values={**each.values, "alpha": place % 2}) for place, each in enumerate(magic)]
-    for results, shape in (
-        (magic, "rect"),
-        (greedy, "polyline"),
-        (odd, "circle"),
-        (three, "circle"),
-        (magic[:1], "text"),
-    ):
+    for results, shape in ((magic, "rect"), (greedy, "polyline"), (odd, "circle"), (three, "circle"), (magic[:1], "text")):
         picture = ET.fromstring(to_svg(results))  # noqa: S314 - our own
         names = [each.tag.rpartition("}")[2] for each in picture.iter()]
         assert shape in names
@@ -200,9 +181,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     ET.parse(report["pictures"]["greedy"])  # noqa: S314 - our own
 
 
-def test_a_setting_that_fails_on_the_hard_examples_is_not_the_best(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_setting_that_fails_on_the_hard_examples_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = ECHO.replace('"UNREADABLE" in prompt.text', '"UNREADABLE" in prompt.text and self.config.word == "0.99"')
     site = install_metric(tmp_path / "site")
     install(site, "sweep-echo", "sweep_echo", failing, {"seetell.decoders": {"echo": "sweep_echo:Echo"}})
@@ -221,7 +200,5 @@ def test_a_setting_that_fails_on_the_hard_examples_is_not_the_best(
     found = sweep(suite, results, device="cpu", progress_bar=console.progress_bar)
     assert [(result.values["word"], result.failed) for result in found] == [("0.5", 0), ("0.99", 8)]
     assert found[1].score.value == pytest.approx(0.198)
-    with pytest.raises(
-        SuiteError, match=r'quality has no value that ranks echo with word = "0.99" \(8 answers have no score'
-    ):
+    with pytest.raises(SuiteError, match=r'quality has no value that ranks echo with word = "0.99" \(8 answers have no score'):
         sweep(suite, results, metric="quality", device="cpu", progress_bar=console.progress_bar)

@@ -77,24 +77,13 @@ def test_validation_data_that_are_the_test_data_are_refused(tmp_path: Path) -> N
         return tmp_path / name
 
     test_image = "images/000003.png"
-    refused(
-        write("path.jsonl", {"image": test_image, "references": ["New."]}), "validation images are test images.*000003"
-    )
+    refused(write("path.jsonl", {"image": test_image, "references": ["New."]}), "validation images are test images.*000003")
     shutil.copy(tmp_path / test_image, tmp_path / "copy.png")
-    refused(
-        write("copy.jsonl", {"image": "copy.png", "references": ["New."]}),
-        "validation images are test images.*copy.png",
-    )
+    refused(write("copy.jsonl", {"image": "copy.png", "references": ["New."]}), "validation images are test images.*copy.png")
     other = [{"references": [f"Caption number {number}."]} for number in range(20)]
     shouted = [text.upper() for text in reversed(captions_of(3))]
-    refused(
-        write("all.jsonl", {"references": shouted}, *other),
-        "1 validation examples have the very texts of test examples",
-    )
-    refused(
-        write("most.jsonl", *({"references": [text]} for text in captions_of(3)[:2])),
-        "2 of 2 different validation texts",
-    )
+    refused(write("all.jsonl", {"references": shouted}, *other), "1 validation examples have the very texts of test examples")
+    refused(write("most.jsonl", *({"references": [text]} for text in captions_of(3)[:2])), "2 of 2 different validation texts")
 
 
 def test_a_long_text_of_the_test_data_is_refused_and_a_short_one_counted(tmp_path: Path) -> None:
@@ -141,13 +130,7 @@ def test_what_cannot_be_read_is_said_with_the_remedy(tmp_path: Path) -> None:
     complaint(DataError, None, tmp_path / "a.csv", some, "ending '.csv'")
     complaint(DataError, None, tmp_path / "bad.txt", some, "UTF-8")
     complaint(DataError, None, tmp_path / "empty.txt", some, "no train texts in")
-    complaint(
-        SuiteError,
-        suite_of(tmp_path, 'dataset = "jsonl"\nfile = "dataset.jsonl"'),
-        None,
-        None,
-        "no train split.*--train",
-    )
+    complaint(SuiteError, suite_of(tmp_path, 'dataset = "jsonl"\nfile = "dataset.jsonl"'), None, None, "no train split.*--train")
     with pytest.raises(DataError, match="line 1 of .*no tab"):
         read_corpus(None, some, some, "story")
 

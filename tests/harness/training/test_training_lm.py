@@ -121,9 +121,7 @@ def test_other_architectures_and_stories(family: str, tmp_path: Path, request: p
     assert load_language_model(f"local:{tmp_path / 'caption'}").encode("") == [start]
 
 
-def test_what_is_kept_is_the_best_by_validation_and_training_stops_when_it_gets_no_better(
-    base: Path, tmp_path: Path
-) -> None:
+def test_what_is_kept_is_the_best_by_validation_and_training_stops_when_it_gets_no_better(base: Path, tmp_path: Path) -> None:
     """Learning one kind of text by heart is unlearning another."""
     others = Corpus(CORPUS.train, tuple(("", text) for text in SENTENCES), "drawings, and not")
     record = train(base, tmp_path / "out", others, steps=60, eval_every=2, learning_rate=0.03, patience=3)

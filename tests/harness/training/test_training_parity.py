@@ -46,9 +46,7 @@ def test_loss_and_gradients_of_accumulated_micro_batches_are_those_of_the_whole(
     likelihood, contrast = trainer.accumulate(TEXTS)
     expected = plain.loss(exact, TEXTS, margin)
     assert likelihood + contrast == pytest.approx(float(expected.detach()), rel=1e-5)
-    for parameter, gradient in zip(
-        model.parameters(), torch.autograd.grad(expected, list(exact.parameters())), strict=True
-    ):
+    for parameter, gradient in zip(model.parameters(), torch.autograd.grad(expected, list(exact.parameters())), strict=True):
         torch.testing.assert_close(parameter.grad.double(), gradient, rtol=2e-4, atol=2e-5)
 
 
@@ -60,9 +58,7 @@ def test_updates_are_adamw_with_one_clipping_and_a_full_first_update(twins: tupl
     for _ in range(12):
         trainer.update()
     plain.train(exact, TEXTS, steps=12, batch=4, rate=1e-3, margin=0.5, clip=0.3, seed=5)
-    ours, plainly, before = (
-        [weight.detach().double() for weight in each.parameters()] for each in (model, exact, twins[1])
-    )
+    ours, plainly, before = ([weight.detach().double() for weight in each.parameters()] for each in (model, exact, twins[1]))
     moved = max(float((a - b).abs().max()) for a, b in zip(ours, before, strict=True))
     apart = max(float((a - b).abs().max()) for a, b in zip(ours, plainly, strict=True))
     assert moved > 5e-3
@@ -138,26 +134,14 @@ def test_captions_of_one_token_are_left_out_and_long_ones_fit_the_model(tokenize
 
 @pytest.mark.parametrize(
     ("name", "micro", "accumulated", "steps", "every", "longest"),
-    [
-        ("mscoco", 32, 4, 20_000, 500, 64),
-        ("flickr30k", 32, 4, 10_000, 250, 64),
-        ("rocstories", 16, 16, 8_000, 500, 128),
-    ],
+    [("mscoco", 32, 4, 20_000, 500, 64), ("flickr30k", 32, 4, 10_000, 250, 64), ("rocstories", 16, 16, 8_000, 500, 128)],
 )
-def test_presets_have_the_published_values(
-    name: str, micro: int, accumulated: int, steps: int, every: int, longest: int
-) -> None:
+def test_presets_have_the_published_values(name: str, micro: int, accumulated: int, steps: int, every: int, longest: int) -> None:
     """Two graphics cards of eight micro-batches each are sixteen micro-batches of one."""
     found = recipe(name, {})
     assert (found.micro_batch_size, found.batch_size) == (micro, micro * accumulated)
     assert (found.steps, found.eval_every, found.max_tokens) == (steps, every, longest)
-    assert (found.learning_rate, found.margin, found.warm_up, found.weight_decay, found.clip_norm) == (
-        2e-5,
-        0.5,
-        0.1,
-        0,
-        1,
-    )
+    assert (found.learning_rate, found.margin, found.warm_up, found.weight_decay, found.clip_norm) == (2e-5, 0.5, 0.1, 0, 1)
     assert found.model == "hf:gpt2"
     assert not found.from_scratch
 

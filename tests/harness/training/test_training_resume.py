@@ -46,9 +46,7 @@ def settings(folder: Path, **changes: Any) -> Recipe:
     return recipe("mscoco", values)
 
 
-def trained(
-    folder: Path, out: Path, progress: Callable[[int], None] = lambda _: None, **changes: Any
-) -> dict[str, Any]:
+def trained(folder: Path, out: Path, progress: Callable[[int], None] = lambda _: None, **changes: Any) -> dict[str, Any]:
     corpus = read_corpus(None, folder / "train.txt", folder / "val.txt", "caption")
     return train_lm(settings(folder, **changes), corpus, out, device="cpu", progress=lambda done, *_: progress(done))
 
@@ -138,9 +136,7 @@ def test_ctrl_c_keeps_the_update_it_was_in(corpus_folder: Path, short: Path, tmp
     assert same(tmp_path / "out", short)
 
 
-def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(
-    corpus_folder: Path, short: Path, tmp_path: Path
-) -> None:
+def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(corpus_folder: Path, short: Path, tmp_path: Path) -> None:
     """The system refuses to write files of more than 20 kB from update 7 on, as it does when it has no room."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -149,9 +145,7 @@ def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
 
     try:
-        with pytest.raises(
-            StoreError, match="no room left for the checkpoint of update 8 .*step-000006 is kept.*same command"
-        ):
+        with pytest.raises(StoreError, match="no room left for the checkpoint of update 8 .*step-000006 is kept.*same command"):
             trained(corpus_folder, tmp_path / "out", fill, steps=12)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -63,10 +63,7 @@ class _Table:
             self.name,
             *columns,
             *(sa.CheckConstraint(rule, name=op.f(f"ck_{self.name}_{what}")) for what, rule in self.checks.items()),
-            *(
-                sa.ForeignKeyConstraint([name], [targets[name]], name=op.f(f"fk_{self.name}_{name}"))
-                for name in sorted(targets)
-            ),
+            *(sa.ForeignKeyConstraint([name], [targets[name]], name=op.f(f"fk_{self.name}_{name}")) for name in sorted(targets)),
             sa.PrimaryKeyConstraint(*self.key.split(), name=op.f(f"pk_{self.name}")),
             *(sa.UniqueConstraint(*names.split(), name=op.f(self._named("uq", names))) for names in self.unique),
         )
@@ -94,26 +91,16 @@ _TABLES = (
             "status": "status IN ('invited', 'training', 'active', 'paused', 'withdrawn', 'done')",
         },
     ),
+    _Table("aspect", "id int, code text, position int, label text, definition text", unique=("code", "position")),
     _Table(
-        "aspect",
-        "id int, code text, position int, label text, definition text",
-        unique=("code", "position"),
-    ),
-    _Table(
-        "audit",
-        "seq int!, at bigint, actor text, action text, object text, payload text, prev_hash text, hash text",
-        key="seq",
+        "audit", "seq int!, at bigint, actor text, action text, object text, payload text, prev_hash text, hash text", key="seq"
     ),
     _Table(
         "campaign",
         "id int, slug text, title text, task text, suite text, status text, protocol text, protocol_sha256 text, "
         "seed int, k int, lanes int, salt text, admin_sha256 text?, created_at bigint, frozen_at bigint?",
         unique=("slug",),
-        checks={
-            "status": "status IN ('open', 'closed', 'frozen')",
-            "task": "task IN ('caption', 'story')",
-            "k": "k >= 1",
-        },
+        checks={"status": "status IN ('open', 'closed', 'frozen')", "task": "task IN ('caption', 'story')", "k": "k >= 1"},
     ),
     _Table(
         "document",
@@ -121,21 +108,9 @@ _TABLES = (
         unique=("kind version",),
         checks={"kind": "kind IN ('guidelines', 'consent')"},
     ),
-    _Table(
-        "join_try",
-        "id int, address_sha256 text, at bigint",
-        indexes=("address_sha256 at",),
-    ),
-    _Table(
-        "media",
-        "id int, public_id text, sha256 text, mime text, content bytes",
-        unique=("public_id", "sha256"),
-    ),
-    _Table(
-        "system",
-        "id int, name text, decoder text, identity text, config text",
-        unique=("name",),
-    ),
+    _Table("join_try", "id int, address_sha256 text, at bigint", indexes=("address_sha256 at",)),
+    _Table("media", "id int, public_id text, sha256 text, mime text, content bytes", unique=("public_id", "sha256")),
+    _Table("system", "id int, name text, decoder text, identity text, config text", unique=("name",)),
     _Table(
         "aspect_anchor",
         "aspect_id int -> aspect.id, value int!, text text, example text, media_id int? -> media.id",
@@ -159,11 +134,7 @@ _TABLES = (
         unique=("public_id",),
         checks={"role": "role IN ('annotator', 'admin')", "uses": "uses <= max_uses"},
     ),
-    _Table(
-        "item",
-        "id int, source_id text, prompt text, media_id int? -> media.id",
-        unique=("source_id",),
-    ),
+    _Table("item", "id int, source_id text, prompt text, media_id int? -> media.id", unique=("source_id",)),
     _Table(
         "practice",
         "id int, public_id text, position int, prompt text, text text, media_id int? -> media.id, expected text",
@@ -191,16 +162,10 @@ _TABLES = (
         "id int, block_id int -> block.id, annotator_id int -> annotator.id, at bigint",
         indexes=("annotator_id block_id",),
     ),
-    _Table(
-        "output",
-        "id int, public_id text, item_id int -> item.id, text text",
-        unique=("public_id",),
-        indexes=("item_id",),
-    ),
+    _Table("output", "id int, public_id text, item_id int -> item.id, text text", unique=("public_id",), indexes=("item_id",)),
     _Table(
         "practice_answer",
-        "id int, practice_id int -> practice.id, annotator_id int -> annotator.id, given text, inside int, asked "
-        "int, at bigint",
+        "id int, practice_id int -> practice.id, annotator_id int -> annotator.id, given text, inside int, asked int, at bigint",
         indexes=("annotator_id",),
     ),
     _Table(
@@ -211,8 +176,7 @@ _TABLES = (
     ),
     _Table(
         "origin",
-        "output_id int -> output.id, kind text, system_id int? -> system.id, from_item_id int? -> item.id, "
-        "text_sha256 text",
+        "output_id int -> output.id, kind text, system_id int? -> system.id, from_item_id int? -> item.id, text_sha256 text",
         key="output_id",
         indexes=("system_id",),
         checks={"kind": "kind IN ('system', 'reference', 'swap', 'scramble')"},
@@ -303,12 +267,7 @@ def upgrade() -> None:
     for table in _TABLES:
         table.create()
     op.create_index(
-        "uq_submission_current",
-        "submission",
-        ["slot_id"],
-        unique=True,
-        sqlite_where=_CURRENT,
-        postgresql_where=_CURRENT,
+        "uq_submission_current", "submission", ["slot_id"], unique=True, sqlite_where=_CURRENT, postgresql_where=_CURRENT
     )
     for name in _NEVER_CHANGED:
         _guard(name, ())
