@@ -265,10 +265,15 @@ def _models(model: object) -> object:
 
 
 @pytest.fixture
-def model_pair(clip_folder: Path, image_files: list[Path]) -> tuple[object, list[Path]]:
+def model_pair(clip_folder: Path, image_files: list[Path]) -> Iterator[tuple[object, list[Path]]]:
+    """A model of this process, which other tests share: what the test made it remember is forgotten again."""
     from decoders.models.load import load_image_text
+    from harness.metrics import clip
 
-    return load_image_text(f"local-dir:{clip_folder}"), image_files
+    model = load_image_text(f"local-dir:{clip_folder}")
+    yield model, image_files
+    clip._FEATURES.clear()
+    model.forget()
 
 
 def test_pages_name_models_as_the_suite_does_and_no_folder_of_this_machine() -> None:
