@@ -42,8 +42,7 @@ def write_example_scores(material: Material, out: Path) -> tuple[int, int]:
     ending = out.suffix.lstrip(".").lower()
     if ending not in FORMATS:
         raise SuiteError(f"--scores {out}: expected a file that ends in .csv or .parquet")
-    references = {example.id: list(example.references) for example in material.examples}
-    rows = [row for run in material.runs for row in _rows(run, references)]
+    rows = example_rows(material)
     if not rows:
         raise StoreError(f"{material.board.suite} has no texts yet; run `seetell run {material.board.suite}`")
     outputs = list(dict.fromkeys(key for row in rows for key in row if key not in KEYS))
@@ -60,6 +59,12 @@ def write_example_scores(material: Material, out: Path) -> tuple[int, int]:
         schema = pa.schema([*zip(KEYS, types, strict=True), *((output, pa.float64()) for output in outputs)])
         write_table(out, pa.Table.from_pylist(rows, schema=schema))
     return len(rows), len(outputs)
+
+
+def example_rows(material: Material) -> list[dict[str, Any]]:
+    """A row a text: the keys of `KEYS`, then each number that the text has by itself; arguments as for `write_example_scores`."""
+    references = {example.id: list(example.references) for example in material.examples}
+    return [row for run in material.runs for row in _rows(run, references)]
 
 
 def _rows(run: RunMaterial, references: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
