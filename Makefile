@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench gate baseline leaderboard leaderboard-check screenshots clean
+.PHONY: demo test test-all lint format bench gate baseline leaderboard leaderboard-check docs screenshots clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("SeeTell needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
@@ -61,6 +61,10 @@ leaderboard leaderboard-check: $(READY)
 	if [ -d results/speed ]; then cp -R results/speed build/leaderboard/; fi
 	for suite in $(EMBEDDED); do $(BIN)/seetell run $$suite --results build/leaderboard || exit 1; done
 	$(BIN)/seetell leaderboard --results build/leaderboard --out results/leaderboard $(if $(filter leaderboard-check,$@),--check,--reproducible)
+
+# The pages of docs/ that are made from the code: the Python API, every key of a suite, every setting of a decoder.
+docs: $(READY)
+	$(BIN)/python docs/reference_pages.py
 
 # The README's pictures of the committed leaderboard, in a Chromium.
 screenshots: $(READY)

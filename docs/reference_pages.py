@@ -30,7 +30,7 @@ from harness.suites.spec import (
 )
 
 FOLDER = Path(__file__).resolve().parent
-MADE = "<!-- Made by `make docs` from the code; edit the docstrings instead. -->\n"
+MADE = "<!-- Made by `make docs` from the code; edit the docstrings instead. -->"
 SECTIONS = {
     "": Suite,
     "data": TestedRef,
@@ -54,7 +54,9 @@ NEEDS = {
 
 def key_table(model: Any) -> str:
     """The keys of one table of a suite."""
-    rows = [(f"`{key.name}`", key.values, f"`{key.default}`" if key.default else "required", key.meaning) for key in keys_of(model)]
+    rows = [
+        (f"`{key.name}`", key.values, f"`{key.default}`" if key.default else "required", key.meaning) for key in keys_of(model)
+    ]
     if not rows:
         return "No keys."
     return markdown_table(("Key", "Values", "Default", "Meaning"), [[cell.replace("|", "\\|") for cell in row] for row in rows],
@@ -71,7 +73,7 @@ def suites_page() -> str:
     """Every key of a suite's TOML, of every data set format and of every metric."""
     parts = [
         "# Suites\n\n" + MADE,
-        "A suite is a TOML file: which data, which models, which decoders with which settings, which metrics. `extends = \"NAME\"` "
+        'A suite is a TOML file: which data, which models, which decoders with which settings, which metrics. `extends = "NAME"` '
         "starts from another suite: tables are merged key by key, values are replaced, and `greedy = false` under `[decoders]` "
         "takes a decoder away. `seetell run FILE --set magic.beta=1.5` changes a value for one run. Relative paths start at the "
         "suite's folder. [docs/data.md](data.md) has examples for each data set format, [docs/decoders.md](decoders.md) the "
@@ -92,7 +94,7 @@ def suites_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-EXAMPLE = '''name = "my-images"
+EXAMPLE = """name = "my-images"
 data = { dataset = "jsonl", file = "captions.jsonl", images = "photos" }
 models = { language_model = "hf:gpt2", image_text = "open_clip:ViT-B-32-quickgelu@openai" }
 text = { prompt = "A picture of", max_new_tokens = 16 }
@@ -105,7 +107,7 @@ mild = { decoder = "magic", beta = 0.5 }
 [metrics]
 cider = {}
 clipscore = {}
-'''
+"""
 
 
 def decoders_page() -> str:
@@ -113,7 +115,7 @@ def decoders_page() -> str:
     parts = [
         "# Decoders\n\n" + MADE,
         "The defaults are the published settings. A suite changes them under `[decoders.LABEL]`, the command line with "
-        "`--set LABEL.KEY=VALUE`, Python with keyword arguments of `seetell.decode`. `seetell list NAME` shows one decoder in the "
+        "`--set LABEL.KEY=VALUE`, Python with keyword arguments of `seetell.decode`. `seetell list NAME` shows one decoder in a "
         "terminal. How a decoder of your own is written: [architecture.md](architecture.md#plug-ins-three-contracts).",
     ]
     for name in registry.decoders().entries:
@@ -143,10 +145,16 @@ def api_page() -> str:
 def _signature(name: str, function: Callable[..., Any]) -> str:
     signature = inspect.signature(function)
     inside = ",\n    ".join(
-        ("*,\n    " if place and first_keyword(signature) == parameter.name else "") + str(parameter)
+        ("*,\n    " if place and first_keyword(signature) == parameter.name else "") + _parameter(parameter)
         for place, parameter in enumerate(signature.parameters.values())
     )
     return f"seetell.{name}(\n    {inside},\n) -> {signature.return_annotation}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    """A parameter as it is written in the source, where annotations have no quotes."""
+    text = str(parameter)
+    return text.replace(repr(parameter.annotation), str(parameter.annotation))
 
 
 def first_keyword(signature: inspect.Signature) -> str:

@@ -46,7 +46,7 @@ class ResultsFolder:
         """Names of the suites that have runs."""
         return sorted({folder.path.parent.name for folder in self._store.runs()})
 
-    def scores(self, *suites: str) -> Any:
+    def scores(self, *suites: str, settings: Mapping[str, Any] | Sequence[str] = ()) -> Any:
         """A data frame with a row a decoder and number, as the leaderboard has them.
 
         Columns: suite, decoder, run (its folder's name), metric, value, low and high (95 % interval), n, unscored, rank_group
@@ -54,9 +54,12 @@ class ResultsFolder:
 
         Args:
             *suites: which; all by default.
+            settings: show the runs that were made with these, such as `{"magic.beta": 1.5}`; the suites' own by default.
         """
-        rows = [row for board in self._boards(suites) for row in _score_rows(board)]
-        return data_frame(rows, columns=SCORE_COLUMNS)
+        from harness.leaderboard.collect import boards
+
+        shown = boards(self._store, suites, settings_of(settings))
+        return data_frame([row for board in shown for row in _score_rows(board)], columns=SCORE_COLUMNS)
 
     def examples(self, run: str) -> Any:
         """A data frame with a row a text and a column a metric: each text scored alone.
@@ -84,11 +87,6 @@ class ResultsFolder:
         columns = [getattr(table, name).tolist() for name in RATING_COLUMNS]
         rows = [dict(zip(RATING_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
         return data_frame(rows, columns=RATING_COLUMNS)
-
-    def _boards(self, suites: Sequence[str]) -> list[Board]:
-        from harness.leaderboard.collect import boards
-
-        return boards(self._store, suites)
 
     def __repr__(self) -> str:
         return f"ResultsFolder({str(self.root)!r}), suites: {', '.join(self.suites) or 'none'}"

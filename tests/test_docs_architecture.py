@@ -17,7 +17,7 @@ from tests.test_architecture import FLOORS
 
 PAGE = "docs/architecture.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
-PACKAGES = ("decoders", "harness", "annotation_ui")
+PACKAGES = ("seetell", "decoders", "harness", "annotation_ui")
 DETAILS = {"harness/study/tables/migrations", "annotation_ui/screens/admin", "decoders/testing/rules"}
 """Packages inside a room that its own line describes."""
 
@@ -52,7 +52,9 @@ def test_every_directory_is_listed_and_exists() -> None:
 def test_the_import_table_names_every_room_once() -> None:
     named = [room for floor in floors() for room in floor]
     inside = {path.stem for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert sorted(named) == sorted([*(f"harness.{name}" for name in inside - {"__init__"}), "annotation_ui", "decoders"])
+    assert sorted(named) == sorted(
+        [*(f"harness.{name}" for name in inside - {"__init__"}), "annotation_ui", "decoders", "seetell"]
+    )
 
 
 def test_the_import_table_is_the_order_that_a_test_holds() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli import console
 from harness.cli.flags import DONE, USER_ERROR, AsJson, Named, Settings, Switch, cut_off_if
-from harness.errors import SuiteError
+from harness.errors import SuiteError, did_you_mean
 from harness.suites.settings import as_flags
 
 if TYPE_CHECKING:  # what they import would make `--help` slow
@@ -21,16 +21,23 @@ _DOCTOR_MARKS = {True: "[green]ok[/]     ", None: "[yellow]without[/]", False: "
 _DATA_MARKS = {"ok": "[green]ok[/]     ", "note": "[yellow]note[/]   ", "problem": "[red]PROBLEM[/]"}
 
 
-def list_(*, as_json: AsJson = False) -> int:
-    """Show the suites, decoders, metrics and data sets that are installed, plug-ins included.
+def list_(names: Named = (), /, *, as_json: AsJson = False) -> int:
+    """Show the suites, decoders, metrics and data sets that are installed, plug-ins included; of one of them, its settings.
 
-    For example: `seetell list --json`.
+    For example: `seetell list`, or `seetell list magic cider` for what can be set of these two.
+
+    Args:
+        names: Decoders, metrics or data sets whose settings are shown, with meaning and default; the defaults of decoders are
+            the published values. Without names everything is listed.
     """
     from harness import datasets, metrics
     from harness.suites.registry import decoders
-    from harness.suites.spec import Suite, packaged_suites
 
     kinds: Mapping[str, Registry[Any]] = {"decoders": decoders(), "metrics": metrics.registry(), "datasets": datasets.registry()}
+    if names:
+        return _list_settings(kinds, names, as_json=as_json)
+    from harness.suites.spec import Suite, packaged_suites
+
     suites = [Suite.load(name) for name in packaged_suites()]
     listing: dict[str, list[dict[str, Any]]] = {
         "suites": [{"name": suite.name, "title": suite.title or suite.task} for suite in suites]
@@ -51,6 +58,42 @@ def list_(*, as_json: AsJson = False) -> int:
     for kind, entries in listing.items():
         columns = ("suite", "what") if kind == "suites" else (kind.removesuffix("s"), "from", "what")
         console.show_table(kind.capitalize(), columns, [tuple(entry.values()) for entry in entries])
+    return DONE
+
+
+def _list_settings(kinds: Mapping[str, Registry[Any]], names: Sequence[str], *, as_json: bool) -> int:
+    """Show what can be set of each name; one name may be a decoder's and a metric's."""
+    from dataclasses import asdict
+
+    from harness.suites.described import keys_of
+
+    known = [name for plugins in kinds.values() for name in plugins.entries]
+    described: dict[str, list[dict[str, Any]]] = {}
+    for name in names:
+        if name not in known:
+            raise SuiteError(
+                f"there is no decoder, metric or data set {name!r}{did_you_mean(name, known)}; `seetell list` lists all"
+            )
+        for kind, plugins in kinds.items():
+            if name not in plugins.entries:
+                continue
+            plugin, entry = plugins.load(name), plugins.find(name)
+            keys = keys_of(plugin.Options if kind == "datasets" else plugin.Config)
+            described.setdefault(kind, []).append(
+                {"name": name, "description": entry.describe(), "settings": [asdict(key) for key in keys]}
+            )
+    if as_json:
+        console.emit(described)
+        return DONE
+    for kind, plugins_shown in described.items():
+        for shown in plugins_shown:
+            title = f"[bold]{console.shown(shown['name'])}[/] ({kind.removesuffix('s')})"
+            console.out.print(f"{title}: {console.shown(shown['description'])}")
+            rows = [(key["name"], key["values"], key["default"] or "required", key["meaning"]) for key in shown["settings"]]
+            if rows:
+                console.show_table("", ("setting", "values", "default", "meaning"), rows)
+            else:
+                console.out.print("It has no settings.")
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""What the keys of a section, a decoder, a metric or a data set mean: read from the models that check them and their docstrings."""
+"""What the keys of a section, a decoder, a metric or a data set mean, from the models that check them and their docstrings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -53,7 +54,7 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
             continue
         body = ast.parse(inspect.cleandoc("if True:\n" + source) if source[:1].isspace() else source).body[0]
         lines = getattr(body, "body", [])
-        for field, text in zip(lines, lines[1:], strict=False):
+        for field, text in pairwise(lines):
             if (
                 isinstance(field, ast.AnnAssign)
                 and isinstance(field.target, ast.Name)
@@ -66,7 +67,10 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
 
 def _values(field: FieldInfo) -> str:
     bounds = [
-        f"{word} {getattr(rule, name):g}" for name, word in _BOUNDS for rule in field.metadata if getattr(rule, name, None) is not None
+        f"{word} {getattr(rule, name):g}"
+        for name, word in _BOUNDS
+        for rule in field.metadata
+        if getattr(rule, name, None) is not None
     ]
     return ", ".join([_kind(field.annotation), *bounds])
 
@@ -91,8 +95,6 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
-    if value is None or value in ((), {}):
-        return "none"
-    if isinstance(value, BaseModel):
+    if value is None or value in ((), {}) or isinstance(value, BaseModel):
         return "none"
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

@@ -43,9 +43,10 @@ class PluginSection(Section):
 
 
 class DataRef(PluginSection):
-    """`[captions]`: a dataset format and its options."""
+    """Where retrieval's captions come from: a data set format and its options."""
 
     dataset: str
+    """The format, such as `coco`, `jsonl` or `karpathy`; the options of each format are keys beside it."""
     expect: int | None = Field(default=None, ge=1)
     """How many examples there must be (5,000 in Karpathy's test split of MS-COCO); another number is refused."""
     how: str = ""
@@ -53,7 +54,7 @@ class DataRef(PluginSection):
 
 
 class TestedRef(DataRef):
-    """`[data]`: the same, and which of its examples count."""
+    """What is described: a data set format and its options, and which of the examples count."""
 
     exclude: tuple[str, ...] = ()
     """Ids of examples to leave out."""
@@ -62,7 +63,7 @@ class TestedRef(DataRef):
 
 
 class ImagesRef(PluginSection):
-    """`[images]`: images for the titles of stories, found in an index or among a data set's images (then with its options)."""
+    """Images for the titles of stories, found in an index or among a data set's images (then with its options)."""
 
     index: Path | None = None
     """Folder of an image index (`seetell index images`)."""
@@ -85,7 +86,7 @@ class ImagesRef(PluginSection):
 
 
 class DecoderRef(PluginSection):
-    """`[decoders.LABEL]`: the rest of its keys are the decoder's hyper-parameters."""
+    """One decoder under a label of its own; the rest of its keys are the decoder's settings (docs/decoders.md)."""
 
     decoder: str = ""
     """Which decoder; the label itself if left out."""
@@ -96,14 +97,14 @@ class DecoderRef(PluginSection):
 
 
 class MetricRef(PluginSection):
-    """`[metrics.LABEL]`: the rest of its keys are the metric's options."""
+    """One metric under a label of its own; the rest of its keys are the metric's options."""
 
     metric: str = ""
     """Which metric; the label itself if left out."""
 
 
 class ModelNames(Section):
-    """`[models]`."""
+    """The models of the suite, by name (docs/models.md lists the schemes)."""
 
     language_model: str | None = None
     """`hf:org/name@revision`, `local:folder` or `toybox:plain|ornate|stories`."""
@@ -112,7 +113,7 @@ class ModelNames(Section):
 
 
 class TextRules(Section):
-    """`[text]`: what the language model continues, and how far."""
+    """What the language model continues, and how far."""
 
     prompt: str = "{prompt}"
     """`{prompt}` stands for the example's own prompt; special tokens are spelled out."""
@@ -136,7 +137,7 @@ class TextRules(Section):
 
 
 class RunRules(Section):
-    """`[run]`."""
+    """How the suite is decoded."""
 
     seed: int = 0
     """Everything random follows from it."""
@@ -149,7 +150,7 @@ class RunRules(Section):
 
 
 class Sweep(Section):
-    """`[sweep]`: settings to try, on other data than the suite is judged by."""
+    """Settings for `seetell sweep` to try, on other data than the suite is judged by."""
 
     data: Mapping[str, Any]
     """What to change of `[data]`, such as `split = "val"`; no example may be among the suite's own."""
@@ -163,18 +164,27 @@ class Suite(Section):
     """A whole experiment, as one TOML file."""
 
     name: Slug
+    """Names the suite in commands, tables and the results folder."""
     title: str = ""
+    """One line that tables show beside the name."""
     task: Task = "caption"
+    """Captions get a `constant` row that describes every image by the same sentence."""
     data: TestedRef
+    """What is described: `[data]`."""
     models: ModelNames = ModelNames()
+    """Language model and image-text model: `[models]`."""
     captions: DataRef | None = None
     """Where CLIPRe's captions come from."""
     images: ImagesRef | None = None
     """Where images for titles come from; they take the place of the data's own."""
     text: TextRules
+    """Prompt and length: `[text]`."""
     run: RunRules = RunRules()
+    """Seed, draws, batch size, arithmetic: `[run]`."""
     decoders: Mapping[Slug, DecoderRef]
+    """What is compared, a table a decoder: `[decoders.LABEL]`."""
     metrics: Mapping[Slug, MetricRef] = Field(default_factory=dict)
+    """What the texts are scored with, a table a metric: `[metrics.LABEL]`."""
     sweep: Sweep | None = None
     """What `seetell sweep` tries."""
     folder: Path = Path()
