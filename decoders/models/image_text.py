@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from decoders.errors import UnreadableImage
+from decoders.models.devices import Fit
 from decoders.models.images import ImageLike, open_image
 from decoders.models.prefix_scorer import PrefixScorer, project
 from decoders.models.text_ids import CandidateIds, WordIds
@@ -65,6 +66,7 @@ class ImageTextModel:
         self._preprocess, self._tokenizer = preprocess, tokenizer
         self._tower = model.text if hasattr(model, "text") else model
         self._images = _Recent(_REMEMBERED)
+        self._fit_images, self._fit_texts = Fit(), Fit()
         self._word_ids = WordIds(tokenizer)
         self._incremental: bool | None = None
         self._candidate_ids: tuple[LanguageModel, CandidateIds] | None = None
@@ -99,7 +101,11 @@ class ImageTextModel:
     def _encode(self, images: Sequence[ImageLike], opened: Callable[[ImageLike], Image.Image]) -> Iterator[Tensor]:
         for start in range(0, len(images), _IMAGE_BATCH):
             pixels = torch.stack([self._pixels(opened(image), image) for image in images[start : start + _IMAGE_BATCH]])
-            yield from _unit(self.model.encode_image(pixels.to(self.device, self._weights_dtype)))
+            for features in self._fit_images.batches(pixels, len(pixels), self._encode_pixels):
+                yield from features
+
+    def _encode_pixels(self, pixels: Tensor) -> Tensor:
+        return _unit(self.model.encode_image(pixels.to(self.device, self._weights_dtype)))
 
     def _pixels(self, picture: Image.Image, image: ImageLike) -> Tensor:
         try:
@@ -135,10 +141,20 @@ class ImageTextModel:
             rows = max(1, _TEXT_TOKENS // ids.shape[1])
             order = torch.arange(len(distinct))
             parts = [order[start : start + rows] for start in range(0, len(distinct), rows)]
-            features = [_unit(self.model.encode_text(ids[part].to(self.device))) for part in parts]
+            features = [
+                part_features
+                for part in parts
+                for part_features in self._fit_texts.batches(
+                    part, len(part), lambda some: _unit(self.model.encode_text(ids[some].to(self.device)))
+                )
+            ]
         else:
             order = torch.argsort(ends, stable=True)
-            features = [encode(ids[part], ends[part]) for part in _by_length(order, ends)]
+            features = [
+                part_features
+                for part in _by_length(order, ends)
+                for part_features in self._fit_texts.batches(part, len(part), lambda some: encode(ids[some], ends[some]))
+            ]
         places = {text: place for place, text in enumerate(distinct)}
         where = torch.empty(len(distinct), dtype=torch.int64)
         where[order] = torch.arange(len(distinct))

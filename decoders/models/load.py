@@ -38,6 +38,7 @@ from decoders.models.clip_folder import (
     staged,
     weights_file,
 )
+from decoders.models.devices import check_device
 from decoders.models.files import Files, HubSource, folder_here, hub_folder, hub_source, local_folder, no_network
 from decoders.models.gguf_file import gguf_files, read_gguf, read_gguf_beside
 from decoders.models.hf_clip import FILES as HF_CLIP_FILES
@@ -382,12 +383,7 @@ def _prepare(dtype: str, device: str) -> torch.dtype:
     """Check dtype and device, and turn every reduced-precision short cut off."""
     if dtype not in DTYPES:
         raise ModelMismatch(f"dtype {dtype!r} is not supported; expected one of {', '.join(DTYPES)}")
-    try:
-        wanted = torch.device(device)
-    except RuntimeError as error:
-        raise ModelMismatch(f"{device!r} is no device; expected cpu, cuda or cuda:0") from error
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise ModelMismatch(f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices); use cpu")
+    check_device(device)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

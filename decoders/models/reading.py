@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from decoders.models.devices import Fit
 from decoders.models.language_model import LanguageModel
 
 _LOGITS = 2**26
@@ -38,7 +39,8 @@ def log_likelihoods(lm: LanguageModel, before: Sequence[Ids], texts: Sequence[Id
     """
     likelihoods = np.zeros(len(texts))
     whole = [[*first, *text] for first, text in zip(before, texts, strict=True)]
-    for places in _batches(lm, [len(ids) for ids in whole], _LOGITS // lm.vocab_size):
+
+    def read(places: list[int]) -> None:
         _, logits = lm.read([whole[place] for place in places])
         for row, place in enumerate(places):
             start, stop = len(before[place]), len(whole[place])
@@ -46,6 +48,11 @@ def log_likelihoods(lm: LanguageModel, before: Sequence[Ids], texts: Sequence[Id
                 targets = torch.tensor(whole[place][start:stop], device=logits.device)
                 log_probs = torch.log_softmax(logits[row, start - 1 : stop - 1], dim=-1)
                 likelihoods[place] = log_probs.gather(1, targets[:, None]).double().sum().item()
+
+    fit = Fit()
+    for batch in _batches(lm, [len(ids) for ids in whole], _LOGITS // lm.vocab_size):
+        for _ in fit.batches(batch, len(batch), read):
+            pass
     return likelihoods
 
 
@@ -57,11 +64,16 @@ def last_vectors(lm: LanguageModel, texts: Sequence[Ids]) -> NDArray[np.float32]
         lm: the model.
         texts: ids, at least one each, each within the model's context.
     """
-    vectors: dict[int, NDArray[np.float32]] = {}
-    for places in _batches(lm, [len(text) for text in texts], _TOKENS):
+
+    def read(places: list[int]) -> dict[int, NDArray[np.float32]]:
         hidden = lm.prefill([texts[place] for place in places]).hidden
-        for row, place in enumerate(places):
-            vectors[place] = hidden[row, len(texts[place]) - 1].cpu().numpy()
+        return {place: hidden[row, len(texts[place]) - 1].cpu().numpy() for row, place in enumerate(places)}
+
+    vectors: dict[int, NDArray[np.float32]] = {}
+    fit = Fit()
+    for batch in _batches(lm, [len(text) for text in texts], _TOKENS):
+        for some in fit.batches(batch, len(batch), read):
+            vectors |= some
     return np.stack([vectors[place] for place in range(len(texts))])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from decoders.errors import ModelMismatch
+from decoders.models.devices import Fit
 
 Pooling = Literal["cls", "mean", "pooler"]
 """How a sentence encoder makes one vector of a text's tokens: the first one's, the mean of all, or the model's own layer
@@ -59,14 +61,15 @@ class SentenceEncoder:
         ids = [self._ids(text) for text in distinct]
         order = sorted((place for place in range(len(ids)) if ids[place]), key=lambda place: len(ids[place]))
         vectors: dict[str, Tensor] = {}
+        fit = Fit()
         start = 0
         while start < len(order):
             stop = start + 1
             while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= _TOKENS:
                 stop += 1
             places = order[start:stop]
-            pooled = self._pooled([ids[place] for place in places], pooling)
-            vectors.update(zip((distinct[place] for place in places), pooled, strict=True))
+            pooled = fit.batches([ids[place] for place in places], len(places), lambda some: self._pooled(some, pooling))
+            vectors.update(zip((distinct[place] for place in places), itertools.chain.from_iterable(pooled), strict=True))
             start = stop
         nothing = torch.zeros(int(self.model.config.hidden_size), device=self.device)
         return torch.stack([vectors.get(text, nothing) for text in texts]) if texts else nothing[:0].view(0, 0)

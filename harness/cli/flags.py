@@ -54,7 +54,7 @@ Offline = Annotated[
         help="Never touch the network; first check the files that `seetell prefetch` fetched against their lock file.",
     ),
 ]
-Device = Annotated[str, Parameter(help="Where models compute: auto, cpu, cuda, cuda:1, ...")]
+Device = Annotated[str, Parameter(help="Where models compute: auto (cuda where there is a GPU), cpu, cuda, cuda:1, ...")]
 BatchSize = Annotated[
     int | None, Parameter(help="Examples decoded together; the suite's own by default. It changes the speed, never the text.")
 ]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from decoders.base import Decoder, Generation, Limits, Need, Prompt
 from decoders.models.arithmetic import pinned_arithmetic
-from decoders.models.devices import empty_device_cache, is_memory_error
+from decoders.models.devices import Fit, is_memory_error
 from decoders.models.loaded import Models
 from harness.errors import DecoderFailed, OutOfMemory, PromptTooLong, SeeTellError, UnreadableImage
 from harness.store.runs import Key, Record
@@ -79,22 +79,28 @@ class Worker:
 
     def __init__(self, job: Job, notice: Notice = lambda _: None) -> None:
         self.job = job
-        self.notice = notice
+        self._fit = Fit(lambda tasks, smaller: notice(f"out of memory with {tasks} examples at once; continuing with {smaller}"))
         with pinned_arithmetic():
             self.decoder = make_decoder(job)
 
     def batches(self, tasks: Sequence[Task], batch_size: int) -> Iterator[list[Record]]:
-        """Decode batch by batch. A batch that does not fit is halved, and so are all after it."""
-        waiting = list(tasks)
-        while waiting:
-            batch, waiting = waiting[:batch_size], waiting[batch_size:]
-            try:
-                records = self.decode(batch)
-            except (MemoryError, RuntimeError) as error:  # `decode` lets nothing else of these kinds through
-                batch_size = self._halve(batch, error)
-                waiting = batch + waiting
-            else:
+        """Decode batch by batch. A batch that does not fit is halved, and so are those after it, until larger ones fit again.
+
+        Raises:
+            OutOfMemory: one example alone does not fit.
+        """
+        done = 0
+        try:
+            for records in self._fit.batches(tasks, batch_size, self.decode):
+                done += len(records)
                 yield records
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_error(error):
+                raise
+            raise OutOfMemory(
+                f"one example ({tasks[done].key[0]!r}) does not fit {self.job.device}: {error}. Use a smaller model, shorter "
+                "texts or another --device"
+            ) from error
 
     def decode(self, tasks: Sequence[Task]) -> list[Record]:
         """Decode one batch. An example that cannot be decoded is found by halving and becomes a failed record.
@@ -146,17 +152,6 @@ class Worker:
             f"the decoder {self.job.spec.label!r} raised {type(error).__name__}: {error} (examples {examples}). What was "
             "decoded before is kept; set SEETELL_TRACEBACK=1 to see where it happened"
         )
-
-    def _halve(self, tasks: Sequence[Task], error: BaseException) -> int:
-        if len(tasks) == 1:
-            raise OutOfMemory(
-                f"one example ({tasks[0].key[0]!r}) does not fit {self.job.device}: {error}. Use a smaller model, shorter "
-                "texts or another --device"
-            ) from error
-        smaller = len(tasks) // 2
-        self.notice(f"out of memory with {len(tasks)} examples at once; continuing with {smaller}")
-        empty_device_cache()
-        return smaller
 
 
 def make_decoder(job: Job) -> Decoder:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import MetricError, ModelMismatch, NeedMissing
+from harness.errors import MetricError, MetricUnavailable, ModelMismatch, NeedMissing
 from harness.metrics.base import Metric
 from harness.metrics.intervals import DRAWS, interval
 from harness.store.durable import Progress, no_progress
@@ -90,7 +90,7 @@ def score_samples(
     kept: dict[str, NDArray[np.float64]] = {}
     for done, (label, metric) in enumerate(metrics.items(), start=1):
         try:
-            found = (rows or metric.rows)(samples)
+            found = rows(samples) if rows else rows_that_fit(metric, samples)
         except (MetricError, NeedMissing, ModelMismatch) as error:
             scores += unavailable(metric, len(samples), str(error))
         else:
@@ -98,6 +98,26 @@ def score_samples(
             scores += score_rows(metric, found, samples, seed=seed, draws=draws)
         progress(done, len(metrics))
     return ScoreSheet(scores, kept)
+
+
+def rows_that_fit(metric: Metric, samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """The rows of a metric, `[n, k]`. One whose rows can be made apart makes fewer at once where memory is full.
+
+    Raises:
+        MetricError: as the metric; also where its models and one sample do not fit the memory.
+    """
+    if not metric.needs:  # it computes nothing on a device
+        return metric.rows(samples)
+    from decoders.models.devices import Fit, is_memory_error
+
+    try:
+        if not metric.per_sample:
+            return metric.rows(samples)
+        return np.concatenate(list(Fit().batches(samples, max(1, len(samples)), metric.rows)))
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_error(error):
+            raise
+        raise MetricUnavailable(f"its models do not fit the device's memory ({error}); choose another --device") from error
 
 
 def score_rows(

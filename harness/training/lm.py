@@ -104,7 +104,11 @@ def train_lm(
                 if number:
                     say(f"{number} {part} texts of fewer than two tokens are left out")
             mixed = torch.bfloat16 if recipe.precision == "bfloat16" else None
-            trainer = Trainer(model, texts, recipe.adaptation(), seed=recipe.seed, mixed=mixed)
+
+            def less(texts: int, smaller: int) -> None:
+                say(f"out of memory with micro-batches of {texts} texts; continuing with {smaller}, which moves last digits")
+
+            trainer = Trainer(model, texts, recipe.adaptation(), seed=recipe.seed, mixed=mixed, notice=less)
             checkpoints = Checkpoints(out)
             losses = _train(trainer, val, recipe, checkpoints, say, progress)
             checkpoints.put_best(model, losses)
@@ -216,9 +220,9 @@ def _update(trainer: Trainer) -> tuple[float, float]:
     except (MemoryError, RuntimeError) as error:
         if not is_memory_error(error):
             raise
-        size = trainer.adaptation.micro_batch_size or trainer.adaptation.batch_size
         raise OutOfMemory(
-            f"a micro-batch of {size} texts does not fit the device; give a smaller one, in a new folder: --micro-batch-size"
+            "not even one text at a time fits the device beside the model, its gradients and the optimizer; train a smaller "
+            "model or on shorter texts, in a new folder, or give another --device"
         ) from error
     if not all(value < float("inf") for value in update_losses):
         raise TrainingFailed(

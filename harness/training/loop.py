@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from decoders.models.devices import Fit
 from harness.errors import DataError
 from harness.training.losses import counts, losses
 
@@ -58,6 +60,7 @@ class Trainer:
         *,
         seed: int = 0,
         mixed: torch.dtype | None = None,
+        notice: Callable[[int, int], None] | None = None,
     ) -> None:
         """Get ready.
 
@@ -67,6 +70,7 @@ class Trainer:
             adaptation: how long, how hard.
             seed: of the order of texts. Weights and dropout follow torch's own generator.
             mixed: dtype of the model's matrix products, if not that of its weights.
+            notice: called with the size of a micro-batch that does not fit and the size that is tried next.
 
         Raises:
             DataError: no text of two tokens or more.
@@ -82,6 +86,7 @@ class Trainer:
         )
         self.rng = random.Random(f"adapt {seed}")
         self.step = 0
+        self._fit = Fit(notice)
 
     def update(self) -> tuple[float, float]:
         """One step of the optimizer.
@@ -91,7 +96,15 @@ class Trainer:
         """
         self.model.train()
         batch = self.rng.sample(self.usable, min(self.adaptation.batch_size, len(self.usable)))
-        batch_losses = self.accumulate(batch)
+        random_state = _random_state(self.model.device)
+
+        def attempt(micro: int) -> tuple[float, float]:
+            # From the beginning: an attempt that ran out of memory left gradients behind, and has drawn for dropout.
+            self.optimizer.zero_grad(set_to_none=True)
+            _restore(random_state)
+            return self.accumulate(batch, micro)
+
+        batch_losses = self._fit.at_once(self.adaptation.micro_batch_size or len(batch), attempt)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.adaptation.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.adaptation.learning_rate * _rate(self.step, self.adaptation)
@@ -100,13 +113,17 @@ class Trainer:
         self.step += 1
         return batch_losses
 
-    def accumulate(self, batch: Sequence[Sequence[int]]) -> tuple[float, float]:
+    def accumulate(self, batch: Sequence[Sequence[int]], micro: int | None = None) -> tuple[float, float]:
         """Add the gradients of a batch, one micro-batch after the other; they are those of the whole batch at once.
 
         Each micro-batch's mean over tokens counts by its share of the batch's tokens, and its mean over pairs by its share of the
         pairs. Dividing by the number of micro-batches would let tokens of short texts count more.
+
+        Args:
+            batch: token ids of texts.
+            micro: texts in one forward pass; the adaptation's by default.
         """
-        micro = self.adaptation.micro_batch_size or len(batch)
+        micro = micro or self.adaptation.micro_batch_size or len(batch)
         all_tokens, all_pairs = counts(batch)
         sums = [0.0, 0.0]
         for start in range(0, len(batch), micro):
@@ -117,6 +134,20 @@ class Trainer:
             (parts[0] * shares[0] + parts[1] * shares[1]).backward()  # type: ignore[no-untyped-call]
             sums = [sum_ + share * part.item() for sum_, share, part in zip(sums, shares, parts, strict=True)]
         return sums[0], sums[1]
+
+
+def _random_state(device: torch.device) -> dict[torch.device, Tensor]:
+    """Where torch's generators stand that dropout draws from."""
+    states = {torch.device("cpu"): torch.get_rng_state()}
+    return states | ({device: torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _restore(states: dict[torch.device, Tensor]) -> None:
+    for device, state in states.items():
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        else:
+            torch.set_rng_state(state)
 
 
 def adapt(

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from decoders.models.devices import Fit
 from harness.errors import DataError
 
 IGNORED = -100
@@ -111,21 +114,25 @@ def measure(
         DataError: no text of two tokens or more.
     """
     model.eval()
-    nats = contrast = alike = 0.0
-    tokens = pairs = texts = 0
-    for part in _batches(sequences, batch_size):
+
+    def look(part: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Sums over the texts of a part: nats, contrast, cosines, tokens, pairs, texts."""
         inputs, targets, mask = (tensor.to(model.device) for tensor in padded(part))
         with torch.autocast(model.device.type, mixed) if mixed else contextlib.nullcontext():
             output = model(input_ids=inputs, attention_mask=mask.long(), output_hidden_states=True, use_cache=False)
         total = F.cross_entropy(output.logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         cosines, real = _cosines(output.hidden_states[-1].float(), mask)
         pairs_of_text = real.sum((1, 2))
-        alike += float(((cosines * real).sum((1, 2)) / pairs_of_text.clamp(min=1)).double().sum())
-        contrast += float(((margin - 1 + cosines).clamp(min=0) * real).double().sum()) if margin > 0 else 0.0
-        nats += float(total.double())
-        tokens += int(mask.sum())
-        pairs += int(pairs_of_text.sum())
-        texts += int((pairs_of_text > 0).sum())
+        alike = ((cosines * real).sum((1, 2)) / pairs_of_text.clamp(min=1)).double().sum()
+        contrast = ((margin - 1 + cosines).clamp(min=0) * real).double().sum() if margin > 0 else 0.0
+        whole = mask.sum(), pairs_of_text.sum(), (pairs_of_text > 0).sum()
+        return np.array([float(sum_) for sum_ in (total.double(), contrast, alike, *whole)])
+
+    sums, fit = np.zeros(6), Fit()
+    for batch in _batches(sequences, batch_size):
+        for part_sums in fit.batches(batch, len(batch), look):
+            sums += part_sums
+    nats, contrast, alike, tokens, pairs, texts = sums.tolist()
     return Measured(nats / tokens, contrast / max(1, pairs), alike / max(1, texts))
 
 

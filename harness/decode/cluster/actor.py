@@ -69,9 +69,11 @@ class Actor:
     def rows(self, request: MetricRequest, samples: Sequence[Sample]) -> tuple[NDArray[np.float64] | None, MetricError | None]:
         """The rows of samples, or why none of them can be scored."""
         from harness.metrics.evaluate import metric_with_models
+        from harness.metrics.score import rows_that_fit
 
         try:
-            return metric_with_models(request.name, request.config, request.models, request.device).rows(samples), None
+            metric = metric_with_models(request.name, request.config, request.models, request.device)
+            return rows_that_fit(metric, samples), None
         except MetricError as error:
             return None, error
 
