@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("java") is not None:
                 item.add_marker(pytest.mark.skip(reason="needs a Java runtime on PATH; none is there"))
+
+
+@pytest.fixture(autouse=True)
+def _process_as_before() -> Iterator[None]:
+    """No test leaves its environment behind: a command that runs in this process may cut it off from the network for good."""
+    environment = dict(os.environ)
+    yield
+    if os.environ != environment:
+        os.environ.clear()
+        os.environ.update(environment)
+    for module in ("huggingface_hub.constants", "datasets.config"):  # which read the variable when they were imported
+        if module in sys.modules:
+            sys.modules[module].HF_HUB_OFFLINE = environment.get("HF_HUB_OFFLINE") == "1"  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
