@@ -98,7 +98,7 @@ def decode(
     plugin = _decoder_class(decoder)
     name = decoder if isinstance(decoder, str) else plugin.__name__
     config = checked(plugin.Config, settings, f"settings of {name}")
-    asked, single = _prompts(images, prompts)
+    batch_prompts, single = _prompts(images, prompts)
     _check_needs(
         name, plugin.needs,
         {Need.LM: language_model, Need.CLIP: image_text, Need.INDEX: captions, Need.IMAGE: images},
@@ -110,11 +110,11 @@ def decode(
         running = plugin(config, models, Limits(max_new_tokens, max_length))
         texts: list[str] = []
         with progress_bar(f"{name}: decoding") as progress:
-            for start in range(0, len(asked), batch_size):
-                batch = asked[start : start + batch_size]
+            for start in range(0, len(batch_prompts), batch_size):
+                batch = batch_prompts[start : start + batch_size]
                 seeds = [seed_for(f"seetell.decode seed {seed}", prompt.id, 0) for prompt in batch]
                 texts += [generation.text for generation in running.decode(batch, seeds)]
-                progress(len(texts), len(asked))
+                progress(len(texts), len(batch_prompts))
     return texts[0] if single else texts
 
 
@@ -146,11 +146,11 @@ def _prompts(images: object, prompts: str | Sequence[str] | None) -> tuple[list[
         words *= len(pictures)
     if len(words) != len(pictures):
         raise DataError(f"{len(pictures)} images and {len(words)} prompts; expected one prompt for all images, or one an image")
-    asked = [
+    made = [
         Prompt(str(place), text, None if picture is None else image_of(picture))
         for place, (picture, text) in enumerate(zip(pictures, words, strict=True))
     ]
-    return asked, one_image and one_prompt
+    return made, one_image and one_prompt
 
 
 def _check_needs(name: str, needs: frozenset[Need], given: Mapping[Need, object]) -> None:

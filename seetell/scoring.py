@@ -117,12 +117,12 @@ def score(
         images = [images]  # type: ignore[list-item]
     written = _beside(references, answers, "references")
     pictures = _beside(images, answers, "images")
-    asked = _beside(prompts, answers, "prompts")
+    starts = _beside(prompts, answers, "prompts")
     samples = [
         Sample(
             Example(
                 key,
-                asked.get(key, ""),
+                starts.get(key, ""),
                 image_of(pictures[key]) if pictures else None,
                 _texts_of(written[key], key) if written else (),
             ),

@@ -316,7 +316,7 @@ def _hub_text(name: str, files: Files, config: dict[str, Any]) -> tuple[TextPart
         tokenizer = files.folder if has_tokenizer(files.folder) else folders.get(names.tokenizer, files).folder
         if not has_tokenizer(tokenizer):
             raise missing_text(tokenizer, name)
-    return TextParts(tower, tokenizer), [found.digest for found in folders.values()]
+    return TextParts(tower, tokenizer), [tower_files.digest for tower_files in folders.values()]
 
 
 def _open_clip_config(rest: str) -> dict[str, Any]:

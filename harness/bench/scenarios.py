@@ -73,8 +73,8 @@ class Scenario:
 
 _STORY = Limits(max_length=100)
 SCENARIOS = {
-    each.name: each
-    for each in (
+    scenario.name: scenario
+    for scenario in (
         Scenario("magic-coco", "MAGIC search, MS-COCO settings: 45 candidates, 15 new tokens", "magic",
                  {"k": 45, "alpha": 0.1, "beta": 2.0}, Limits(15)),
         Scenario("magic-flickr", "MAGIC search, Flickr30k settings: 25 candidates, 19 new tokens", "magic",

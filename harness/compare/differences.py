@@ -96,7 +96,7 @@ def measure(
         permutations: exchanges a test; 0 for no test.
         seed: of the bootstrap and the exchanges.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     for label in dict.fromkeys([*second.metrics, *first.metrics]):
         before, after = first.metrics.get(label), second.metrics.get(label)
         if before is None or after is None:
@@ -104,12 +104,12 @@ def measure(
             lacking = first if before is None else second
             ask = "add --metrics to" if lacking.spec.decoder == IMPORTED else f"add [metrics.{label}] to its suite and run"
             reason = f"{lacking.name} has no such score; {ask} `{command('score', lacking.spec, lacking.suite)}`"
-            found += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
+            differences += [replace(_blank(label, score), reason=reason) for score in known.scores] if known else []
             continue
         pair = (first.clusters, before), (second.clusters, after)
         again = command("score", second.spec, second.suite)
-        found += _measure_metric(label, second.suite, pair, again, level, permutations, seed)
-    return found
+        differences += _measure_metric(label, second.suite, pair, again, level, permutations, seed)
+    return differences
 
 
 def signature_changes(first: str, second: str) -> list[str]:
@@ -233,8 +233,8 @@ def _tested(
     if metric.resampling != "none" and permutations:
         columns["p"] = permutation_test(aligned.rows, metric.finalise, [(0, 1)], draws=permutations, seed=seed)[0]
     if metric.resampling == "bootstrap":
-        found = interval(rows, range(aligned.n), difference, seed=seed, level=level)
-        columns |= {"low": found.low, "high": found.high, "error": standard_error(rows, difference)}
+        ends = interval(rows, range(aligned.n), difference, seed=seed, level=level)
+        columns |= {"low": ends.low, "high": ends.high, "error": standard_error(rows, difference)}
         if aligned.n > 1:
             percent = next(iter(blanks.values())).percent
             columns |= _rare(aligned, metric.finalise, pseudo_values(rows, difference), percent, (1 - level) / 2)

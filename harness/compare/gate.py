@@ -93,15 +93,15 @@ def parse_margins(given: Sequence[str]) -> dict[str, float | None]:
         SuiteError: not of that form, or no positive number.
     """
     margins: dict[str, float | None] = {}
-    for each in (part for text in given for part in text.split(",") if part):
-        output, equals, value = each.partition("=")
+    for entry in (part for text in given for part in text.split(",") if part):
+        output, equals, value = entry.partition("=")
         try:
             margin = None if value == "off" else float(value)
         except ValueError:
             margin = math.nan
         if not (output and equals) or (margin is not None and not 0 < margin < math.inf):
             raise SuiteError(
-                f"--margin {each}: expected output=loss, a fraction above 0 (clipscore=0.005), or output=off to leave one out"
+                f"--margin {entry}: expected output=loss, a fraction above 0 (clipscore=0.005), or output=off to leave one out"
             )
         margins[output] = margin
     return margins
@@ -123,12 +123,12 @@ def gate(
     """
     margins = {**baseline.margins, **margins}
     prepared = [_prepare(label, baseline, candidates.get(label), seed) for label in baseline.runs]
-    known = {each.output for _, differences in prepared for each in differences}
+    known = {difference.output for _, differences in prepared for difference in differences}
     for output in margins:
         if known and output not in known:
             raise SuiteError(f"--margin {output}=...: no run of the baseline has such an output{did_you_mean(output, known)}")
-    changed = [each for run, differences in prepared if run.outcome != "pass" for each in differences]
-    tests = sum(margin_of(each, margins) is not None for each in changed)
+    changed = [difference for run, differences in prepared if run.outcome != "pass" for difference in differences]
+    tests = sum(margin_of(difference, margins) is not None for difference in changed)
     runs = tuple(_judge_run(run, differences, margins, max(tests, 1)) for run, differences in prepared)
     new = tuple(
         RunVerdict(
@@ -191,9 +191,12 @@ def _judge_run(run: RunVerdict, differences: Sequence[Difference], margins: Mapp
     if not differences:
         return run
     same = run.outcome == "pass"
-    verdicts = tuple(_same_texts(each, margins) if same else judge(each, margin_of(each, margins), tests) for each in differences)
-    outcome = _overall([each.outcome for each in verdicts])
-    counts = {kind: sum(each.outcome == kind for each in verdicts) for kind in ("worse", "undecided", "pass")}
+    verdicts = tuple(
+        _same_texts(difference, margins) if same else judge(difference, margin_of(difference, margins), tests)
+        for difference in differences
+    )
+    outcome = _overall([verdict.outcome for verdict in verdicts])
+    counts = {kind: sum(verdict.outcome == kind for verdict in verdicts) for kind in ("worse", "undecided", "pass")}
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     return replace(run, outcome=outcome, reason=run.reason if same and outcome == "pass" else summary, verdicts=verdicts)
 

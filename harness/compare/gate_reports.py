@@ -91,16 +91,21 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "margin": verdict.margin,
         "needed": verdict.needed or None,
     }
-    if (each := verdict.difference) is not None:
+    if (difference := verdict.difference) is not None:
         numbers = {
-            "baseline": each.first,
-            "candidate": each.second,
-            "difference": each.difference,
-            "low": each.low,
-            "high": each.high,
+            "baseline": difference.first,
+            "candidate": difference.second,
+            "difference": difference.difference,
+            "low": difference.low,
+            "high": difference.high,
         }
         content |= {name: finite(value) for name, value in numbers.items()}
-        content |= {"n": each.n, "left_out": each.left_out, "lost": each.lost, "signature": each.signature}
+        content |= {
+            "n": difference.n,
+            "left_out": difference.left_out,
+            "lost": difference.lost,
+            "signature": difference.signature,
+        }
     return content
 
 
@@ -122,7 +127,7 @@ def to_junit(report: GateReport) -> str:
     root = ElementTree.Element("testsuites", name=f"seetell gate {printable(report.suite)}")
     for run in report.runs:
         verdicts = run.verdicts or (Verdict("run", run.outcome, run.reason),)
-        counts = {kind: str(sum(each.outcome == kind for each in verdicts)) for kind in ("worse", "undecided", "not gated")}
+        counts = {kind: str(sum(judged.outcome == kind for judged in verdicts)) for kind in ("worse", "undecided", "not gated")}
         suite = ElementTree.SubElement(
             root,
             "testsuite",

@@ -51,7 +51,7 @@ def suite_groups(
         By output, then by row name.
     """
     draws = draws or enough_permutations(len(runs))
-    found: dict[str, Letters] = {}
+    letters_of: dict[str, Letters] = {}
     for label in dict.fromkeys(label for run in runs.values() for label in run.metrics):
         for names in made_alike(runs, label):
             first = runs[names[0]]
@@ -70,8 +70,8 @@ def suite_groups(
             better = [score.higher_is_better for score in scores]
             columns = significance_groups(systems, metric.finalise, better, correction=correction, draws=draws, seed=seed)
             for score, letters in zip(scores, columns, strict=True):
-                found.setdefault(score.output, {}).update(letters)
-    return found
+                letters_of.setdefault(score.output, {}).update(letters)
+    return letters_of
 
 
 def significance_groups(

@@ -30,14 +30,14 @@ def measured_together(first: ScoredRun, second: ScoredRun, *, device: str = "cpu
         device: where models run; `auto` for cuda where there is one.
     """
     try:
-        due = [each for each in due_metrics(second.suite) if each.plugin.resampling == "paired-only"]
+        due = [metric for metric in due_metrics(second.suite) if metric.plugin.resampling == "paired-only"]
     except SeeTellError:
         return first, second  # a plug-in that is gone; whoever needs it says so
-    due = [each for each in due if _alike(first, second, each.label)]
+    due = [metric for metric in due if _alike(first, second, metric.label)]
     if not due:
         return first, second
-    found = {each.label: _measured(each, first, second, device) for each in due}
-    one, other = ({label: pair[place] for label, pair in found.items()} for place in (0, 1))
+    measured = {metric.label: _measured(metric, first, second, device) for metric in due}
+    one, other = ({label: pair[place] for label, pair in measured.items()} for place in (0, 1))
     return replace(first, metrics={**first.metrics, **one}), replace(second, metrics={**second.metrics, **other})
 
 
@@ -64,8 +64,8 @@ def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tup
         )
         return one, other
     one, other = (
-        ScoredMetric(tuple(due.named(score_rows(metric, each, samples, seed=suite.run.seed))), each, joint=True)
-        for each, samples in zip(rows, runs, strict=True)
+        ScoredMetric(tuple(due.named(score_rows(metric, metric_rows, samples, seed=suite.run.seed))), metric_rows, joint=True)
+        for metric_rows, samples in zip(rows, runs, strict=True)
     )
     return one, other
 

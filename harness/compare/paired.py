@@ -102,7 +102,7 @@ def align(systems: Sequence[Clusters]) -> Aligned:
     counts = np.stack([system.counts[place] for system, place in zip(systems, places, strict=True)])
     if (counts != counts[:1]).any():
         sums = sums / counts[:, :, None]
-    return Aligned(tuple(str(each) for each in common), sums, len(every) - len(common))
+    return Aligned(tuple(str(example_id) for example_id in common), sums, len(every) - len(common))
 
 
 def permutation_test(

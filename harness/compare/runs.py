@@ -96,18 +96,18 @@ def compare_runs(
     check_same_examples(first, second)
     first, second = measured_together(first, second, device=device)
     first, second = pair_on_same_examples(first, second, _unreadable(first, second))
-    found = measure(first, second, level=CONFIDENCE, permutations=permutations, seed=seed)
-    if not any(each.compared for each in found):
-        reasons = "; ".join(f"{each.output}: {each.reason}" for each in found) or "neither has a score"
+    differences = measure(first, second, level=CONFIDENCE, permutations=permutations, seed=seed)
+    if not any(difference.compared for difference in differences):
+        reasons = "; ".join(f"{difference.output}: {difference.reason}" for difference in differences) or "neither has a score"
         raise IncomparableRuns(f"{first.name} and {second.name} have no score that was made in the same way. {reasons}")
-    adjusted = correct(np.array([each.p for each in found]), correction)
-    found = [replace(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)]
-    chosen = _chosen(found, by)
+    adjusted = correct(np.array([difference.p for difference in differences]), correction)
+    differences = [replace(difference, p_adjusted=float(p)) for difference, p in zip(differences, adjusted, strict=True)]
+    chosen = _chosen(differences, by)
     texts = _texts(first), _texts(second)
     return Comparison(
         first=first.name,
         second=second.name,
-        differences=tuple(found),
+        differences=tuple(differences),
         changes=tuple(changed(_spec(first), _spec(second))),
         environment=tuple(changed(first.environment, second.environment)),
         moved=tuple(moved_most(first, second, chosen)),
@@ -178,7 +178,7 @@ def _cut(run: ScoredRun, ids: set[str], device: str) -> ScoredRun:
         label: ScoredMetric(tuple(sheet.scores), sheet.rows.get(label))
         for label, sheet in evaluator.measure(as_samples(answers, examples)).items()
     }
-    return replace(run, example_ids=tuple(each.example_id for each in answers), answers=answers, metrics=metrics)
+    return replace(run, example_ids=tuple(answer.example_id for answer in answers), answers=answers, metrics=metrics)
 
 
 def changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Change]:
@@ -192,10 +192,10 @@ def changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Change]
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    fields: list[tuple[str, Any]] = []
     for key, value in content.items():
-        found += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return found
+        fields += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return fields
 
 
 def _spec(run: ScoredRun) -> dict[str, Any]:
@@ -206,15 +206,17 @@ def _spec(run: ScoredRun) -> dict[str, Any]:
     return spec
 
 
-def _chosen(found: Sequence[Difference], by: str | None) -> Difference:
+def _chosen(differences: Sequence[Difference], by: str | None) -> Difference:
     """The output whose moves are shown."""
-    compared = [each for each in found if each.compared]
+    compared = [difference for difference in differences if difference.compared]
     if by is None:
-        return next((each for each in compared if each.higher_is_better is not None), compared[0])
-    for each in compared:
-        if each.output == by:
-            return each
-    raise IncomparableRuns(f"--by {by}: it was not compared; expected one of: {', '.join(each.output for each in compared)}")
+        return next((difference for difference in compared if difference.higher_is_better is not None), compared[0])
+    for difference in compared:
+        if difference.output == by:
+            return difference
+    raise IncomparableRuns(
+        f"--by {by}: it was not compared; expected one of: {', '.join(difference.output for difference in compared)}"
+    )
 
 
 def moved_most(first: ScoredRun, second: ScoredRun, output: Difference, shown: int = SHOWN_MOVES) -> list[Move]:

@@ -65,7 +65,7 @@ class ScoredRun:
         """What each answer belongs to when answers are exchanged: its example, or its title where that has several images."""
         if self.suite.images is None or self.suite.images.top == 1:
             return self.example_ids
-        return tuple(title_of(each) for each in self.example_ids)
+        return tuple(title_of(example_id) for example_id in self.example_ids)
 
     @classmethod
     def load(cls, folder: RunFolder, called: str = "") -> ScoredRun:
@@ -203,12 +203,12 @@ def current_runs(
     for label in only:
         if label not in known:
             raise SuiteError(f"suite {suite.name!r} has no decoder {label!r}{did_you_mean(label, known)}")
-    found: dict[str, ScoredRun | SeeTellError] = {}
+    runs_by_label: dict[str, ScoredRun | SeeTellError] = {}
     called = f"{shlex.quote(name)}{as_flags(suite.settings)}"
     for label in only or known:
         try:
             if label in imported:
-                found[label] = ScoredRun.load(imported[label])
+                runs_by_label[label] = ScoredRun.load(imported[label])
                 continue
             planned = experiment.plan(label)
             folder = results.run(planned.spec)
@@ -216,10 +216,10 @@ def current_runs(
                 changed = other_code(planned, results)
                 now = f"today's code ({changed})" if changed else "these settings"
                 raise StoreError(f"{suite.name}/{label} was not run with {now}; `seetell run {called}` does it")
-            found[label] = ScoredRun.load(folder, called)
+            runs_by_label[label] = ScoredRun.load(folder, called)
         except SeeTellError as error:
-            found[label] = error
-    return found
+            runs_by_label[label] = error
+    return runs_by_label
 
 
 def _imported_runs(folders: Sequence[RunFolder], data_digest: str) -> dict[str, RunFolder]:
@@ -233,20 +233,20 @@ def _imported_runs(folders: Sequence[RunFolder], data_digest: str) -> dict[str, 
 
 
 def _stored_runs(folders: Sequence[RunFolder], only: Sequence[str]) -> dict[str, ScoredRun | SeeTellError]:
-    found: dict[str, ScoredRun | SeeTellError] = {}
+    runs_by_label: dict[str, ScoredRun | SeeTellError] = {}
     for folder in folders:
         label = RunSpec.model_validate(folder.describe()["spec"]).label
         if only and label not in only:
             continue
-        if label in found:
+        if label in runs_by_label:
             raise StoreError(
                 f"{folder.path.parent} holds several runs of {label!r}, and nothing says which is meant; move the others away"
             )
         try:
-            found[label] = ScoredRun.load(folder)
+            runs_by_label[label] = ScoredRun.load(folder)
         except SeeTellError as error:
-            found[label] = error
-    return found
+            runs_by_label[label] = error
+    return runs_by_label
 
 
 def digest_answers(answers: Iterable[Record]) -> str:

@@ -152,7 +152,7 @@ def points(suite: Suite, only: Sequence[str], examples: Sequence[Example], diges
     for label in only:
         if label not in grid:
             raise SuiteError(f"--only {label}: [sweep.grid] of suite {suite.name!r} has no {label!r}{did_you_mean(label, grid)}")
-    found = []
+    trials = []
     for label in only or grid:
         if label not in labels(suite):
             raise SuiteError(
@@ -161,10 +161,10 @@ def points(suite: Suite, only: Sequence[str], examples: Sequence[Example], diges
         for values in _combinations(label, grid[label]):
             ref = _with_values(label, labels(suite)[label], values)
             one = dev.model_copy(update={"decoders": {label: ref}})
-            found.append(Point(label, values, one, plan(one, label, examples, digests=digests)))
-    if not found:
+            trials.append(Point(label, values, one, plan(one, label, examples, digests=digests)))
+    if not trials:
         raise SuiteError(f"[sweep.grid] of suite {suite.name!r} is empty; name a decoder and the values to try")
-    return found
+    return trials
 
 
 def sweep(
@@ -262,7 +262,9 @@ def _ranked(trials: Sequence[_Trial], due: Due, output: str) -> list[Result]:
     p = dict.fromkeys(order, math.nan)
     blank = due.blank()
     if blank.resampling == "bootstrap" and len(order) > 1:
-        rows = [Clusters.of(trial.run.example_ids, _rows(each)) for trial, each in zip(trials, scored, strict=True)]
+        rows = [
+            Clusters.of(trial.run.example_ids, _rows(scored_metric)) for trial, scored_metric in zip(trials, scored, strict=True)
+        ]
         draws = max(PERMUTATIONS, math.ceil(5 * (len(order) - 1) / SIGNIFICANCE))
         pairs = [(order[0], other) for other in order[1:]]
         raw = permutation_test(align(rows).rows, blank.finalise, pairs, draws=draws, seed=SEED)[:, column]
@@ -293,9 +295,9 @@ def _ranking(suite: Suite, name: str) -> tuple[Due, str]:
         SuiteError: there is no such number, or neither of its ends is better.
     """
     own = due_metrics(suite)
-    directed = [(due, due.output(each.name)) for due in own for each in due.blank().outputs
-                if each.higher_is_better is not None]  # fmt: skip
-    for due, output in sorted(directed, key=lambda each: each[1] != name):  # a number's own name before its metric's
+    directed = [(due, due.output(metric_output.name)) for due in own for metric_output in due.blank().outputs
+                if metric_output.higher_is_better is not None]  # fmt: skip
+    for due, output in sorted(directed, key=lambda named: named[1] != name):  # a number's own name before its metric's
         if name in (output, due.label):
             return due, output
     if name in metrics_registry().entries and not any(due.name == name for due in own):
@@ -321,9 +323,9 @@ def _with_values(label: str, ref: DecoderRef, values: Mapping[str, Any]) -> Deco
 
 def _content(example: Example) -> str:
     """What makes an example what it is: its prompt with its references, else its image, else its references."""
-    said = [example.prompt, *example.references]
+    texts = [example.prompt, *example.references]
     if example.prompt or example.image is None:
-        return hashlib.sha256("\0".join(said).encode("utf-8", "replace")).hexdigest()
+        return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()
     return image_digest(example.image) or f"missing: {example.id}"
 
 

@@ -27,12 +27,12 @@ def to_svg(results: Sequence[Result]) -> str:
     Args:
         results: at least one, of one decoder, the best first.
     """
-    varying = [key for key in results[0].values if len({json.dumps(each.values[key]) for each in results}) > 1]
+    varying = [key for key in results[0].values if len({json.dumps(result.values[key]) for result in results}) > 1]
     first = results[0]
     title = f"{first.label}: {first.score.output} on the dev data, {len(results)} settings"
     if len(varying) == 2:
         body, width, height = _heat_map(results, *varying)
-    elif len(varying) == 1 and all(_is_number(each.values[varying[0]]) for each in results):
+    elif len(varying) == 1 and all(_is_number(result.values[varying[0]]) for result in results):
         body, width, height = _curve(results, varying[0])
     else:
         body, width, height = _ranking(results, varying or list(first.values))
@@ -48,8 +48,8 @@ def to_svg(results: Sequence[Result]) -> str:
 def _heat_map(results: Sequence[Result], across: str, down: str) -> tuple[list[str], int, int]:
     columns, rows = _values(results, across), _values(results, down)
     body = [_text(_LEFT, _TOP - 18, across, _HUSH), _text(12, _TOP - 2, down, _HUSH)]
-    body += [_text(_LEFT + _CELL[0] * (i + 0.5), _TOP - 2, toml_value(each), anchor="middle") for i, each in enumerate(columns)]
-    body += [_text(_LEFT - 10, _TOP + _CELL[1] * (i + 0.6), toml_value(each), anchor="end") for i, each in enumerate(rows)]
+    body += [_text(_LEFT + _CELL[0] * (i + 0.5), _TOP - 2, toml_value(value), anchor="middle") for i, value in enumerate(columns)]
+    body += [_text(_LEFT - 10, _TOP + _CELL[1] * (i + 0.6), toml_value(value), anchor="end") for i, value in enumerate(rows)]
     for result in results:
         x = _LEFT + _CELL[0] * columns.index(result.values[across])
         y = _TOP + 4 + _CELL[1] * rows.index(result.values[down])
@@ -67,7 +67,7 @@ def _heat_map(results: Sequence[Result], across: str, down: str) -> tuple[list[s
 
 def _curve(results: Sequence[Result], key: str) -> tuple[list[str], int, int]:
     width, height = 460, 240
-    ordered = sorted(results, key=lambda each: each.values[key])
+    ordered = sorted(results, key=lambda result: result.values[key])
     low, high = _range(results)
     points = []
     body = [f'<line x1="60" y1="{height - 40}" x2="{width - 20}" y2="{height - 40}" stroke="{_LINE}"/>']
@@ -84,7 +84,7 @@ def _curve(results: Sequence[Result], key: str) -> tuple[list[str], int, int]:
 
 
 def _ranking(results: Sequence[Result], keys: Sequence[str]) -> tuple[list[str], int, int]:
-    labels = [shown({key: each.values[key] for key in keys}) for each in results]
+    labels = [shown({key: result.values[key] for key in keys}) for result in results]
     left = 24 + 7 * max(map(len, labels))
     low, high = _range(results)
     body = []
@@ -121,11 +121,11 @@ def _text(x: float, y: float, text: str, ink: str = _INK, anchor: str = "start",
 
 
 def _values(results: Sequence[Result], key: str) -> list[Any]:
-    found: list[Any] = []
+    distinct: list[Any] = []
     for result in results:
-        if result.values[key] not in found:
-            found.append(result.values[key])
-    return sorted(found) if all(map(_is_number, found)) else found
+        if result.values[key] not in distinct:
+            distinct.append(result.values[key])
+    return sorted(distinct) if all(map(_is_number, distinct)) else distinct
 
 
 def _is_number(value: Any) -> bool:
@@ -153,12 +153,12 @@ def _interval(result: Result) -> str:
 
 
 def _range(results: Sequence[Result]) -> tuple[float, float]:
-    ends = [end for each in results for end in _ends(each)]
+    ends = [end for result in results for end in _ends(result)]
     return min(ends), max(ends)
 
 
 def _share(result: Result, results: Sequence[Result]) -> float:
-    values = [_main(each) for each in results]
+    values = [_main(result) for result in results]
     low, high = min(values), max(values)
     share = (_main(result) - low) / (high - low) if high > low else 1.0
     return share if result.score.higher_is_better else 1 - share

@@ -37,25 +37,25 @@ def verdict(difference: Difference) -> str:
 
 def table(comparison: Comparison) -> list[tuple[str, ...]]:
     """The paired table as text, cells in the order of `HEADER`, unescaped."""
-    return [_row(each) for each in comparison.differences]
+    return [_row(difference) for difference in comparison.differences]
 
 
-def _row(each: Difference) -> tuple[str, ...]:
-    column = Column(each.output, each.output, each.higher_is_better, each.percent)
+def _row(difference: Difference) -> tuple[str, ...]:
+    column = Column(difference.output, difference.output, difference.higher_is_better, difference.percent)
     show = _signed(column)
-    ends = "–" if math.isnan(each.low) else f"{show(each.low)} to {show(each.high)}"
-    examples = f"{each.n}" + (f" ({each.left_out} left out)" if each.left_out else "")
+    ends = "–" if math.isnan(difference.low) else f"{show(difference.low)} to {show(difference.high)}"
+    examples = f"{difference.n}" + (f" ({difference.left_out} left out)" if difference.left_out else "")
     return (
-        f"{each.output} {column.arrow}".strip(),
-        column.show(each.first),
-        column.show(each.second),
-        show(each.difference),
+        f"{difference.output} {column.arrow}".strip(),
+        column.show(difference.first),
+        column.show(difference.second),
+        show(difference.difference),
         ends,
-        _p(each.p),
-        _p(each.p_adjusted),
-        "–" if math.isnan(each.detectable) else f"±{_fine(each.detectable, column)}",
+        _p(difference.p),
+        _p(difference.p_adjusted),
+        "–" if math.isnan(difference.detectable) else f"±{_fine(difference.detectable, column)}",
         examples,
-        verdict(each),
+        verdict(difference),
     )
 
 
@@ -113,8 +113,8 @@ def plain(value: Any) -> str:
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON values; what is not a number is null."""
     content: dict[str, Any] = json_values(asdict(comparison))
-    for entry, each in zip(content["differences"], comparison.differences, strict=True):
-        entry["verdict"] = verdict(each)
+    for entry, difference in zip(content["differences"], comparison.differences, strict=True):
+        entry["verdict"] = verdict(difference)
     return content
 
 

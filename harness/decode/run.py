@@ -137,11 +137,11 @@ def other_code(planned: Plan, results: Results) -> str:
     """
     if planned.code is None or results.run(planned.spec).path.exists():
         return ""
-    asked = planned.spec.model_dump(mode="json", exclude={"code"})
+    spec = planned.spec.model_dump(mode="json", exclude={"code"})
     same = [
         (folder, content)
         for folder, content in results.described(planned.spec.suite)[0]
-        if {key: value for key, value in content["spec"].items() if key != "code"} == asked
+        if {key: value for key, value in content["spec"].items() if key != "code"} == spec
     ]
     if not same:
         return ""

@@ -123,7 +123,7 @@ def boards(results: Results, suites: Sequence[str] = (), settings: Sequence[str]
             are not valid. Of suites that were not asked for by name, the last board says which have no such runs.
         SuiteError: settings that a suite does not have, where it was asked for by name or no other has them.
     """
-    return [each.board for each in materials(results, suites, settings)]
+    return [material.board for material in materials(results, suites, settings)]
 
 
 def materials(
@@ -144,7 +144,7 @@ def materials(
     for folder in results.runs():
         by_suite.setdefault(folder.path.parent.name, []).append(folder)
     published = read_published(results)
-    known = {table.suite for each in published for table in each.tables}
+    known = {table.suite for document in published for table in document.tables}
     if not by_suite and not known.intersection(suites):
         raise StoreError(f"there are no runs under {results.root}; make some with `seetell run toybox-plain`")
     for suite in suites:
@@ -167,13 +167,13 @@ def materials(
         raise without[0]
     if without:
         measured[-1] = _with_left_out(measured[-1], *(f"{error}." for error in without))
-    found = with_published([with_human(each.board, studies) for each in measured], published)
-    whole = [_on_board(each, board) for each, board in zip(measured, found, strict=False)]
-    whole += [Material(board) for board in found[len(measured) :]]
+    boards_shown = with_published([with_human(material.board, studies) for material in measured], published)
+    whole = [_on_board(material, board) for material, board in zip(measured, boards_shown, strict=False)]
+    whole += [Material(board) for board in boards_shown[len(measured) :]]
     if not suites:
         return whole
-    wanted = [each for each in whole if each.board.suite in suites]
-    return sorted(wanted, key=lambda each: suites.index(each.board.suite))
+    wanted = [material for material in whole if material.board.suite in suites]
+    return sorted(wanted, key=lambda material: suites.index(material.board.suite))
 
 
 def _on_board(material: Material, board: Board) -> Material:
@@ -289,7 +289,7 @@ def _material(
         rows=tuple(rows),
         examples=_views(examples[:shown], [(row, run.records) for row, run in zip(rows, runs, strict=True)]),
         description=title,
-        headline=next((SUMS_UP.get(each.name, "") for each in columns if each.higher_is_better is not None), ""),
+        headline=next((SUMS_UP.get(column.name, "") for column in columns if column.higher_is_better is not None), ""),
         models=models | ({} if dtype == "float32" else {"arithmetic": dtype}),
         examples_total=len(ids) if table.apart else len(examples) or len(ids),
         created=max(run.content.get("finished", run.content["created"]) for run in runs),
@@ -444,8 +444,8 @@ def _kind_and_config(spec: RunSpec) -> tuple[Kind, Mapping[str, object]]:
 
 def _columns(scores: Sequence[Sequence[Score]]) -> tuple[Column, ...]:
     first: dict[str, Score] = {}
-    for each in scores:
-        for score in each:
+    for run_scores in scores:
+        for score in run_scores:
             first.setdefault(score.output, score)
     return tuple(
         Column(name, _column_label(name), score.higher_is_better, score.percent, _meaning(score)) for name, score in first.items()
@@ -469,7 +469,7 @@ def _column_label(output: str) -> str:
 
 
 def _intervals(scores: Sequence[Sequence[Score]]) -> str:
-    methods = {score.method for each in scores for score in each} & {"bca", "percentile"}
+    methods = {score.method for run_scores in scores for score in run_scores} & {"bca", "percentile"}
     how = {1: "BCa" if "bca" in methods else "percentile", 2: "BCa, or percentile where BCa is not defined"}
     return f"95 % intervals, bootstrap over examples ({how[len(methods)]})" if methods else ""
 

@@ -62,7 +62,7 @@ def figures(board: Board) -> list[Figure]:
     """A figure for each column that can be ranked and has intervals or groups, the one that orders the table first."""
     order = board.order_by
     columns = sorted(board.columns, key=lambda column: column is not order)
-    return [found for column in columns if (found := figure(board, column)) is not None]
+    return [drawn for column in columns if (drawn := figure(board, column)) is not None]
 
 
 def figure(board: Board, column: Column) -> Figure | None:
@@ -97,7 +97,7 @@ def _round_ticks(start: float, end: float) -> list[tuple[float, str]]:
         return [(start, f"{start:.3g}")]
     power = math.floor(math.log10((end - start) / _TICKS))
     sizes = ((step, max(0, -exponent)) for exponent in (power, power + 1) for step in (10.0**exponent * n for n in (1, 2, 5)))
-    size, digits = next(each for each in sizes if math.floor(end / each[0]) - math.ceil(start / each[0]) < _TICKS)
+    size, digits = next(tick for tick in sizes if math.floor(end / tick[0]) - math.ceil(start / tick[0]) < _TICKS)
     counts = range(math.ceil(start / size), math.floor(end / size) + 1)
     return [(count * size, f"{count * size:.{digits}f}") for count in counts]
 
@@ -108,7 +108,7 @@ def verdict(board: Board, column: Column) -> str:
     if not rows:
         return ""
     cell = rows[0][1]
-    first = [row.name for row, each in rows if each.number == cell.number]
+    first = [row.name for row, other_cell in rows if other_cell.number == cell.number]
     others = rows[len(first) :]
     they, are = ("it", "is") if len(first) == 1 else ("they", "are")
     sentence = f"{_enumerate(first)} {are} first in {column.label} with {column.show(cell.value)}"
@@ -134,14 +134,19 @@ def _peers(board: Board, column: Column) -> list[tuple[Row, Cell]]:
     if column.higher_is_better is None:
         return []
     sign = -1.0 if column.higher_is_better else 1.0
-    found = [(row, cell) for row in board.ordered() if (cell := rankable(row, column)) is not None]
-    signatures = [cell.signature for _, cell in found]
+    ranked = [(row, cell) for row in board.ordered() if (cell := rankable(row, column)) is not None]
+    signatures = [cell.signature for _, cell in ranked]
     lead = max(dict.fromkeys(signatures), key=signatures.count, default="")
-    return sorted(((row, cell) for row, cell in found if cell.signature == lead), key=lambda each: sign * (each[1].number or 0.0))
+    return sorted(
+        ((row, cell) for row, cell in ranked if cell.signature == lead),
+        key=lambda row_and_cell: sign * (row_and_cell[1].number or 0.0),
+    )
 
 
 def _bars(cells: Sequence[Cell], heights: Sequence[float]) -> tuple[Bar, ...]:
-    letters = sorted({letter for cell in cells for letter in group_letters(cell)}, key=lambda each: (len(each), each))
+    letters = sorted(
+        {letter for cell in cells for letter in group_letters(cell)}, key=lambda letter_text: (len(letter_text), letter_text)
+    )
     bars = []
     for index, letter in enumerate(letters):
         dots = tuple(y for cell, y in zip(cells, heights, strict=True) if letter in group_letters(cell))

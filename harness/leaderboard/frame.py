@@ -233,9 +233,9 @@ class Board:
     def all_signatures(self) -> list[tuple[Column, str, str]]:
         """Each signature of each column with its capital letter, which is empty where the column has but one."""
         return [
-            (column, letter(index) if len(found) > 1 else "", signature)
-            for column, found in ((column, self.signatures(column)) for column in self.columns)
-            for index, signature in enumerate(found)
+            (column, letter(index) if len(signatures) > 1 else "", signature)
+            for column, signatures in ((column, self.signatures(column)) for column in self.columns)
+            for index, signature in enumerate(signatures)
         ]
 
     def standings(self, column: Column) -> list[Standing]:

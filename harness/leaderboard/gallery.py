@@ -65,7 +65,7 @@ def gallery(material: Material) -> Gallery:
         _item(
             example,
             tuple(tuple(answers.get(example.id, ())) for answers in answers_by_run),
-            tuple(each.get(example.id) for each in values),
+            tuple(run_values.get(example.id) for run_values in values),
             scored=column is not None,
         )
         for example in examples
@@ -80,7 +80,7 @@ def _item(example: Example, answers: tuple[tuple[Answer, ...], ...], values: tup
         known = [value for value in values if value is not None]
         # Rounded, so that the order is the same on machines whose last digits differ.
         return replace(item, spread=round(float(np.std(known)), 6) if len(known) > 1 else 0.0)
-    texts = [tuple(answer.text for answer in each) for each in answers if each]
+    texts = [tuple(answer.text for answer in run_answers) for run_answers in answers if run_answers]
     if not texts:
         return item
     share = max(texts.count(text) for text in texts) / len(texts)
@@ -92,12 +92,12 @@ def _values(material: Material, runs: Sequence[RunMaterial]) -> tuple[Column | N
     board = material.board
     first = board.order_by
     columns = [column for column in board.columns if column.higher_is_better is not None and column.kind == "metric"]
-    for column in sorted(columns, key=lambda each: each is not first):
+    for column in sorted(columns, key=lambda candidate: candidate is not first):
         signatures = board.signatures(column)
         lead = signatures[0] if signatures else ""
-        found = [_example_values(run, column.name, lead) for run in runs]
-        if any(found):
-            return column, found
+        run_values = [_example_values(run, column.name, lead) for run in runs]
+        if any(run_values):
+            return column, run_values
     return None, [{} for _ in runs]
 
 

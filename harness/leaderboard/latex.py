@@ -32,11 +32,13 @@ def _tables(board: Board) -> list[str]:
 
 
 def _table(board: Board, columns: Sequence[Column], *, first: bool) -> str:
-    heads = ["System", *(f"{latex(each.label)} {latex(each.arrow)}".strip() for each in columns), "Texts"]
+    heads = ["System", *(f"{latex(column.label)} {latex(column.arrow)}".strip() for column in columns), "Texts"]
     standings = [board.standings(column) for column in columns]
     lines = []
     for index, row in enumerate(board.ordered()):
-        cells = [_value(row, column, each[index]) for column, each in zip(columns, standings, strict=True)]
+        cells = [
+            _value(row, column, column_standings[index]) for column, column_standings in zip(columns, standings, strict=True)
+        ]
         lines.append(" & ".join([latex(row.name), *cells, latex(count_text(row))]) + r" \\")
         ends = [_interval(row.cells.get(column.name), column) for column in columns]
         if any(ends):
@@ -88,7 +90,7 @@ def _signatures(board: Board, columns: Sequence[Column]) -> list[str]:
             names.setdefault(signature, []).append(latex(column.label) + mark)
     bar = _SPECIAL["|"]
     shown = {signature: latex(signature).replace(bar, bar + r"\allowbreak{}") for signature in names}
-    return [_below(rf"{', '.join(found)}: \texttt{{{shown[signature]}}}") for signature, found in names.items()]
+    return [_below(rf"{', '.join(systems)}: \texttt{{{shown[signature]}}}") for signature, systems in names.items()]
 
 
 def _below(text: str) -> str:

@@ -90,7 +90,7 @@ def _measured(board: Board) -> list[str]:
 
 
 def _published(table: PublishedTable) -> str:
-    heads = ["System", *(f"{markdown(each.label)} {each.arrow}".strip() for each in table.columns)]
+    heads = ["System", *(f"{markdown(shown_column.label)} {shown_column.arrow}".strip() for shown_column in table.columns)]
     lines = [
         [
             f"{markdown(row.system)} <sup>{markdown(facts(row))}</sup>",
@@ -122,7 +122,10 @@ def _values(board: Board) -> str:
     lines = []
     for index, row in enumerate(board.ordered()):
         place = ranks[index] if ranks else Standing()
-        cells = [_value(row, column, each[index]) for column, each in zip(board.columns, standings, strict=True)]
+        cells = [
+            _value(row, column, column_standings[index])
+            for column, column_standings in zip(board.columns, standings, strict=True)
+        ]
         lines.append([f"{place.rank}{_group(place)}" if place.rank else "–", _name(row), *cells, markdown(count_text(row))])
     return markdown_table(heads, lines, left={1}, escape=False)
 

@@ -36,9 +36,9 @@ def to_matrix(boards: Sequence[Board], metrics: Sequence[str]) -> str:
 
 def _table(boards: Sequence[Board], column: Column) -> str:
     heads = [f"{column.label} {column.arrow}".strip(), *(board.suite for board in boards)]
-    found = [_column(board, column) for board in boards]
-    names = dict.fromkeys(name for board in found for name in board)
-    lines = [[markdown(name), *(board.get(name, "–") for board in found)] for name in names]
+    board_columns = [_column(board, column) for board in boards]
+    names = dict.fromkeys(name for board in board_columns for name in board)
+    lines = [[markdown(name), *(board.get(name, "–") for board in board_columns)] for name in names]
     return markdown_table([*map(markdown, heads)], lines, escape=False)
 
 

@@ -145,7 +145,7 @@ def board_view(board: Board, pages: Mapping[tuple[str, str], str] | None = None)
         for column, known in zip(board.columns, signatures, strict=True)
     )
     positions = {(row.name, row.identity): index for index, row in enumerate(ordered)}
-    examples = tuple((each, image_address(each.image), _by_decoder(each, positions)) for each in board.examples)
+    examples = tuple((view, image_address(view.image), _by_decoder(view, positions)) for view in board.examples)
     counts = {kind: sum(column.kind == kind for column in board.columns) for kind in COLUMN_KINDS}
     heads = tuple((COLUMN_KINDS[kind], count) for kind, count in counts.items() if count)
     heads = heads if any(column.kind != "metric" for column in board.columns) else ()
@@ -154,10 +154,10 @@ def board_view(board: Board, pages: Mapping[tuple[str, str], str] | None = None)
 
 def _legend(columns: Sequence[ColumnView]) -> tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...]:
     labels: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for each in columns:
-        if each.signatures:
-            labels.setdefault((each.column.description, each.signatures), []).append(each.column.label)
-    return tuple((tuple(found), meaning, signatures) for (meaning, signatures), found in labels.items())
+    for column in columns:
+        if column.signatures:
+            labels.setdefault((column.column.description, column.signatures), []).append(column.column.label)
+    return tuple((tuple(names), meaning, signatures) for (meaning, signatures), names in labels.items())
 
 
 def _head_title(column: Column, signatures: Sequence[str]) -> str:
@@ -218,7 +218,7 @@ def _scales(rows: Sequence[Row], column: Column) -> dict[str, tuple[float, float
         cell = row.cells.get(column.name)
         if cell is not None and cell.number is not None:
             ends.setdefault(cell.signature, []).extend([cell.number, *(cell.interval or ())])
-    return {signature: (min(found), max(found)) for signature, found in ends.items()}
+    return {signature: (min(positions), max(positions)) for signature, positions in ends.items()}
 
 
 def _plot(cell: Cell, scale: tuple[float, float]) -> Plot | None:
@@ -235,11 +235,11 @@ def _plot(cell: Cell, scale: tuple[float, float]) -> Plot | None:
 
 def _by_decoder(example: ExampleView, place: Mapping[tuple[str, str], int]) -> tuple[tuple[str, tuple[Answer, ...]], ...]:
     """Answers gathered by run, runs in the order of the table, draws in theirs."""
-    found: dict[tuple[str, str], list[Answer]] = {}
+    answers_of: dict[tuple[str, str], list[Answer]] = {}
     for answer in example.answers:
-        found.setdefault((answer.decoder, answer.identity), []).append(answer)
-    ordered = sorted(found, key=lambda key: (place.get(key, len(place)), key))
-    return tuple((key[0], tuple(sorted(found[key], key=lambda answer: answer.draw))) for key in ordered)
+        answers_of.setdefault((answer.decoder, answer.identity), []).append(answer)
+    ordered = sorted(answers_of, key=lambda key: (place.get(key, len(place)), key))
+    return tuple((key[0], tuple(sorted(answers_of[key], key=lambda answer: answer.draw))) for key in ordered)
 
 
 def image_address(image: bytes | None) -> str:

@@ -24,22 +24,22 @@ def with_published(boards: Sequence[Board], published: Sequence[data.Published])
 
     A table belongs to the board of its suite, and to every board that holds a number of equal signature.
     """
-    found = list(boards)
-    for each in published:
-        for table in each.tables:
+    together = list(boards)
+    for document in published:
+        for table in document.tables:
             signatures = {text for row in table.rows for text in row.signatures.values()}
             homes = [
                 index
-                for index, board in enumerate(found)
+                for index, board in enumerate(together)
                 if not board.apart and (board.suite == table.suite or (board.rows and signatures & _signatures(board)))
             ]
             for index in homes:
-                view = _view(each, table, found[index])
-                found[index] = replace(found[index], published=(*found[index].published, view))
+                view = _view(document, table, together[index])
+                together[index] = replace(together[index], published=(*together[index].published, view))
             if not homes:
                 empty = Board(table.suite, table.task, (), (), description=table.title)
-                found.append(replace(empty, published=(_view(each, table, empty),)))
-    return found
+                together.append(replace(empty, published=(_view(document, table, empty),)))
+    return together
 
 
 def _signatures(board: Board) -> set[str]:
@@ -88,7 +88,7 @@ def _cell(row: data.PublishedRow, column: Column, board: Board) -> PublishedCell
 
 
 def _place(value: float, signature: str, name: str, board: Board) -> tuple[int | None, int]:
-    column = next((each for each in board.columns if each.name == name), None)
+    column = next((board_column for board_column in board.columns if board_column.name == name), None)
     if not signature or column is None:
         return None, 0
     cells = [rankable(row, column) for row in board.rows]

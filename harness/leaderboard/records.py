@@ -67,13 +67,13 @@ def _suite(board: Board) -> dict[str, object]:
         "letters": asdict(board.grouping) if board.grouping else None,
         "columns": [
             {
-                "metric": each.name,
-                "label": each.label,
-                "kind": each.kind,
-                "higher_is_better": each.higher_is_better,
-                "percent": each.percent,
+                "metric": column.name,
+                "label": column.label,
+                "kind": column.kind,
+                "higher_is_better": column.higher_is_better,
+                "percent": column.percent,
             }
-            for each in board.columns
+            for column in board.columns
         ],
     }
 

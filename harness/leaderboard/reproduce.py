@@ -43,7 +43,7 @@ def _is_packaged(spec: RunSpec, suite: Suite) -> bool:
     if suite.name not in packaged_suites():
         return False
     try:
-        packaged = Suite.load(suite.name, [each.removeprefix("decoders.") for each in suite.settings])
+        packaged = Suite.load(suite.name, [setting.removeprefix("decoders.") for setting in suite.settings])
     except SeeTellError:
         return False
     one, other = suite.document(), packaged.document()

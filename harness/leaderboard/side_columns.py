@@ -106,11 +106,11 @@ def _column(aspect: str, study: str, taken: set[str]) -> Column:
 
 
 def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str], HumanCell]) -> dict[str, Cell]:
-    found = {}
+    merged = {}
     for name, aspect in columns.items():
         cell = cells.get((_run_name(row), aspect))
         if cell is not None:
-            found[name] = Cell(
+            merged[name] = Cell(
                 name,
                 _number(cell.value),
                 _number(cell.low),
@@ -121,7 +121,7 @@ def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str],
                 letters=cell.letters,
                 caution=cell.caution,
             )
-    return found
+    return merged
 
 
 def _number(value: float | None) -> float:
@@ -153,7 +153,7 @@ SPEED_COLUMNS = (
 
 def headline_speed(speeds: Sequence[Speed], identity: str) -> Speed | None:
     """The figure of a run that tables show: the first in its file."""
-    return next((each for each in speeds if each.identity == identity), None)
+    return next((speed for speed in speeds if speed.identity == identity), None)
 
 
 def speed_cells(speed: Speed | None) -> dict[str, Cell]:

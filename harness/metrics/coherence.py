@@ -63,9 +63,9 @@ class Coherence(Metric):
         judged = _with_prompt(samples)
         encoder = self.models.encoder
         if judged:
-            asked = encoder.encode([samples[i].example.prompt for i in judged], self.config.pooling).cpu().numpy()
-            said = encoder.encode([samples[i].text for i in judged], self.config.pooling).cpu().numpy()
-            rows[judged, 0] = np.einsum("nd,nd->n", asked, said, dtype=np.float64)
+            prompt_features = encoder.encode([samples[i].example.prompt for i in judged], self.config.pooling).cpu().numpy()
+            text_features = encoder.encode([samples[i].text for i in judged], self.config.pooling).cpu().numpy()
+            rows[judged, 0] = np.einsum("nd,nd->n", prompt_features, text_features, dtype=np.float64)
             rows[judged, 1] = 1
         return rows
 
@@ -136,9 +136,9 @@ class CoherenceLm(Metric):
         texts = [plain_ids(lm, space + samples[i].text)[: max(room, 0)] for i, room in zip(judged, rooms, strict=True)]
         kept = [place for place, text in enumerate(texts) if text]
         if kept:
-            said = log_likelihoods(lm, [before[place] for place in kept], [texts[place] for place in kept])
+            likelihoods = log_likelihoods(lm, [before[place] for place in kept], [texts[place] for place in kept])
             places = [judged[place] for place in kept]
-            rows[places, 0] = said / [len(texts[place]) for place in kept]
+            rows[places, 0] = likelihoods / [len(texts[place]) for place in kept]
             rows[places, 1] = 1
         return rows
 

@@ -45,13 +45,13 @@ class Distinct(Metric):
         An n-gram that m texts say counts 1/m for each of them, so the shares add up to the number of different n-grams.
         """
         rows = np.full((len(samples), 2 * len(ORDERS)), np.nan)
-        said = {index: sample.text.split() for index, sample in enumerate(samples) if sample.failure is None}
+        words = {index: sample.text.split() for index, sample in enumerate(samples) if sample.failure is None}
         for column, n in enumerate(ORDERS):
-            grams = {index: list(zip(*(tokens[i:] for i in range(n)), strict=False)) for index, tokens in said.items()}
+            grams = {index: list(zip(*(tokens[i:] for i in range(n)), strict=False)) for index, tokens in words.items()}
             texts = Counter(gram for ngrams in grams.values() for gram in set(ngrams))
             for index, ngrams in grams.items():
                 rows[index, 2 * column] = sum(1 / texts[gram] for gram in dict.fromkeys(ngrams))
-                rows[index, 2 * column + 1] = len(said[index]) if self.config.per == "tokens" else len(ngrams)
+                rows[index, 2 * column + 1] = len(words[index]) if self.config.per == "tokens" else len(ngrams)
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

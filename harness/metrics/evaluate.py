@@ -233,14 +233,14 @@ class Evaluator:
             if not entry["rows"]:
                 continue
             try:
-                found = folder.rows(entry["rows"])
+                stored_rows = folder.rows(entry["rows"])
             except StoreError:
                 del entries[label]
                 continue
-            if label in blank and not gives_values(blank[label], found, [score["value"] for score in entry["scores"]]):
+            if label in blank and not gives_values(blank[label], stored_rows, [score["value"] for score in entry["scores"]]):
                 del entries[label]
             else:
-                rows[entry["rows"]] = found
+                rows[entry["rows"]] = stored_rows
         return rows
 
     def measure(self, answers: Sequence[Sample]) -> dict[str, ScoreSheet]:
@@ -312,11 +312,11 @@ class Evaluator:
 def gives_values(metric: Metric, rows: NDArray[np.float64], values: Sequence[float | None]) -> bool:
     """Whether the metric's finaliser turns rows into these values; None stands for a value that is not defined."""
     try:
-        found = metric.finalise(rows[~np.isnan(rows).any(axis=1)].sum(axis=0))
+        values_now = metric.finalise(rows[~np.isnan(rows).any(axis=1)].sum(axis=0))
     except (IndexError, ValueError):  # rows of another width than the finaliser takes
         return False
-    return len(found) >= len(values) and all(
-        value is None or bool(np.isclose(found[place], value, rtol=1e-9, atol=1e-12)) for place, value in enumerate(values)
+    return len(values_now) >= len(values) and all(
+        value is None or bool(np.isclose(values_now[place], value, rtol=1e-9, atol=1e-12)) for place, value in enumerate(values)
     )
 
 

@@ -61,8 +61,8 @@ class Perplexity(Metric):
         judged = [i for i, tokens in ids.items() if tokens]
         if judged:
             texts = [ids[i] for i in judged]
-            said = log_likelihoods(lm, [start] * len(texts), texts)
-            rows[judged] = np.column_stack([said, [len(text) for text in texts]])
+            likelihoods = log_likelihoods(lm, [start] * len(texts), texts)
+            rows[judged] = np.column_stack([likelihoods, [len(text) for text in texts]])
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

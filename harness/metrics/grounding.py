@@ -60,14 +60,14 @@ class Grounding(Metric):
         for row, sample in zip(rows, samples, strict=True):
             if sample.failure is None and "scene" in sample.example.meta:
                 there = self._distinct((thing.kind, thing.colour) for thing in _scene(sample).things)
-                said = self._distinct(claims(sample.text))
-                row[:] = len(there & said), len(said), len(there)
+                claimed = self._distinct(claims(sample.text))
+                row[:] = len(there & claimed), len(claimed), len(there)
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Precision, recall and F1 of summed counts; nothing divided by nothing is 0."""
-        right, said, there = sums[..., 0], sums[..., 1], sums[..., 2]
-        return np.stack([_ratio(right, said), _ratio(right, there), _ratio(2 * right, said + there)], axis=-1)
+        right, claimed, present = sums[..., 0], sums[..., 1], sums[..., 2]
+        return np.stack([_ratio(right, claimed), _ratio(right, present), _ratio(2 * right, claimed + present)], axis=-1)
 
     def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Every claim wrong, and everything left out."""
@@ -77,8 +77,8 @@ class Grounding(Metric):
         """What counts as a claim."""
         return Signature.of("grounding", {"claims": "kind+colour" if self.config.bound else "kind", "world": "toybox"})
 
-    def _distinct(self, found: Iterable[Claim]) -> frozenset[Claim]:
-        return frozenset(found if self.config.bound else ((kind, None) for kind, _ in found))
+    def _distinct(self, claims_made: Iterable[Claim]) -> frozenset[Claim]:
+        return frozenset(claims_made if self.config.bound else ((kind, None) for kind, _ in claims_made))
 
 
 def _scene(sample: Sample) -> Scene:

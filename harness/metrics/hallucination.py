@@ -134,19 +134,19 @@ class Lexicon:
     def mentions(self, text: str) -> list[str]:
         """The categories that a text names, in order, with repetitions; the longest phrase wins, left to right."""
         words = _WORD.findall(text.lower().replace("’", "'"))
-        found: list[str] = []
+        objects: list[str] = []
         at = 0
         while at < len(words):
             for length in range(min(self.longest, len(words) - at), 0, -1):
                 phrase = self._known(tuple(words[at : at + length]))
                 if phrase is not None:
                     if name := self.names[phrase]:
-                        found.append(name)
+                        objects.append(name)
                     at += length
                     break
             else:
                 at += 1
-        return found
+        return objects
 
     def _known(self, phrase: tuple[str, ...]) -> tuple[str, ...] | None:
         """The phrase as the list has it: as it stands, or with its last word in the singular."""
@@ -208,9 +208,9 @@ def read_instances(path: Path, digest: str) -> Mapping[str, frozenset[str]]:
     try:
         document: Any = json.loads(path.read_bytes())
         names = {category["id"]: str(category["name"]).lower() for category in document["categories"]}
-        found: dict[int, set[str]] = {image["id"]: set() for image in document["images"]}
+        objects_of: dict[int, set[str]] = {image["id"]: set() for image in document["images"]}
         for annotation in document["annotations"]:
-            found.setdefault(annotation["image_id"], set()).add(names[annotation["category_id"]])
+            objects_of.setdefault(annotation["image_id"], set()).add(names[annotation["category_id"]])
         files = {image["id"]: str(image.get("file_name", "")) for image in document["images"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetricError(
@@ -218,7 +218,7 @@ def read_instances(path: Path, digest: str) -> Mapping[str, frozenset[str]]:
             "and categories, as in instances_val2014.json"
         ) from error
     by_key: dict[str, frozenset[str]] = {}
-    for number, objects in found.items():
+    for number, objects in objects_of.items():
         name = files.get(number, "")
         for key in (str(number), name, Path(name).stem):
             if key:

@@ -77,11 +77,11 @@ class ImageRank(Metric):
         self._pool = len(seen)
         pool = np.stack(seen)
         rows = np.full((len(samples), 4), np.nan)
-        asked = [i for i, s in enumerate(samples) if s.failure is None and s.example.image in place]
-        for start in range(0, len(asked), _BLOCK):
-            part = asked[start : start + _BLOCK]
-            said = model.text_features([self.config.prefix + samples[i].text for i in part]).cpu().numpy()
-            cosine = said @ pool.T
+        scored = [i for i, s in enumerate(samples) if s.failure is None and s.example.image in place]
+        for start in range(0, len(scored), _BLOCK):
+            part = scored[start : start + _BLOCK]
+            text_features = model.text_features([self.config.prefix + samples[i].text for i in part]).cpu().numpy()
+            cosine = text_features @ pool.T
             own = cosine[np.arange(len(part)), [place[samples[i].example.image] for i in part]]
             rank = (cosine >= own[:, None] - _TIE).sum(axis=1)
             rows[part] = np.column_stack([rank <= 1, rank <= 5, 1 / rank, np.ones(len(part))])

@@ -62,8 +62,8 @@ def interval(
     replicates = finalise(_resample(sums, draws, seed))
     jackknife = finalise(sums.sum(axis=0) - sums)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    found = [_one(value[i], replicates[:, i], jackknife[:, i], tails) for i in range(len(value))]
-    low, high, methods = zip(*found, strict=True)
+    ends = [_one(value[i], replicates[:, i], jackknife[:, i], tails) for i in range(len(value))]
+    low, high, methods = zip(*ends, strict=True)
     return Interval(np.array(low), np.array(high), tuple(methods))
 
 

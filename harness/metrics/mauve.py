@@ -124,7 +124,7 @@ class Mauve(Metric):
         pairs = [[self._pair(sample) for sample in samples] for samples in runs]
         flat = [pair for run in pairs for pair in run if pair]
         theirs = sorted({(pair.example, pair.reference) for pair in flat})
-        said = sorted((pair.example, pair.text) for pair in flat)
+        texts = sorted((pair.example, pair.text) for pair in flat)
         fewest = min(len(theirs), *(sum(pair is not None for pair in run) for run in pairs))
         if fewest < FEWEST:
             raise MetricUnavailable(
@@ -132,13 +132,13 @@ class Mauve(Metric):
             )
         # Equal token sequences get one vector, and rows are sorted by example and text before k-means sees them: the order of
         # its input moves its result, and must say nothing about which run said what.
-        distinct = sorted({ids for _, ids in (*theirs, *said)})
+        distinct = sorted({ids for _, ids in (*theirs, *texts)})
         vectors = dict(zip(distinct, self._features(distinct), strict=True))
         buckets = self.config.buckets or max(2, round(fewest / 10))
-        p, q = (np.stack([vectors[ids] for _, ids in side]) for side in (theirs, said))
+        p, q = (np.stack([vectors[ids] for _, ids in side]) for side in (theirs, texts))
         books = codebooks(p, q, buckets, range(SEED, SEED + self.config.seeds))
         of_reference = {key: books.p[:, place] for place, key in enumerate(theirs)}
-        of_text = {key: books.q[:, place] for place, key in enumerate(said)}  # equal texts share a bucket
+        of_text = {key: books.q[:, place] for place, key in enumerate(texts)}  # equal texts share a bucket
         self._fitted = _Fitted(fewest, buckets, joint=len(runs) > 1)
         return [
             np.stack([self._row(pair, of_reference, of_text, buckets) for pair in run]) if run else np.empty((0, 0))
@@ -189,11 +189,11 @@ class Mauve(Metric):
         reference = next((text for text in sample.example.references if text.strip()), "")
         if sample.failure is not None or not sample.text.strip() or not reference:
             return None
-        said, theirs = plain_ids(lm, sample.text)[:limit], plain_ids(lm, reference)[:limit]
+        text_ids, theirs = plain_ids(lm, sample.text)[:limit], plain_ids(lm, reference)[:limit]
         if self.config.cut == "pair":
-            shorter = min(len(said), len(theirs))
-            said, theirs = said[:shorter], theirs[:shorter]
-        return _Pair(sample.example.id, tuple(theirs), tuple(said)) if said and theirs else None
+            shorter = min(len(text_ids), len(theirs))
+            text_ids, theirs = text_ids[:shorter], theirs[:shorter]
+        return _Pair(sample.example.id, tuple(theirs), tuple(text_ids)) if text_ids and theirs else None
 
     def _features(self, texts: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
         from decoders.models.reading import last_vectors
@@ -281,8 +281,8 @@ def codebooks(p: NDArray[Any], q: NDArray[Any], buckets: int, seeds: Sequence[in
             )
             means.train(data)
             labels.append(means.index.search(data, 1)[1].reshape(-1))
-    found = np.stack(labels).astype(np.int64)
-    return Codebooks(found[:, len(q) :], found[:, : len(q)])
+    cluster_ids = np.stack(labels).astype(np.int64)
+    return Codebooks(cluster_ids[:, len(q) :], cluster_ids[:, : len(q)])
 
 
 def mauve(p: Floats, q: Floats) -> Floats:

@@ -90,12 +90,12 @@ def score_samples(
     kept: dict[str, NDArray[np.float64]] = {}
     for done, (label, metric) in enumerate(metrics.items(), start=1):
         try:
-            found = rows(samples) if rows else rows_that_fit(metric, samples)
+            metric_rows = rows(samples) if rows else rows_that_fit(metric, samples)
         except (MetricError, NeedMissing, ModelMismatch) as error:
             scores += unavailable(metric, len(samples), str(error))
         else:
-            kept[label] = found
-            scores += score_rows(metric, found, samples, seed=seed, draws=draws)
+            kept[label] = metric_rows
+            scores += score_rows(metric, metric_rows, samples, seed=seed, draws=draws)
         progress(done, len(metrics))
     return ScoreSheet(scores, kept)
 
@@ -133,8 +133,8 @@ def score_rows(
     blank = np.full(len(values), np.nan)
     low, high, methods = blank, blank, ("none",) * len(values)
     if metric.resampling == "bootstrap":
-        found = interval(rows, [sample.example.cluster for sample in samples], metric.finalise, draws=draws, seed=seed)
-        low, high, methods = found.low, found.high, found.methods
+        ends = interval(rows, [sample.example.cluster for sample in samples], metric.finalise, draws=draws, seed=seed)
+        low, high, methods = ends.low, ends.high, ends.methods
     signature, caution = str(metric.signature()), metric.caution()
     return [
         Score(

@@ -28,24 +28,24 @@ def find_run(results: Results, name: str, settings: Sequence[str] = ()) -> RunFo
     if (path / "run.json").is_file():
         return RunFolder(path)
     runs = {f"{run.path.parent.name}/{run.path.name}": run for run in results.runs()}
-    found = [known for known in runs if name in _names(known)] or [known for known in runs if known.startswith(name)]
-    if settings or len(found) > 1:
-        made = [known for known in found if _made_with(runs[known], settings)]
-        if settings and found and not made:
+    matches = [known for known in runs if name in _names(known)] or [known for known in runs if known.startswith(name)]
+    if settings or len(matches) > 1:
+        made = [known for known in matches if _made_with(runs[known], settings)]
+        if settings and matches and not made:
             raise StoreError(
                 f"{name!r} was not run with{as_flags(settings)}; "
-                f"`seetell run {runs[found[0]].path.parent.name}{as_flags(settings)}` does it"
+                f"`seetell run {runs[matches[0]].path.parent.name}{as_flags(settings)}` does it"
             )
-        found = made or found
-    if len(found) > 1:
-        raise StoreError(f"{name!r} may be any of {', '.join(sorted(found))}; give one of these names in full")
-    if not found:
+        matches = made or matches
+    if len(matches) > 1:
+        raise StoreError(f"{name!r} may be any of {', '.join(sorted(matches))}; give one of these names in full")
+    if not matches:
         hint = did_you_mean(name, {short for known in runs for short in _names(known)})
         raise StoreError(
             f"there is no run {name!r} under {results.root}{hint}; expected a run's folder or suite/label, as in "
             "toybox-plain/magic"
         )
-    return runs[found[0]]
+    return runs[matches[0]]
 
 
 def _made_with(run: RunFolder, settings: Sequence[str]) -> bool:

@@ -238,16 +238,16 @@ class RunFolder:
                 or lacks answers.
         """
         if not self.complete:
-            found: dict[Key, Record] = {}
+            by_key: dict[Key, Record] = {}
             try:
                 for part in sorted((self.path / "parts").glob("*.jsonl")):
                     for record in read_part(part):
-                        found.setdefault(record.key, record)
+                        by_key.setdefault(record.key, record)
             except FileNotFoundError:
                 if not self.complete:
                     raise
             if not self.complete:  # else whoever writes it has finished meanwhile, and parts may have gone unread
-                return [found[key] for key in sorted(found)]
+                return [by_key[key] for key in sorted(by_key)]
         return self._stored_samples()
 
     def _stored_samples(self) -> list[Record]:

@@ -72,15 +72,15 @@ class Registry(Generic[T]):
     @cached_property
     def entries(self) -> dict[str, tuple[Entry, ...]]:
         """Name to the distributions that claim it (normally one), sorted by name."""
-        found: dict[str, set[tuple[str, str, str]]] = {}
+        claims: dict[str, set[tuple[str, str, str]]] = {}
         named: dict[int, tuple[str, str]] = {}  # each look at a name or a version parses the metadata anew
         points = list(metadata.entry_points(group=self.group))
         for point in points:
             # A checkout on sys.path may be seen twice under one distribution name; that is no clash.
             if id(point.dist) not in named:
                 named[id(point.dist)] = (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
-            found.setdefault(point.name, set()).add((point.value, *named[id(point.dist)]))
-        return {name: tuple(Entry(name, *claim) for claim in sorted(found[name])) for name in sorted(found)}
+            claims.setdefault(point.name, set()).add((point.value, *named[id(point.dist)]))
+        return {name: tuple(Entry(name, *claim) for claim in sorted(claims[name])) for name in sorted(claims)}
 
     def find(self, name: str) -> Entry:
         """The one entry of that name.
@@ -133,10 +133,10 @@ class Registry(Generic[T]):
 
 def _resolve(target: str) -> object:
     module, _, attribute = target.partition(":")
-    found: object = importlib.import_module(module)
+    resolved: object = importlib.import_module(module)
     for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
+        resolved = getattr(resolved, part)
+    return resolved
 
 
 def _source_of(module: str) -> Path | None:

@@ -53,17 +53,17 @@ def parse_settings(texts: Sequence[str], table: Mapping[str, Any], where: str) -
     Raises:
         SuiteError: no value, a place that the suite does not have, or a value inside another value.
     """
-    found: dict[tuple[str, ...], Setting] = {}
+    settings: dict[tuple[str, ...], Setting] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise SuiteError(f"--set {text}: expected a place and a value, as in --set magic.beta=1.5")
         path = _path(key.strip(), text, table, where)
-        found[path] = Setting(path, parse_value(value.strip()))
-    for path in found:
-        if above := next((found[path[:end]] for end in range(1, len(path)) if path[:end] in found), None):
-            raise SuiteError(f"--set {found[path]} is inside --set {above}, which is one value; leave one of them out")
-    return [found[path] for path in sorted(found)]
+        settings[path] = Setting(path, parse_value(value.strip()))
+    for path in settings:
+        if above := next((settings[path[:end]] for end in range(1, len(path)) if path[:end] in settings), None):
+            raise SuiteError(f"--set {settings[path]} is inside --set {above}, which is one value; leave one of them out")
+    return [settings[path] for path in sorted(settings)]
 
 
 def canonical(settings: Iterable[Setting]) -> tuple[str, ...]:

@@ -81,11 +81,11 @@ def suite_table(content: bytes, where: str, folder: Path, settings: Sequence[str
         SuiteError: not TOML, a suite that extends itself, or settings that lead nowhere.
     """
     table = _extended(_read(content, where), where, folder, [])
-    found: Sequence[Setting] = parse_settings(settings, table, where) if settings else ()
+    changes: Sequence[Setting] = parse_settings(settings, table, where) if settings else ()
     over: Table = {}
-    for setting in found:
+    for setting in changes:
         setting.apply(over)
-    return SuiteTable(_located(merged(table, over)), where, folder, canonical(found))
+    return SuiteTable(_located(merged(table, over)), where, folder, canonical(changes))
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any], label: str = "") -> Table:
@@ -98,16 +98,16 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any], label: str = "") ->
     """
     if any(key in over and over[key] != base.get(key, label) for key in _PLUGINS):
         return copy.deepcopy(dict(over))
-    found: Table = copy.deepcopy(dict(base))
+    table: Table = copy.deepcopy(dict(base))
     for key, value in over.items():
-        before = found.get(key)
+        before = table.get(key)
         if isinstance(before, Mapping) and value is False:
-            del found[key]
+            del table[key]
         elif isinstance(before, Mapping) and isinstance(value, Mapping):
-            found[key] = merged(before, value, key)
+            table[key] = merged(before, value, key)
         else:
-            found[key] = copy.deepcopy(value)
-    return found
+            table[key] = copy.deepcopy(value)
+    return table
 
 
 def _extended(table: Table, where: str, folder: Path, path: list[str]) -> Table:

@@ -57,13 +57,13 @@ def sentences(text: str) -> list[str]:
     """
     import sentencex
 
-    found: list[str] = []
+    pieces: list[str] = []
     for piece in sentencex.segment("en", text):
-        if found and (not piece.strip() or _TITLES.search(found[-1])):
-            found[-1] += piece
+        if pieces and (not piece.strip() or _TITLES.search(pieces[-1])):
+            pieces[-1] += piece
         else:
-            found.append(piece)
-    return [part for piece in found for part in _apart(piece)]
+            pieces.append(piece)
+    return [part for piece in pieces for part in _apart(piece)]
 
 
 def cut(text: str, most: int) -> str:

@@ -171,11 +171,14 @@ class RayExecutor:
             return member.actor.rows.remote(sent, items if self._is_here(member) else [*map(packed_sample, items)])
 
         shards = sorted(self._work(samples, SHARD, ask, grain=BLOCK), key=lambda done: done[0].start)
-        width = max((found.shape[1] for _, (found, _) in shards if found is not None), default=0)
+        width = max((shard_rows.shape[1] for _, (shard_rows, _) in shards if shard_rows is not None), default=0)
         if not width:
             raise next(reason for _, (_, reason) in shards)
         return np.concatenate(
-            [np.full((len(chunk.items), width), np.nan) if found is None else found for chunk, (found, _) in shards]
+            [
+                np.full((len(chunk.items), width), np.nan) if shard_rows is None else shard_rows
+                for chunk, (shard_rows, _) in shards
+            ]
         )
 
     # handing out and collecting

@@ -157,13 +157,13 @@ def _forms(name: str) -> tuple[str, str, str, str]:
 
 def references_of_examples(examples: Sequence[Example]) -> References:
     """The examples of a suite, by their ids and by the names of their images."""
-    found = References({example.id: example.references for example in examples})
+    references = References({example.id: example.references for example in examples})
     for example in examples:
         image = example.image
         name = "" if image is None or isinstance(image, bytes) else image.name
-        found.image_names[example.id] = [name] if name else []
-        found.add(example.id, found.image_names[example.id] or [example.id], number_in(name or example.id))
-    return found
+        references.image_names[example.id] = [name] if name else []
+        references.add(example.id, references.image_names[example.id] or [example.id], number_in(name or example.id))
+    return references
 
 
 def read_references(path: Path) -> References:
@@ -177,7 +177,7 @@ def read_references(path: Path) -> References:
         raise DataError(f"{path} holds no references")
     names = key_names(rows, path, "")
     flat_key = _flat_key(rows, path)
-    found = References()
+    references = References()
     flat: dict[str, list[str]] = {}
     for place, row in rows:
         keys = keys_in(row, names, f"{place} of {path}")
@@ -188,16 +188,16 @@ def read_references(path: Path) -> References:
             flat.setdefault(example_id, []).extend(
                 _texts(value if isinstance(value, list) else [value], f"{place} of {path}: {flat_key}")
             )
-        elif found.texts.setdefault(example_id, texts) != texts:
+        elif references.texts.setdefault(example_id, texts) != texts:
             raise DataError(f"{place} of {path} gives {example_id!r} other references than before; keep one record each")
-        found.image_names.setdefault(example_id, image_names(row))
+        references.image_names.setdefault(example_id, image_names(row))
         # COCO's number stands in the record, or else in the file's name: Karpathy's `imgid` and positions are none.
         number = next((keys[key] for key in ("cocoid", "image_id") if keys.get(key, "").isdigit()), "")
         record_id = str(row["id"]) if _is_key(row.get("id")) and texts else ""  # of a caption, it names no example
-        found.add(example_id, keys.values(), number or number_in(example_id), record_id)
+        references.add(example_id, keys.values(), number or number_in(example_id), record_id)
     for example_id, captions in flat.items():
-        found.texts[example_id] = (*found.texts.get(example_id, ()), *captions)
-    return found
+        references.texts[example_id] = (*references.texts.get(example_id, ()), *captions)
+    return references
 
 
 def _flat_key(rows: Rows, path: Path) -> str:

@@ -61,7 +61,7 @@ def write_site(
         progress: called with pages done and due.
     """
     before = _files_of(folder)
-    boards = [replace(each.board, created="", environment="") if reproducible else each.board for each in materials]
+    boards = [replace(material.board, created="", environment="") if reproducible else material.board for material in materials]
     galleries = pages.galleries_of(materials)
     pictures = Pictures(folder, picture_size or (SMALL if reproducible else THUMBNAIL))
     written: dict[str, bytes] = {}
@@ -71,22 +71,22 @@ def write_site(
         if file != "index.html":
             write_bytes(folder / file, written[file])
 
-    due = sum(1 + len(each.runs) for each in materials) + 2
+    due = sum(1 + len(material.runs) for material in materials) + 2
     done = 0
     for material in materials:
         if not material.runs:
             continue
         if pages.has_gallery(material):
             shown = gallery(material)
-            found = {item.example.id: pictures.add(item.example) for item in shown.items}
-            write(examples_page(material.board.suite), pages.gallery(material.board.suite, shown, found, galleries))
+            addresses = {item.example.id: pictures.add(item.example) for item in shown.items}
+            write(examples_page(material.board.suite), pages.gallery(material.board.suite, shown, addresses, galleries))
         for run in material.runs:
             write(run_page(run.row), pages.run(material, run, galleries, reproducible=reproducible))
             progress(done := done + 1, due)
     write("speed.html", pages.speed(boards, materials, galleries))
-    for each in FORMATS:
-        if each != "html":
-            write(f"leaderboard.{each}", render(boards, each))
+    for format in FORMATS:
+        if format != "html":
+            write(f"leaderboard.{format}", render(boards, format))
     write("index.html", pages.index(boards, materials, galleries))
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in written.items()}
     for file in pictures.files:

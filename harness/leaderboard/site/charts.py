@@ -44,7 +44,7 @@ def points(board: Board) -> list[dict[str, Any]]:
 
     `front` says that no other system of equally made numbers is at least as good in both and better in one.
     """
-    found: list[dict[str, Any]] = []
+    drawn: list[dict[str, Any]] = []
     for column in board.columns:
         if column.higher_is_better is None or column.kind == "speed":
             continue
@@ -53,8 +53,8 @@ def points(board: Board) -> list[dict[str, Any]]:
             for row in board.ordered()
             if SPEED in row.cells and row.cells[SPEED].number is not None and (cell := rankable(row, column))
         ]
-        found.extend(_point(column, row, cell, speed, pairs) for row, cell, speed in pairs)
-    return _with_places(found)
+        drawn.extend(_point(column, row, cell, speed, pairs) for row, cell, speed in pairs)
+    return _with_places(drawn)
 
 
 Pair = tuple[Row, Cell, Cell]
@@ -99,11 +99,11 @@ def on_front(quality: float, speed: float, peers: Iterable[tuple[float, float]],
     )
 
 
-def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def specification(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The scatter of some points as Vega-Lite, with a choice of the measure; nothing in it names an address to fetch."""
     import altair as alt
 
-    measures = list(dict.fromkeys(str(each["measure"]) for each in found))
+    measures = list(dict.fromkeys(str(point["measure"]) for point in points))
     measure = alt.param(name="chosen", value=measures[0], bind=alt.binding_select(options=measures, name="Measure of quality"))
     chosen = alt.Chart(alt.NamedData("points")).transform_filter("datum.measure === chosen")
     speed = alt.X("speed:Q", title="Images a second (logarithmic)", scale=alt.Scale(type="log", nice=False, padding=ROOM))
@@ -137,33 +137,33 @@ def specification(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = chart.to_dict()
     content.pop("$schema", None)
     content.pop("config", None)
-    return {**content, "datasets": {"points": [dict(each) for each in found]}}
+    return {**content, "datasets": {"points": [dict(point) for point in points]}}
 
 
-def _with_places(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _with_places(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The points with where each one's name stands, so that names of one measure lie neither on each other nor on a dot."""
     placed: dict[int, dict[str, Any]] = {}
-    for measure in dict.fromkeys(each["measure"] for each in found):
-        those = [(index, each) for index, each in enumerate(found) if each["measure"] == measure]
-        across = _pixels([(each["speed"], each["slow"], each["fast"]) for _, each in those], WIDTH - 2 * ROOM, log=True)
-        down = _pixels([(each["quality"], each["low"], each["high"]) for _, each in those], HEIGHT)
+    for measure in dict.fromkeys(point["measure"] for point in points):
+        of_measure = [(index, point) for index, point in enumerate(points) if point["measure"] == measure]
+        across = _pixels([(point["speed"], point["slow"], point["fast"]) for _, point in of_measure], WIDTH - 2 * ROOM, log=True)
+        down = _pixels([(point["quality"], point["low"], point["high"]) for _, point in of_measure], HEIGHT)
         dots = [(x - 5, x + 5, HEIGHT - y - 5, HEIGHT - y + 5) for x, y in zip(across, down, strict=True)]
         taken: list[tuple[float, float, float, float]] = []
-        for (index, each), dot in sorted(zip(those, dots, strict=True), key=lambda one: one[1][2]):
-            options = [(align, dx, dy, _box(dot, align, dx, dy, each["system"])) for dy in _HEIGHTS for align, dx in _BESIDE]
+        for (index, point), dot in sorted(zip(of_measure, dots, strict=True), key=lambda one: one[1][2]):
+            options = [(align, dx, dy, _box(dot, align, dx, dy, point["system"])) for dy in _HEIGHTS for align, dx in _BESIDE]
             others = [*taken, *(other for other in dots if other != dot)]
             free = [option for option in options if not any(_overlap(option[3], other) for other in others)]
             align, dx, dy, box = (free or options)[0]
             taken.append(box)
-            placed[index] = {**each, "align": align, "dx": dx, "dy": dy}
-    return [placed[index] for index in range(len(found))]
+            placed[index] = {**point, "align": align, "dx": dx, "dy": dy}
+    return [placed[index] for index in range(len(points))]
 
 
 def _pixels(values: Sequence[tuple[float, float, float]], size: float, *, log: bool = False) -> list[float]:
     """About where the first of each three numbers is drawn on an axis that holds them all."""
-    scaled = [[math.log10(max(value, 1e-9)) if log else value for value in each] for each in values]
+    scaled = [[math.log10(max(value, 1e-9)) if log else value for value in ends] for ends in values]
     start, end = min(map(min, scaled)), max(map(max, scaled))
-    return [size * (each[0] - start) / ((end - start) or 1.0) for each in scaled]
+    return [size * (ends[0] - start) / ((end - start) or 1.0) for ends in scaled]
 
 
 def _box(dot: tuple[float, ...], align: str, dx: float, dy: float, name: str) -> tuple[float, float, float, float]:

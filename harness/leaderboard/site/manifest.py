@@ -38,7 +38,7 @@ def templates_digest() -> str:
     """SHA-256 over the templates, style sheets and scripts, whatever the line ends of the checkout."""
     digest = hashlib.sha256()
     folder = resources.files("harness.leaderboard") / "templates"
-    for file in sorted(folder.iterdir(), key=lambda each: each.name):
+    for file in sorted(folder.iterdir(), key=lambda file_path: file_path.name):
         digest.update(file.name.encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
 
@@ -52,8 +52,8 @@ def describe(materials: Sequence[Material], *, reproducible: bool) -> dict[str, 
         "templates": templates_digest(),
         "suites": [
             {
-                "suite": each.board.name,
-                "published": _digest([asdict(table) for table in each.board.published]) if each.board.published else None,
+                "suite": material.board.name,
+                "published": _digest([asdict(table) for table in material.board.published]) if material.board.published else None,
                 "runs": {
                     run.content["identity"]: {
                         "decoder": run.row.decoder,
@@ -61,10 +61,10 @@ def describe(materials: Sequence[Material], *, reproducible: bool) -> dict[str, 
                         "signatures": _digest({name: cell.signature for name, cell in run.row.cells.items()}),
                         "scores": {name: _score(cell) for name, cell in run.row.cells.items()},
                     }
-                    for run in each.runs
+                    for run in material.runs
                 },
             }
-            for each in materials
+            for material in materials
         ],
     }
 
@@ -100,11 +100,11 @@ def damaged(folder: Path) -> list[str]:
     sentences = []
     for file, digest in read(folder)["files"].items():
         try:
-            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+            actual = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         except OSError:
             sentences.append(f"{file}: missing")
             continue
-        if found != digest:
+        if actual != digest:
             sentences.append(f"{file}: not as it was written")
     return sentences
 
@@ -123,7 +123,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path 
         if before.get(key) != now.get(key)
     ]
     sentences += damaged(folder) if folder is not None else []
-    old, new = ({each["suite"]: each for each in content["suites"]} for content in (before, now))
+    old, new = ({suite_entry["suite"]: suite_entry for suite_entry in content["suites"]} for content in (before, now))
     sentences += [f"{suite}: no longer there" for suite in old if suite not in new]
     for suite, content in new.items():
         if suite not in old:

@@ -154,9 +154,9 @@ def _item(item: Item, picture: Picture | None, sign: int) -> dict[str, Any]:
         "prompt": printable(item.example.prompt),
         "image": [picture.file, picture.width, picture.height] if picture else None,
         "references": [printable(text) for text in item.example.references],
-        "answers": [[_said(answer) for answer in each] for each in item.answers],
+        "answers": [[_said(answer) for answer in run_answers] for run_answers in item.answers],
         "values": [None if value is None else float(f"{value:.4g}") for value in item.values],
-        "best": max(scored, key=lambda each: (each[0], -each[1]))[1] if scored else None,
+        "best": max(scored, key=lambda scored_place: (scored_place[0], -scored_place[1]))[1] if scored else None,
         "worst": min(scored)[1] if scored else None,
     }
 
@@ -172,20 +172,20 @@ def speed(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
     drawable = charts.can_draw()
     pages = []
     measured = [(board, material) for board, material in zip(boards, materials, strict=True) if material.runs]
-    measured.sort(key=lambda each: not _measured(each[1]))  # suites without figures come last
+    measured.sort(key=lambda pair: not _measured(pair[1]))  # suites without figures come last
     for number, (board, material) in enumerate(measured, start=1):
-        found = charts.points(board)
-        chart = data_block(charts.specification(found)) if found and drawable else ""
+        points = charts.points(board)
+        chart = data_block(charts.specification(points)) if points and drawable else ""
         pages.append(
             {
                 "number": number,
                 "anchor": anchor(board.name),
                 "suite": board.name,
                 "chart": chart,
-                "front": _front(found),
-                "lacks_bundle": bool(found) and not drawable,
-                "speeds": [_speed_line(each) for each in _measured(material)],
-                "devices": sorted({f"{each.device}, {each.threads} threads" for each in _measured(material)}),
+                "front": _front(points),
+                "lacks_bundle": bool(points) and not drawable,
+                "speeds": [_speed_line(run) for run in _measured(material)],
+                "devices": sorted({f"{run.device}, {run.threads} threads" for run in _measured(material)}),
             }
         )
     drawn = any(page["chart"] for page in pages)
@@ -201,31 +201,31 @@ def speed(boards: Sequence[Board], materials: Sequence[Material], galleries: Gal
     )
 
 
-def _front(found: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]] | None:
+def _front(points: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]] | None:
     """The measure that is drawn first, and who is on its front."""
-    if not found:
+    if not points:
         return None
-    measure = found[0]["measure"]
-    return measure, [each["system"] for each in found if each["measure"] == measure and each["front"]]
+    measure = points[0]["measure"]
+    return measure, [point["system"] for point in points if point["measure"] == measure and point["front"]]
 
 
 def _measured(material: Material) -> list[Speed]:
     """The speeds of the runs that are shown, in their file's order."""
     identities = {run.content["identity"] for run in material.runs}
-    return [each for each in material.speeds if each.identity in identities]
+    return [speed for speed in material.speeds if speed.identity in identities]
 
 
-def _speed_line(each: Speed) -> dict[str, str | int]:
+def _speed_line(speed: Speed) -> dict[str, str | int]:
     return {
-        "decoder": each.decoder,
-        "speed": f"{each.images_per_second:.3g}",
-        "range": f"{each.low:.3g} to {each.high:.3g}",
-        "relative": "–" if each.relative is None else f"{each.relative:.3g}",
-        "batch": each.batch_size,
-        "memory": "–" if each.peak_memory is None else f"{each.peak_memory / 1e9:.2f} GB",
-        "flops": "–" if each.flops_per_image is None else f"{each.flops_per_image / 1e9:.3g}",
-        "share": "–" if finite(each.share_of_peak) is None else f"{100 * (each.share_of_peak or 0):.0f} %",
-        "signature": each.signature,
+        "decoder": speed.decoder,
+        "speed": f"{speed.images_per_second:.3g}",
+        "range": f"{speed.low:.3g} to {speed.high:.3g}",
+        "relative": "–" if speed.relative is None else f"{speed.relative:.3g}",
+        "batch": speed.batch_size,
+        "memory": "–" if speed.peak_memory is None else f"{speed.peak_memory / 1e9:.2f} GB",
+        "flops": "–" if speed.flops_per_image is None else f"{speed.flops_per_image / 1e9:.3g}",
+        "share": "–" if finite(speed.share_of_peak) is None else f"{100 * (speed.share_of_peak or 0):.0f} %",
+        "signature": speed.signature,
     }
 
 

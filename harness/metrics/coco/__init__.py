@@ -75,15 +75,15 @@ def prepare(samples: Sequence[Sample], tokenizer: ptb.TokenizerName) -> Prepared
         for i, sample in enumerate(samples)
         if sample.failure is None and sample.example.id in place and not ptb.broken(sample.text)
     ]
-    said = [samples[i].text for i in scored]
+    scored_texts = [samples[i].text for i in scored]
     key = (tokenizer, tuple(example.references for example in ordered))
     if key not in _REFERENCES:
         if len(_REFERENCES) > 8:
             _REFERENCES.pop(next(iter(_REFERENCES)))
-        asked = [text for example in ordered for text in example.references]
-        tokens = iter(ptb.tokenize(asked, tokenizer, keep=True, coming=said))
+        references = [text for example in ordered for text in example.references]
+        tokens = iter(ptb.tokenize(references, tokenizer, keep=True, coming=scored_texts))
         _REFERENCES[key] = References([[next(tokens) for _ in example.references] for example in ordered])
-    texts = ptb.tokenize(said, tokenizer)
+    texts = ptb.tokenize(scored_texts, tokenizer)
     image = np.array([place[samples[i].example.id] for i in scored], np.int64)
     return Prepared(_REFERENCES[key], np.array(scored, np.int64), image, tuple(texts))
 
@@ -149,11 +149,11 @@ class Bleu(CocoMetric):
             rows[i, 1] = min(options, key=lambda option, length=length: (abs(option - length), option))  # type: ignore[misc]
         for order in range(ORDERS):
             rows[:, 2 + order] = np.maximum(lengths - order, 0)
-            said = counts[order]
+            text_counts = counts[order]
             keys, most = references.most_in_one[order]
-            allowed = look_up(keys, most, prepared.image[said.text] * _SHIFT + said.gram)
-            matched = np.minimum(said.count, allowed)
-            rows[:, 2 + ORDERS + order] = np.bincount(said.text, weights=matched, minlength=len(lengths))
+            allowed = look_up(keys, most, prepared.image[text_counts.text] * _SHIFT + text_counts.gram)
+            matched = np.minimum(text_counts.count, allowed)
+            rows[:, 2 + ORDERS + order] = np.bincount(text_counts.text, weights=matched, minlength=len(lengths))
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -188,12 +188,12 @@ class RougeL(CocoMetric):
         """The score of each text, and 1."""
         rows = np.ones((len(prepared.texts), 2))
         for i, (text, image) in enumerate(zip(prepared.texts, prepared.image, strict=True)):
-            said = text.split(" ")
+            tokens = text.split(" ")
             precision = recall = 0.0
             for reference in prepared.references.tokens[image]:
                 wanted = reference.split(" ")
-                common = longest_common_subsequence(said, wanted)
-                precision, recall = max(precision, common / len(said)), max(recall, common / len(wanted))
+                common = longest_common_subsequence(tokens, wanted)
+                precision, recall = max(precision, common / len(tokens)), max(recall, common / len(wanted))
             both = precision > 0 and recall > 0
             rows[i, 0] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision) if both else 0.0
         return rows
@@ -257,23 +257,25 @@ class Cider(CocoMetric):
         references: References, counts: Sequence[Counts], order: int, texts: NDArray[np.int64], pairs: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Clipped cosine of tf-idf vectors of one order, for each (text, reference) pair."""
-        said, theirs = counts[order], references.counts[order]
+        text_counts, theirs = counts[order], references.counts[order]
         log_images = np.log(float(len(references.tokens)))
         frequency = references.document_frequency[order]
         weight = log_images - np.log(np.maximum(frequency, 1.0))
         their_weights = theirs.count * weight[theirs.gram]
         their_norms = np.sqrt(np.bincount(theirs.text, weights=their_weights**2, minlength=len(references.lengths)))
-        known = said.gram < len(frequency)
-        own = said.count * np.where(known, weight[np.where(known, said.gram, 0)] if len(weight) else 0.0, log_images)
-        norms = np.sqrt(np.bincount(said.text, weights=own**2, minlength=int(texts.max(initial=-1)) + 1))
+        known = text_counts.gram < len(frequency)
+        own = text_counts.count * np.where(
+            known, weight[np.where(known, text_counts.gram, 0)] if len(weight) else 0.0, log_images
+        )
+        norms = np.sqrt(np.bincount(text_counts.text, weights=own**2, minlength=int(texts.max(initial=-1)) + 1))
         # Every n-gram of a text against every reference of its image.
-        first = np.searchsorted(said.text, texts)
-        last = np.searchsorted(said.text, texts, side="right")
+        first = np.searchsorted(text_counts.text, texts)
+        last = np.searchsorted(text_counts.text, texts, side="right")
         sizes = last - first
         pair = np.repeat(np.arange(len(texts)), sizes)
         entry = np.repeat(first, sizes) + np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         keys = theirs.text * _SHIFT + theirs.gram
-        other = look_up(keys, their_weights, pairs[pair] * _SHIFT + said.gram[entry])
+        other = look_up(keys, their_weights, pairs[pair] * _SHIFT + text_counts.gram[entry])
         value = np.bincount(pair, weights=np.minimum(own[entry], other) * other, minlength=len(texts))
         norm = norms[texts] * their_norms[pairs]
         similarity: NDArray[np.float64] = np.divide(value, norm, out=np.zeros(len(norm)), where=norm != 0)

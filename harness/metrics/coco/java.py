@@ -33,8 +33,8 @@ _HUNG: dict[tuple[Path, str], str] = {}
 def java_path() -> Path | None:
     """The `java` of JAVA_HOME, else of PATH; None if there is none. Starts nothing."""
     home = os.environ.get("JAVA_HOME")
-    found = (shutil.which("java", path=str(Path(home) / "bin")) if home else None) or shutil.which("java")
-    return Path(found) if found else None
+    path = (shutil.which("java", path=str(Path(home) / "bin")) if home else None) or shutil.which("java")
+    return Path(path) if path else None
 
 
 def find_java() -> Path:
@@ -52,10 +52,10 @@ def find_java() -> Path:
 def java_major(java: Path) -> int | None:
     """8 for 1.8.0_392, 17 for 17.0.15, as the `release` file of the runtime says; None without one. Starts nothing."""
     try:
-        found = _VERSION.search((java.resolve().parents[1] / "release").read_text(encoding="utf-8", errors="replace"))
+        version = _VERSION.search((java.resolve().parents[1] / "release").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
-    numbers = [int(number) for number in re.findall(r"\d+", found.group(1))] if found else []
+    numbers = [int(number) for number in re.findall(r"\d+", version.group(1))] if version else []
     return (numbers[1] if numbers[0] == 1 and len(numbers) > 1 else numbers[0]) if numbers else None
 
 
@@ -135,18 +135,20 @@ def run_java(
             )
             raise JavaError(_HUNG[java, main]) from error
         lines = err.decode(errors="replace").splitlines()
-        said = "\n".join(line for line in lines if not line.startswith("NOTE: Picked up")).strip()[-_STDERR_TAIL:]
-        if "UnsupportedClassVersionError" in said:
-            raise MetricUnavailable(f"{java} is too old for {main} (it said: {said}); {OLDEST} or newer is needed; {INSTALL}")
+        complaint = "\n".join(line for line in lines if not line.startswith("NOTE: Picked up")).strip()[-_STDERR_TAIL:]
+        if "UnsupportedClassVersionError" in complaint:
+            raise MetricUnavailable(
+                f"{java} is too old for {main} (it said: {complaint}); {OLDEST} or newer is needed; {INSTALL}"
+            )
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}, expected 0"
-            raise JavaError(f"{main} {how}; Java ({java}) said: {said or 'nothing'}")
+            raise JavaError(f"{main} {how}; Java ({java}) said: {complaint or 'nothing'}")
         try:
             return ((folder / answer).read_bytes() if answer else out).decode()
         except OSError as error:
-            raise JavaError(f"{main} wrote no answer ({error}); Java said: {said or 'nothing'}") from error
+            raise JavaError(f"{main} wrote no answer ({error}); Java said: {complaint or 'nothing'}") from error
         except UnicodeDecodeError as error:
-            raise JavaError(f"{main} answered with bytes that are not UTF-8 ({error}); Java said: {said}") from error
+            raise JavaError(f"{main} answered with bytes that are not UTF-8 ({error}); Java said: {complaint}") from error
 
 
 def _reachable(jar: Path, folder: Path) -> str:
@@ -174,15 +176,15 @@ def _environment(opened: Sequence[str]) -> dict[str, str]:
 
 
 def _patience(timeout: float) -> float:
-    said = os.environ.get(PATIENCE)
-    if not said:
+    patience = os.environ.get(PATIENCE)
+    if not patience:
         return timeout
     try:
-        seconds = float(said)
+        seconds = float(patience)
     except ValueError:
         seconds = 0
     if not 0 < seconds < 1e9:
-        raise JavaError(f"{PATIENCE}={said!r}; expected a number of seconds above 0")
+        raise JavaError(f"{PATIENCE}={patience!r}; expected a number of seconds above 0")
     return seconds
 
 

@@ -73,12 +73,12 @@ class Meteor(CocoMetric):
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """F-measure of weighted matches times the penalty for fragments (equations 1 to 6 of the paper)."""
-        said, asked, said_function, asked_function = (sums[..., i] for i in range(4))
+        text_words, reference_words, text_function, reference_function = (sums[..., i] for i in range(4))
         matches = sums[..., 4:20].reshape(*sums.shape[:-1], 4, 4)
         chunks, said_matched, asked_matched = (sums[..., i] for i in (20, 21, 22))
         with np.errstate(invalid="ignore", divide="ignore"):
-            precision = _weighted(matches[..., 0], matches[..., 2]) / _length(said, said_function)
-            recall = _weighted(matches[..., 1], matches[..., 3]) / _length(asked, asked_function)
+            precision = _weighted(matches[..., 0], matches[..., 2]) / _length(text_words, text_function)
+            recall = _weighted(matches[..., 1], matches[..., 3]) / _length(reference_words, reference_function)
             mean = precision * recall / (ALPHA * precision + (1 - ALPHA) * recall)
             fragmentation = chunks / ((said_matched + asked_matched) / 2)
             score = mean * (1 - GAMMA * fragmentation**BETA)
@@ -101,30 +101,30 @@ def _align(references: References, pairs: Sequence[tuple[int, str]]) -> dict[tup
     """Let METEOR align each (image, text) that it has not aligned before; those that are too long are left out."""
     known = _ALIGNED.setdefault(references, {})
     short = [all(len(text.split()) <= LONGEST for text in texts) for texts in references.tokens]
-    asked = [pair for pair in pairs if pair not in known and short[pair[0]] and len(pair[1].split()) <= LONGEST]
-    if not asked:
+    missing = [pair for pair in pairs if pair not in known and short[pair[0]] and len(pair[1].split()) <= LONGEST]
+    if not missing:
         return known
     jar, table = find_jar(_JAR), find_jar(_PARAPHRASES)
     if jar is None or table is None:
         raise MetricUnavailable("METEOR comes with pycocoevalcap; install it: pip install 'seetell[metrics]'")
     find_java()  # before the paraphrases, which take seconds
     wanted = [[_plain(text) for text in texts] for texts in references.tokens]
-    lines = [" ||| ".join(["SCORE", *wanted[image], _plain(text)]) for image, text in asked]
+    lines = [" ||| ".join(["SCORE", *wanted[image], _plain(text)]) for image, text in missing]
     paraphrases = narrowed(table, [text for texts in wanted for text in texts], references.digest)
     answer = run_java(
         jar,
         "Meteor",
         ["-", "-", "-stdio", "-l", "en", "-norm", "-a", _TABLE],
         "\n".join(lines) + "\n",
-        timeout=SECONDS + SECONDS_A_TEXT * len(asked),
+        timeout=SECONDS + SECONDS_A_TEXT * len(missing),
         heap=HEAP,
-        files={_TABLE: paraphrases.table([_plain(text) for _, text in asked])},
+        files={_TABLE: paraphrases.table([_plain(text) for _, text in missing])},
     )
-    found = answer.splitlines()
-    if len(found) != len(asked):
-        raise JavaError(f"METEOR was asked about {len(asked)} texts and answered {len(found)} lines; nothing was scored")
-    numbers = np.array([_numbers(line) for line in found])
-    known.update(zip(asked, (row.tobytes() for row in numbers), strict=True))
+    answers = answer.splitlines()
+    if len(answers) != len(missing):
+        raise JavaError(f"METEOR was asked about {len(missing)} texts and answered {len(answers)} lines; nothing was scored")
+    numbers = np.array([_numbers(line) for line in answers])
+    known.update(zip(missing, (row.tobytes() for row in numbers), strict=True))
     return known
 
 

@@ -67,13 +67,13 @@ class References:
     @cached_property
     def most_in_one(self) -> list[tuple[Ints, Ints]]:
         """For each order, sorted (image, n-gram) keys and the most that a single reference of the image says it."""
-        found = []
+        parts = []
         for counts in self.counts:
             keys, inverse = np.unique(self.image_of[counts.text] * _SHIFT + counts.gram, return_inverse=True)
             most = np.zeros(len(keys), np.int64)
             np.maximum.at(most, inverse, counts.count)
-            found.append((keys, most))
-        return found
+            parts.append((keys, most))
+        return parts
 
     def count_others(self, texts: Sequence[str]) -> tuple[Ints, list[Counts]]:
         """Lengths and n-gram counts of other texts, n-grams that they share with the references under the same ids."""
@@ -86,26 +86,26 @@ class References:
         ]
         lengths = np.array([len(text) for text in flat], np.int64)
         text = np.repeat(np.arange(len(flat)), lengths)
-        found = []
+        parts = []
         gram: Ints = np.zeros(len(words), np.int64)
         word = np.array(words, np.int64)
         for order in range(ORDERS):
             text, gram, keys = _next_order(text, gram, word, order)
             gram = _ids_among(self._keys[order], keys)
-            found.append(_tally(text, gram))
-        return lengths, found
+            parts.append(_tally(text, gram))
+        return lengths, parts
 
     def _count(self, flat: Sequence[Sequence[str]]) -> list[Counts]:
         word = np.array([self.words.setdefault(token, len(self.words)) for text in flat for token in text], np.int64)
         text = np.repeat(np.arange(len(flat)), self.lengths)
         gram: Ints = np.zeros(len(word), np.int64)
-        found = []
+        parts = []
         for order in range(ORDERS):
             text, gram, keys = _next_order(text, gram, word, order)
             known, gram = np.unique(keys, return_inverse=True)
             self._keys.append(known)
-            found.append(_tally(text, gram))
-        return found
+            parts.append(_tally(text, gram))
+        return parts
 
 
 def _next_order(text: Ints, gram: Ints, word: Ints, order: int) -> tuple[Ints, Ints, Ints]:

@@ -80,8 +80,8 @@ class Paraphrases:
 
     def table(self, texts: Sequence[str]) -> bytes:
         """What METEOR needs for these texts, as the gzipped file it reads."""
-        said = phrase_keys(texts)
-        kept = (_among(self.first, said) & self.second_asked) | (_among(self.second, said) & self.first_asked)
+        text_keys = phrase_keys(texts)
+        kept = (_among(self.first, text_keys) & self.second_asked) | (_among(self.second, text_keys) & self.first_asked)
         where = np.flatnonzero(kept)
         return gzip.compress(_gather(self.lines, self.start[where], self.start[where + 1]).tobytes(), 1, mtime=0)
 
@@ -98,12 +98,12 @@ def narrowed(table: Path, references: Sequence[str], digest: str) -> Paraphrases
         MetricError: the table is damaged.
     """
     path = cache_folder() / "paraphrases" / f"{_name(table, digest)}.npz"
-    found = _read(path)
-    if found is None:
-        found = _select(table, phrase_keys(references))
+    selected = _read(path)
+    if selected is None:
+        selected = _select(table, phrase_keys(references))
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
-            write_bytes(path, _packed(found))
-    return found
+            write_bytes(path, _packed(selected))
+    return selected
 
 
 def phrase_keys(texts: Iterable[str]) -> Keys:
@@ -121,16 +121,16 @@ def phrase_keys(texts: Iterable[str]) -> Keys:
     hashes = _Hashes(plain[letter])
     passed = np.concatenate([[0], np.cumsum(letter)])
     starts, ends = passed[starts], passed[ends]
-    found = [np.array([NOTHING])]
+    parts = [np.array([NOTHING])]
     for words in range(1, LONGEST + 1):
         whole = np.flatnonzero(line[words - 1 :] == line[: max(0, len(line) - words + 1)])
         if not len(whole):
             break
-        found.append(hashes.between(starts[whole], ends[whole + words - 1]))
-    keys = np.sort(np.concatenate(found))
+        parts.append(hashes.between(starts[whole], ends[whole + words - 1]))
+    keys = np.sort(np.concatenate(parts))
     first = np.diff(keys, prepend=keys[:1] - np.uint32(1)) != 0
-    each: Keys = keys[first]
-    return each
+    distinct: Keys = keys[first]
+    return distinct
 
 
 class _Hashes:
@@ -162,8 +162,8 @@ def _powers(base: int, count: int) -> Keys:
 def _among(keys: Keys, known: Keys) -> Bools:
     """Which keys are among the known, sorted ones."""
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    found: Bools = known[place] == keys
-    return found
+    hits: Bools = known[place] == keys
+    return hits
 
 
 class _Sieve:
@@ -177,10 +177,10 @@ class _Sieve:
         self._bits[self._place(known)] = True
 
     def __call__(self, keys: Keys) -> Bools:
-        found = self._bits[self._place(keys)]
-        maybe = np.flatnonzero(found)
-        found[maybe] = _among(keys[maybe], self._known)
-        return found
+        hits = self._bits[self._place(keys)]
+        maybe = np.flatnonzero(hits)
+        hits[maybe] = _among(keys[maybe], self._known)
+        return hits
 
     def _place(self, keys: Keys) -> Keys:
         return keys >> np.uint32(32 - self.BITS)
@@ -201,11 +201,11 @@ class _Torn(Exception):
     """An index that is of another layout, cut short or damaged."""
 
 
-def _select(table: Path, asked: Keys) -> Paraphrases:
+def _select(table: Path, wanted: Keys) -> Paraphrases:
     # Two sieves, one after the other. Here: a pair stays if one of its phrases stands in any reference, which is the same for
     # every system of a suite and is kept on disk. Later, in `Paraphrases.table`: of these, a pair stays if its other phrase
     # stands in a text at hand. Both only ever keep too much, since phrases are compared by 32-bit hashes of their letters.
-    sieve = _Sieve(asked)
+    sieve = _Sieve(wanted)
     path = cache_folder() / "paraphrases" / f"{_identity(table)}.index"
     try:
         parts = [_select_from(block, sieve) for block in _indexed(path)]
@@ -255,9 +255,9 @@ def _keyed(records: bytes, ends: Ints) -> _Block:
     hashes = _Hashes(dense)
     keys = []
     for column in (1, 2):
-        each = hashes.between(dense_ends[column - 1 :: 3] + 1, dense_ends[column::3])
-        each[ends[column::3] - starts[column::3] >= 2 * LONGEST] = NOTHING  # as many words as that may be in it
-        keys.append(each)
+        row_hashes = hashes.between(dense_ends[column - 1 :: 3] + 1, dense_ends[column::3])
+        row_hashes[ends[column::3] - starts[column::3] >= 2 * LONGEST] = NOTHING  # as many words as that may be in it
+        keys.append(row_hashes)
     return _Block(keys[0], keys[1], (ends[2::3] + 1 - starts[0::3]).astype(np.uint32), records)
 
 
@@ -383,9 +383,9 @@ def _clear_away(path: Path) -> None:
                 beside.unlink()
 
 
-def _packed(found: Paraphrases) -> bytes:
+def _packed(selected: Paraphrases) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: getattr(found, name) for name in _ARRAYS})
+    np.savez(buffer, allow_pickle=False, **{name: getattr(selected, name) for name in _ARRAYS})
     return buffer.getvalue()
 
 

@@ -117,9 +117,9 @@ def _ptb(texts: Sequence[str]) -> list[str]:
         )
     timeout = _SECONDS + _SECONDS_PER_TEXT * len(texts)
     # The last line guards the count: without it, an answer cut short by one empty line would pass for a whole one.
-    asked = "\n".join([*texts, "end"]) + "\n"
+    question = "\n".join([*texts, "end"]) + "\n"
     try:
-        answer = run_java(jar, _MAIN, ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"], asked, timeout=timeout)
+        answer = run_java(jar, _MAIN, ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"], question, timeout=timeout)
     except JavaError as error:
         raise JavaError(f'{error}; mend Java ({INSTALL}) or set tokenizer = "python" for this metric') from error
     lines = answer.split("\n")
@@ -160,11 +160,11 @@ _QUOTES = frozenset('"“”„«»‘’`')
 def python_tokens(text: str) -> str:
     """An approximation of the PTB tokenizer: equal on almost all written captions, less so on machine noise."""
     tokens: list[str] = []
-    for found in _TOKEN.findall(text.lower()):
-        split = _CONTRACTION.fullmatch(found)
-        if found in _QUOTES or found.strip(".-") == "":
+    for match in _TOKEN.findall(text.lower()):
+        split = _CONTRACTION.fullmatch(match)
+        if match in _QUOTES or match.strip(".-") == "":
             continue
-        tokens += [part.replace("’", "'") for part in split.groups()] if split else [_SPLIT.get(found, found)]
+        tokens += [part.replace("’", "'") for part in split.groups()] if split else [_SPLIT.get(match, match)]
     return _without_punctuation(_BRACKETS.get(token, token) for token in tokens)
 
 

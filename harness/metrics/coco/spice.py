@@ -64,13 +64,13 @@ class Spice(CocoMetric):
             JavaError: the program failed, took too long, or answered about other texts.
         """
         jars = spice_jars()
-        asked = [
+        question = [
             {"image_id": place, "test": text, "refs": list(prepared.references.tokens[image])}
             for place, (text, image) in enumerate(zip(prepared.texts, prepared.image.tolist(), strict=True))
         ]
-        if not asked:
+        if not question:
             return np.zeros((0, 2))
-        texts = len(asked) + len(prepared.references.lengths)
+        texts = len(question) + len(prepared.references.lengths)
         answer = run_java(
             [*jars, _WRITER],
             _MAIN,
@@ -79,10 +79,10 @@ class Spice(CocoMetric):
             timeout=SECONDS + SECONDS_A_TEXT * texts,
             heap=self.config.heap,
             opened=_OPENED,
-            files={"asked.json": json.dumps(asked).encode()},
+            files={"asked.json": json.dumps(question).encode()},
             answer="answer.json",
         )
-        return np.stack([_scores(answer, len(asked)), np.ones(len(asked))], axis=1)
+        return np.stack([_scores(answer, len(question)), np.ones(len(question))], axis=1)
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over texts."""
@@ -110,10 +110,10 @@ def spice_jars() -> list[Path]:
     libraries = sorted(library for library in (jar.parent / "lib").glob("*.jar") if library.name not in CORENLP_JARS)
     parser = []
     for name in CORENLP_JARS:
-        found = next((place / name for place in corenlp_folders(jar.parent) if (place / name).is_file()), None)
-        if found is None:
+        file = next((place / name for place in corenlp_folders(jar.parent) if (place / name).is_file()), None)
+        if file is None:
             raise MetricUnavailable(f"SPICE needs Stanford CoreNLP 3.6.0, and {name} is not in {spice_folder()}; run `{FETCH}`")
-        parser.append(found)
+        parser.append(file)
     return [jar, *libraries, *parser]
 
 
@@ -139,15 +139,15 @@ def _parses() -> list[str]:
     return ["-cache", str(folder.resolve())] if os.access(folder, os.W_OK) else []
 
 
-def _scores(answer: str, asked: int) -> NDArray[np.float64]:
+def _scores(answer: str, count: int) -> NDArray[np.float64]:
     """F1 of each text, in the order asked."""
-    found = np.full(asked, np.nan)
+    scores = np.full(count, np.nan)
     try:
         content: Any = json.loads(answer)
         for entry in content:
-            found[int(entry["image_id"])] = float(entry["scores"]["All"]["f"])
+            scores[int(entry["image_id"])] = float(entry["scores"]["All"]["f"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise JavaError(f"SPICE's answer cannot be read ({error!r}): {answer[:80]!r}") from error
-    if len(content) != asked or not all(math.isfinite(value) for value in found):
-        raise JavaError(f"SPICE was asked about {asked} texts and scored {int(np.isfinite(found).sum())}; nothing was scored")
-    return found
+    if len(content) != count or not all(math.isfinite(value) for value in scores):
+        raise JavaError(f"SPICE was asked about {count} texts and scored {int(np.isfinite(scores).sum())}; nothing was scored")
+    return scores

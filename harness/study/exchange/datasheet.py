@@ -155,14 +155,14 @@ def _sample(study: _Study) -> list[str]:
         if study.protocol
         else "how they were chosen: not recorded"
     )
-    each = "one a system and item; " if texts == items * len(study.described["systems"]) else ""
+    per_item = "one a system and item; " if texts == items * len(study.described["systems"]) else ""
     return [
         "## 3. Sample, evaluators, design",
         "",
         "### 3.1 Sample of outputs",
         "",
         f"- {items} items ({images}), {chosen}",
-        f"- {texts} texts of systems: {each}{study.count(Output.id)} texts with controls",
+        f"- {texts} texts of systems: {per_item}{study.count(Output.id)} texts with controls",
         f"- Why this many: {OPEN} (`seetell study analyze` tells the smallest difference that could be found)",
     ]
 

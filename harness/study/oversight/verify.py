@@ -151,16 +151,16 @@ class _Hashes(NamedTuple):
 
 def _forms(entries: Sequence[Audit], hashes: dict[str, _Hashes]) -> Iterator[str]:
     sealed = {entry.object: entry for entry in entries if entry.action in ("submit", "skip", "flag")}
-    for event, found in hashes.items():
+    for event, digest in hashes.items():
         entry = sealed.get(event)
-        if found.kept != found.computed:
+        if digest.kept != digest.computed:
             yield f"form {event} was changed: its content does not have its hash"
         elif entry is None or (entry.payload["sha256"], entry.payload.get("annotator", entry.actor)) != (
-            found.kept,
-            found.annotator,
+            digest.kept,
+            digest.annotator,
         ):
             yield f"form {event} is not the one that the audit chain speaks of"
-        elif found.output is not None and entry.payload.get("output", found.output) != found.output:
+        elif digest.output is not None and entry.payload.get("output", digest.output) != digest.output:
             yield f"form {event} rated another text: its slot shows a text that was put there later"
     yield from (f"form {event} is in the audit chain and nowhere else" for event in sealed if event not in hashes)
 

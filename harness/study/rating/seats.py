@@ -155,8 +155,8 @@ def practised(session: Session, annotator: Annotator) -> bool:
     )
     answers = session.execute(select(PracticeAnswer.inside, PracticeAnswer.asked).where(PracticeAnswer.id.in_(newest))).all()
     total = session.scalar(select(func.count()).select_from(Practice)) or 0
-    inside, asked = sum(row.inside for row in answers), sum(row.asked for row in answers)
-    return len(answers) == total and inside >= PRACTICE_SHARE * asked
+    inside, controls = sum(row.inside for row in answers), sum(row.asked for row in answers)
+    return len(answers) == total and inside >= PRACTICE_SHARE * controls
 
 
 def begin(session: Session, annotator: Annotator, now: datetime) -> None:
