@@ -97,7 +97,7 @@ async def health(request: Request) -> Response:
 
 
 async def refuse(request: Request, error: Refused) -> Response:
-    """What a refused request is told: a few words, nothing about the study."""
+    """The answer to a refused request: a few words, nothing about the study."""
     return JSONResponse({"error": str(error)}, status_code=error.status, headers=_PRIVATE)
 
 

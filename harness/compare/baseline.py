@@ -167,7 +167,7 @@ class Baseline(Section):
             keep_others: whether runs of the old file that are not among `runs` stay in it.
 
         Raises:
-            SeeTellError: a run that cannot be had, or the file is another suite's; nothing is written then.
+            SeeTellError: a run that is not available, or the file is another suite's; nothing is written then.
         """
         ready = []
         for run in runs.values():

@@ -174,7 +174,7 @@ def command(verb: str, spec: RunSpec, suite: Suite, called: str = "") -> str:
 def current_runs(
     results: Results, name: str, only: Sequence[str] = (), settings: Sequence[str] = ()
 ) -> dict[str, ScoredRun | SeeTellError]:
-    """The runs of a suite as it is now, by decoder label; an error says why one cannot be had.
+    """The runs of a suite as it is now, by decoder label; an error says why one is not available.
 
     The suite decides which run is meant, not the age of a folder: after a setting was changed and changed back, the run of
     the old setting counts again. Suites that live in the store alone (imported outputs) are taken from there.

@@ -1,6 +1,6 @@
 """`[sweep]`: settings tried on a dev split, ranked, and never on what a suite is judged by.
 
-Every combination of the grid is an ordinary run, on disk and gone on with like any other, in a place where no leaderboard,
+Every combination of the grid is an ordinary run, on disk and resumed like any other, in a place where no leaderboard,
 comparison or gate of the suite looks.
 """
 

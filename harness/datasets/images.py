@@ -213,7 +213,7 @@ class Images:
         folder: what relative paths start from.
         where: folders, zips, tars and parquet files; a name may hold `{00..09}` or `*`.
 
-    What is not there at all holds no image: texts can be read without, and who needs an image is told when it is read.
+    What is not there at all holds no image: texts can be read without, and reading the image is an error.
 
     Raises:
         DataError: one of them is damaged or of another kind, or a pattern of which only a part is there.

@@ -282,7 +282,7 @@ class Evaluator:
         try:
             return self.digests.model(name).digest
         except (ModelNotFound, ModelMismatch):
-            return "not to be had"
+            return "not to be had"  # part of stored keys, so it keeps its words
 
     def _key_beside(self, label: str, others: Mapping[str, MetricRef], samples_digest: str) -> str:
         """The key that a metric beside the suite's would have; empty if it is not available any more."""

@@ -111,7 +111,7 @@ class StudyService:
         return self._as(seat, keep)
 
     def protocol(self) -> Protocol:
-        """What annotators are told."""
+        """What annotators read before they start."""
         return self._database.read(_protocol)
 
     def practice(self, seat: Seat) -> tuple[PracticeItem, ...]:

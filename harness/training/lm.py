@@ -73,7 +73,7 @@ def train_lm(
         TrainingFailed: a loss became infinite or no number.
         OutOfMemory: a micro-batch does not fit the device.
         Interrupted: Ctrl-C; a checkpoint is on disk.
-        ModelNotFound, ModelMismatch: the base cannot be had.
+        ModelNotFound, ModelMismatch: the base is not available.
         DataError: no usable text.
     """
     if find_spec("matplotlib") is None:

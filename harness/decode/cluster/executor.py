@@ -1,7 +1,7 @@
 """Decoding on a Ray cluster: one actor a device, chunks handed out as actors become free.
 
 The driver keeps everything that has to be right: it alone writes, so nothing is stored twice, and an answer counts only once it
-is on its disk. Actors are told a job and tasks and give back records; they may die at any moment, and machines may come and
+is on its disk. Actors take a job and tasks and return records; they may die at any moment, and machines may come and
 go. What a dead actor held goes back to the front of the queue. There is no barrier and no collective operation.
 
 A text depends on nothing but its spec, so the results are those of one process, to the byte.
@@ -47,7 +47,7 @@ _KNOCK = 10.0
 """Seconds that a cluster's address has to answer."""
 
 _PATIENCE = 20.0
-"""Seconds without any worker after which the user is told."""
+"""Seconds without any worker after which the user gets a notice."""
 
 _TOKEN_MODE = "RAY_AUTH_MODE"
 """Ray sets it when it starts a cluster here, and would then ask every later cluster, and that of any process begun from this one,

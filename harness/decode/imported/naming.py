@@ -49,7 +49,7 @@ def choose_label(system: Outputs, suite: str, config: Mapping[str, Any], results
         suite: the suite that the run is in.
         config: what tells its texts from others, as it stands in the run's specification.
         results: where runs are kept; a run of the same texts keeps its name.
-        taken: labels that are not to be had.
+        taken: labels that are in use already.
 
     Raises:
         SuiteError: the name that the user gave is taken, or has other texts.

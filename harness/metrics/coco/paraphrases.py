@@ -333,7 +333,7 @@ def _indexing(blocks: Iterator[_Block], path: Path) -> Iterator[_Block]:
                 file.write(_HEAD.pack(len(block.first), len(block.lines), _checksum(content)))
                 file.writelines(content)
             file.write(_HEAD.pack(0, 0, 0))
-    except OSError:  # of the index: those of the table are told as MetricError
+    except OSError:  # of the index: those of the table become MetricError
         yield from blocks
 
 

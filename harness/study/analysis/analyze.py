@@ -180,7 +180,7 @@ def analyse(
     """Analyse a study's ratings.
 
     Args:
-        table: as `StudyAdmin.ratings` gives it; controls are told by their kind.
+        table: as `StudyAdmin.ratings` gives it; controls are recognised by their kind.
         study: its name, for titles.
         seed: of every resampling.
         draws: of the two-way bootstrap.

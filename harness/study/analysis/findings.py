@@ -58,7 +58,7 @@ def study_report(study: Study, results: Results, *, excluded: Excluded = "exclud
     Args:
         study: as `StudyAdmin.open` gives it.
         results: where the runs of its systems are.
-        excluded: whether ratings that were excluded count; what leaving them out does is told either way.
+        excluded: whether ratings that were excluded count; the effect of leaving them out is reported either way.
         seed: of every resampling.
         draws: of the two-way bootstrap.
 

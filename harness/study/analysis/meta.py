@@ -2,7 +2,7 @@
 
 Segment level: for each item, do the metric and the people order the systems' texts alike (Kendall's tau-b, averaged over
 items, as "group by item" in the WMT metrics tasks)? System level: for how many pairs of systems does the metric name the
-same winner (Kocmi et al. 2021, "To Ship or Not to Ship")? At the segment level metrics are told apart by exchanging their
+same winner (Kocmi et al. 2021, "To Ship or Not to Ship")? At the segment level metrics are compared by exchanging their
 taus item by item (PERM-INPUTS of Deutsch, Dror and Roth 2021, "A Statistical Analysis of Summarization Evaluation Metrics Using
 Resampling Methods"), at the system level by a paired bootstrap of their accuracies. Annotators are taken as given.
 """

@@ -291,7 +291,7 @@ def _controls_of_lanes(
             rated = seq * systems
             lane.append(tuple(_next_kind(turn, repeats=rated >= REPEAT_GAP + systems) for _ in range(count)))
         marks.append(lane)
-        shift = (shift + length * a_block) % 1  # the next lane goes on where this one stopped, so the share holds over all
+        shift = (shift + length * a_block) % 1  # the next lane continues where this one stopped, so the share holds over all
     return marks
 
 

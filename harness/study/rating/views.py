@@ -52,7 +52,7 @@ class Aspect:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Everything an annotator is told."""
+    """Everything that is shown to an annotator."""
 
     study: str
     """What sets this study apart from others in a browser's storage. Not its name, which might name a system."""
