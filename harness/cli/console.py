@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import IO, Any, Literal, TextIO
@@ -35,6 +36,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u20
 """What commands a terminal, turns a line round, or is half of a surrogate pair."""
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """Of a write, whose error names no file."""
+_LOG_SECONDS = 60
+"""Between two lines about progress where no terminal shows a bar."""
 _RESULTS_FLAG = "--results"
 _COMMAND = re.compile(r"`(seetell [^`]+)`")
 takes_results: Callable[[Sequence[str]], bool] = lambda words: False  # noqa: E731 - replaced by the command line
@@ -198,11 +201,9 @@ def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while the block runs; the value is a function of (done, total). No bar unless a terminal watches."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task(escape(title), total=None)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
+    """Show a bar while the block runs; the value is a function of (done, total). In a file or a pipe: a line a minute."""
+    with _progress(title) as progress:
+        yield lambda done, total: progress(done, total, "")
 
 
 @contextlib.contextmanager
@@ -215,10 +216,57 @@ def step_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
 @contextlib.contextmanager
 def training_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     """As `progress_bar`, with a note behind the bar that changes; the value is a function of (done, total, note)."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )  # fmt: skip
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with _progress(title, TextColumn("{task.fields[note]}", markup=False)) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def _progress(title: str, *more: TextColumn) -> Iterator[Callable[[int, int, str], None]]:
+    if not err.is_terminal:
+        yield MinuteLines(title).update
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *more)
+    with Progress(*columns, console=err, transient=True) as progress:
         bar = progress.add_task(escape(title), total=None, note="")
         yield lambda done, total, note: progress.update(bar, completed=done, total=total, note=note)
+
+
+class MinuteLines:
+    """Progress for a log: what is done, what is due, the rate and the time left, at most once a minute.
+
+    Args:
+        title: begins each line.
+        clock: seconds.
+    """
+
+    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._title = title
+        self._clock = clock
+        self._last = clock()
+        self._first: tuple[float, int] | None = None
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Write a line if the last one is a minute old; what was done when this was first called is no work of this process."""
+        now = self._clock()
+        if self._first is None:
+            self._first = now, done
+        if now - self._last < _LOG_SECONDS:
+            return
+        self._last = now
+        since, before = self._first
+        rate = (done - before) / (now - since) if now > since else 0.0
+        share = f" ({100 * done / total:.0f} %)" if total else ""
+        pace = f", {_rate(rate)}, {duration((total - done) / rate)} left" if rate > 0 else ""
+        say(f"{self._title}: {done:,} of {total:,}{share}{pace}" + (f"; {note}" if note else ""))
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
+
+
+def duration(seconds: float) -> str:
+    """Such as `40 s`, `12 min` or `3 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

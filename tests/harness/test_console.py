@@ -48,3 +48,28 @@ def test_messages_are_shown_as_they_are(tell: object, capsys: pytest.CaptureFixt
     assert callable(tell)
     tell(f"{HOSTILE}\nsecond line")
     assert f"{INERT}\nsecond line" in capsys.readouterr().err
+
+
+def test_a_log_gets_a_line_a_minute_with_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    lines = console.MinuteLines("mscoco/magic: decoding", clock=lambda: now[0])
+    for seconds, done in ((0, 1000), (30, 1100), (60, 1240), (119, 1400), (121, 1484), (500, 2000)):
+        now[0] = seconds
+        lines.update(done, 5000)
+    written = capsys.readouterr().err.splitlines()
+    assert written == [
+        "mscoco/magic: decoding: 1,240 of 5,000 (25 %), 4.0/s, 16 min left",
+        "mscoco/magic: decoding: 1,484 of 5,000 (30 %), 4.0/s, 15 min left",
+        "mscoco/magic: decoding: 2,000 of 5,000 (40 %), 2.0/s, 25 min left",
+    ]
+
+
+def test_a_short_job_writes_no_progress_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress_bar("reading") as progress:
+        progress(1, 2)
+        progress(2, 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_times_are_in_words() -> None:
+    assert [console.duration(seconds) for seconds in (5, 99, 120, 3600, 12000)] == ["5 s", "99 s", "2 min", "60 min", "3 h 20 min"]
