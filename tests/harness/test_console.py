@@ -72,4 +72,10 @@ def test_a_short_job_writes_no_progress_into_a_file(capsys: pytest.CaptureFixtur
 
 
 def test_times_are_in_words() -> None:
-    assert [console.duration(seconds) for seconds in (5, 99, 120, 3600, 12000)] == ["5 s", "99 s", "2 min", "60 min", "3 h 20 min"]
+    assert [console.duration(seconds) for seconds in (5, 99, 120, 3600, 12000)] == [
+        "5 s",
+        "99 s",
+        "2 min",
+        "60 min",
+        "3 h 20 min",
+    ]

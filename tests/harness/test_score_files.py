@@ -70,8 +70,7 @@ def test_all_published_captions_in_one_command(shared: Path, tmp_path: Path) -> 
 @pytest.mark.java
 def test_meteor_of_published_captions_with_one_start(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pycocoevalcap", reason="METEOR's jar comes with pycocoevalcap, which is not installed")
-    systems = ("magic", "contrastive")
-    _check_meteor(shared, tmp_path, systems)
+    _check_meteor(shared, tmp_path, ("magic",))
 
 
 @pytest.mark.java

@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PIL import Image, ImageColor, ImageDraw
 
@@ -122,6 +123,7 @@ def draw(scene: Scene, size: int, seed: int = 0) -> Image.Image:
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
 
+@lru_cache(maxsize=4096)  # some 10 MB: a process that reads a suite twice, or two suites of the same scenes, draws them once
 def png(scene: Scene, size: int, seed: int = 0) -> bytes:
     """The scene as PNG."""
     buffer = io.BytesIO()

@@ -16,7 +16,7 @@ from harness.bench.scenarios import SCENARIOS, Contestant, Setup, _figures, choo
 from harness.bench.stand_ins import picture_files, pictures
 from harness.cli import bench as benches
 from harness.errors import SeeTellError, SuiteError
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 
 def models(gpt2: Path, clip: Path) -> list[str]:
@@ -24,7 +24,7 @@ def models(gpt2: Path, clip: Path) -> list[str]:
 
 
 def test_from_the_command_line(gpt2_folder: Path, clip_folder: Path) -> None:
-    done = seetell(
+    done = seetell_here(
         "bench", "published", "magic-coco,greedy", "--batch-sizes", "1,2", "--images", "2", "--k", "4,6",
         "--new-tokens", "5", "--repeats", "2", "--no-memory", "--threads", "1", "--json", *models(gpt2_folder, clip_folder),
     )  # fmt: skip

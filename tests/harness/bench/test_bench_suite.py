@@ -88,6 +88,7 @@ def test_other_texts_at_another_batch_size_are_seen(suite: Path, monkeypatch: py
     assert {each.batch_size: each.same_texts for each in timings} == {1: True, 2: False}
 
 
+@pytest.mark.heavy  # seconds of imports in a process of its own; test_meters.py tries the meter itself
 def test_memory_is_that_of_a_process_of_its_own(suite: Path) -> None:
     loaded = Suite.load(str(suite))
     examples = load_examples(loaded)

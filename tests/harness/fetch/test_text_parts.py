@@ -22,7 +22,7 @@ from harness.store.durable import Progress
 from harness.store.lock import Lock, LockedModel, content_of
 from harness.suites.spec import Suite
 from tests.checkpoints import write_gpt2, write_open_clip, write_text_tower
-from tests.harness.test_cli import seetell
+from tests.harness.in_process import seetell_here
 
 SUITE = """
 name = "mine"
@@ -125,6 +125,6 @@ def test_a_start_token_that_the_tokenizer_lacks_is_warned_about(
     assert prompt in note
     assert "ordinary tokens" in note
     assert note in [finding.detail for finding in check_models(suite, "mine") if finding.level == "note"]
-    result = seetell("run", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "results"))
+    result = seetell_here("run", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "results"))
     assert result.returncode == 0, result.stderr
     assert prompt in result.stderr
