@@ -11,7 +11,8 @@ from typing import Any
 
 from decoders.errors import ModelMismatch, UnreadableImage
 from decoders.models.devices import pick_device
-from decoders.models.load import load_image_text, model_digest
+from decoders.models.load import load_image_text
+from decoders.models.names import model_digest
 from harness.datasets.digests import load_dataset, resolve_model
 from harness.datasets.index.build import build_index, image_corpus
 from harness.datasets.index.features import Row
