@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from decoders.models.image_text import ImageTextModel
     from decoders.models.images import open_image
     from decoders.models.language_model import LanguageModel
-    from decoders.models.load import load_image_text, load_language_model, model_digest
+    from decoders.models.load import load_image_text, load_language_model
     from decoders.models.loaded import Models
+    from decoders.models.names import model_digest
     from decoders.nearest import CaptionIndex
     from decoders.rerank import SampleRerank
     from decoders.sampling import Greedy, Nucleus, TopK, Typical
@@ -78,8 +79,9 @@ _HOMES = {
     "decoders.models.image_text": ("ImageTextModel",),
     "decoders.models.images": ("open_image",),
     "decoders.models.language_model": ("LanguageModel",),
-    "decoders.models.load": ("load_image_text", "load_language_model", "model_digest"),
+    "decoders.models.load": ("load_image_text", "load_language_model"),
     "decoders.models.loaded": ("Models",),
+    "decoders.models.names": ("model_digest",),
     "decoders.nearest": ("CaptionIndex",),
     "decoders.rerank": ("SampleRerank",),
     "decoders.sampling": ("Greedy", "Nucleus", "TopK", "Typical"),

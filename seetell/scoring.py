@@ -194,7 +194,7 @@ def _pins(name: str, plugin: type[Metric], config: MetricConfig, image_text: str
         own[Need.CLIP] = image_text
     if not own:
         return {}
-    from decoders.models.load import model_digest
+    from decoders.models.names import model_digest
     from harness.datasets.digests import resolve_model
 
     resolved = {need: resolve_model(model, Path.cwd()) for need, model in own.items()}

@@ -20,6 +20,8 @@ TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 PACKAGES = ("seetell", "decoders", "harness", "annotation_ui")
 DETAILS = {"harness/study/tables/migrations", "annotation_ui/screens/admin", "decoders/testing/rules"}
 """Packages inside a room that its own line describes."""
+DOTTED = re.compile(r"(?<![\w./-])(?:harness|annotation_ui|seetell(?!\.lock)|decoders\.(?:models|testing)(?=\.))(?:\.\w+)+")
+"""Names of modules and what is in them. `decoders.LABEL` is a suite's key, `seetell.lock.toml` a file."""
 
 
 def section(title: str) -> str:
@@ -47,6 +49,30 @@ def test_every_directory_is_listed_and_exists() -> None:
     }
     described = {name for name in packages if any(name == part or name.startswith(f"{part}/") for part in DETAILS)}
     assert sorted(packages - described - listed - {"harness"}) == []
+
+
+def _exists(dotted: str) -> bool:
+    """Whether a dotted name leads to a module, or to a name that is written in one."""
+    parts = dotted.split(".")
+    for depth in range(len(parts), 0, -1):
+        folder = ROOT.joinpath(*parts[:depth])
+        file = next((path for path in (folder.with_suffix(".py"), folder / "__init__.py") if path.is_file()), None)
+        if file is not None:
+            rest = parts[depth:]
+            return not rest or re.search(rf"\b{rest[0]}\b", file.read_text(encoding="utf-8")) is not None
+    return False
+
+
+def test_modules_and_files_that_code_and_pages_name_exist() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    lost = []
+    for path in (*pages, *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))):
+        text = path.read_text(encoding="utf-8")
+        names = re.findall(DOTTED, text)
+        files = re.findall(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)}|tests|docs)/[\w./-]*\w", text)
+        lost += [(path.name, name) for name in names if not (_exists(name) or (ROOT / name).exists())]
+        lost += [(path.name, name) for name in files if not (ROOT / name).exists()]
+    assert lost == []
 
 
 def test_the_import_table_names_every_room_once() -> None:

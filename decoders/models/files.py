@@ -28,11 +28,6 @@ def use_fetched(repository: str, revision: str, folder: Path) -> None:
     _fetched[repository, revision] = folder
 
 
-def forget_fetched() -> None:
-    """Go to the hub and its cache again."""
-    _fetched.clear()
-
-
 @dataclass(frozen=True, slots=True)
 class HubSource:
     """Where on the hub a model lies."""

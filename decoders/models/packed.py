@@ -177,11 +177,6 @@ def is_plain(attention: nn.MultiheadAttention) -> bool:
     )
 
 
-def packed_modules(model: nn.Module) -> int:
-    """How many layers of a model are packed."""
-    return sum(isinstance(module, PackedLinear) for module in model.modules())
-
-
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of a model's weights, packed or not."""
     packed = sum(4 * module.in_features * module.out_features for module in model.modules() if isinstance(module, PackedLinear))

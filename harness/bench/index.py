@@ -26,7 +26,6 @@ from harness.datasets.index.manifest import Kind, Model, read_manifest
 from harness.datasets.index.query import Index
 
 Making = Literal["random", "clustered"]
-MAKINGS: tuple[Making, ...] = ("random", "clustered")
 TOP = 10
 _A_CLUSTER = 500
 _ALONE = 20

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decoders.models import load, torchvision_schemas
+from decoders.models import names, torchvision_schemas
 from decoders.models.images import ImageLike, open_image
 from decoders.models.language_model import clean_up
 from harness.bench.meters import Clock, Part
@@ -66,7 +66,7 @@ class Published:
 
     @classmethod
     def load(cls, language_model: str, image_text: str | None, *, end: int, device: str) -> Published:
-        """Load both models plainly, by the names that `decoders.models.load` knows.
+        """Load both models plainly, by the names that `decoders.models.names` lists.
 
         Args:
             language_model: such as `local:folder`.
@@ -78,13 +78,13 @@ class Published:
         import open_clip
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        folder = load._find_language_model(language_model).folder
+        folder = names.find_language_model(language_model).folder
         with without_bars():
             model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         clip = transform = clip_tokenizer = None
         if image_text is not None:
-            files = load._find_image_text(image_text)
+            files = names.find_image_text(image_text)
             scheme, _, rest = image_text.partition(":")
             name = rest.partition("@")[0] if scheme == "open_clip" else f"local-dir:{files.folder}"
             weights = {"pretrained": str(files.weights[0])} if scheme == "open_clip" else {}

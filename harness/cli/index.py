@@ -212,7 +212,7 @@ def retrieved(suite: str, /, *, top: int = 10, settings: Settings = (), offline:
     examples = load_examples(loaded.model_copy(update={"images": None}))
     with console.progress_bar(f"{loaded.name}: finding images") as progress:
         retrieval = retrieve(loaded, examples, progress=progress)
-    measured = quality(loaded, examples, retrieval)
+    measured = quality(examples, retrieval)
     first = [row for rows in retrieval.rows[:top] for row in rows]
     names = dict(zip(first, (row.name for row in retrieval.index.rows(first)), strict=True))
     titles = list(zip(examples, retrieval.titles, retrieval.rows, retrieval.cosines, strict=True))[:top]

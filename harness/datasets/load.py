@@ -18,7 +18,7 @@ from harness.suites.examples import Example
 from harness.suites.spec import ModelPin, Suite
 
 if TYPE_CHECKING:  # reading data needs no torch
-    from decoders.models.load import Role
+    from decoders.models.names import Role
 
 
 def load_examples(suite: Suite, *, progress: Progress = no_progress) -> list[Example]:
@@ -147,7 +147,7 @@ class Digests:
 
     def model(self, name: str | None, role: Role | None = None) -> ModelPin:
         """A model with the hash of its content; `role` is what it has to be."""
-        from decoders.models.load import model_digest
+        from decoders.models.names import model_digest
 
         assert name is not None  # `_check_needs` has seen to it  # noqa: S101
         resolved = resolve_model(name, self._suite.folder)

@@ -71,7 +71,7 @@ def check_parts(
 
 def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
     """As `check_parts`, with the command that fetches each model; embedded models and models in folders are not checked."""
-    from decoders.models.load import hub_sources_of
+    from decoders.models.names import hub_sources_of
     from harness.fetch.origins import lock_name
     from harness.store.durable import MB
     from harness.store.lock import LOCK, Content, Lock, content_of, model_path, use_fetched_models

@@ -109,7 +109,7 @@ class _Prefetch:
 
     def _models(self) -> list[WantedModel]:
         """The repositories of all models, text towers and tokenizers included, as far as they are known yet."""
-        from decoders.models.load import hub_sources_of
+        from decoders.models.names import hub_sources_of
 
         sources = {lock_name(source): source for name in model_names(self.suite) for source in hub_sources_of(name)}
         models = []

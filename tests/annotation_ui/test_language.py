@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import annotation_ui
 from annotation_ui import language
 from annotation_ui.screens.admin import SCREENS
 from harness.study.analysis.power import PARTS
-from harness.study.rating.forms import FORM_FIELDS
+from harness.study.rating.forms import Form
 from harness.study.rating.views import SKIP_REASONS, Role
 from harness.study.tables.schema import Annotator, Block, Campaign
 
@@ -95,4 +96,4 @@ def test_the_screens_send_exactly_the_fields_of_a_form() -> None:
     in_script = re.findall(r"^      (\w+)(?=[:,])", sent[: sent.index("};")], re.MULTILINE)
     page = (FOLDER / "screens" / "rate.py").read_text()
     in_page = re.findall(r'^        "(\w+)":', page[page.index("form = {\n") : page.index("receipt = ")], re.MULTILINE)
-    assert tuple(in_script) == FORM_FIELDS == tuple(in_page)
+    assert tuple(in_script) == tuple(field.name for field in fields(Form)) == tuple(in_page)

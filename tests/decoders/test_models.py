@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from decoders.errors import ModelMismatch, ModelNotFound, PromptTooLong
-from decoders.models.load import load_image_text, load_language_model, model_digest
+from decoders.models.load import load_image_text, load_language_model
+from decoders.models.names import model_digest
 from tests.checkpoints import CORPUS, END, START, write_gpt2, write_images, write_open_clip
 from tests.reference.image_text import ImageText
 from tests.reference.language import run

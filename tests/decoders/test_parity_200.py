@@ -25,8 +25,9 @@ from decoders.clipre import ClipRe
 from decoders.contrastive import Contrastive
 from decoders.magic import Magic
 from decoders.models.image_text import ImageTextModel
-from decoders.models.load import TOYBOX, load_image_text, load_language_model
+from decoders.models.load import load_image_text, load_language_model
 from decoders.models.loaded import Models
+from decoders.models.names import TOYBOX
 from decoders.nearest import CaptionIndex
 from decoders.rerank import SampleRerank, draw_seeds
 from decoders.sampling import Greedy, Nucleus, TopK, Typical

@@ -15,8 +15,9 @@ from decoders.contrastive import Contrastive
 from decoders.magic import Magic
 from decoders.models.image_text import ImageTextModel
 from decoders.models.language_model import LanguageModel
-from decoders.models.load import TOYBOX, load_image_text, load_language_model
+from decoders.models.load import load_image_text, load_language_model
 from decoders.models.loaded import Models
+from decoders.models.names import TOYBOX
 from decoders.nearest import CaptionIndex
 from decoders.sampling import Greedy, Nucleus, TopK, Typical
 from tests.checkpoints import captions_of

@@ -277,7 +277,7 @@ def test_toybox_finds_the_thing_that_a_title_names(tmp_path: Path, monkeypatch: 
     assert all(example.image is not None and example.meta["scene"] for example in found)
     assert any(example.meta["scene"] != example.meta["instead_of"]["scene"] for example in found)
     own = load_examples(suite.model_copy(update={"images": None}))
-    told = quality(suite, own, retrieve(suite, own))
+    told = quality(own, retrieve(suite, own))
     assert (told["titles"], told["known"], told["scenes"]) == (24, 24, 24)
     assert told["object"] >= 20 > 3 * told["chance"]["object"]
     assert told["own"] >= 5

@@ -161,7 +161,7 @@ def build_index(
         _claim(folder, plan)
         if not (folder / MANIFEST).exists():
             _encode_missing(corpus, folder, progress)
-            _write_rows(corpus, folder)
+            _write_rows(folder)
         return _finish(corpus, folder, kind, progress)
 
 
@@ -202,7 +202,7 @@ def _encode_missing(corpus: Corpus, folder: Path, progress: Progress) -> None:
         writer.close()
 
 
-def _write_rows(corpus: Corpus, folder: Path) -> None:
+def _write_rows(folder: Path) -> None:
     """The rows as an Arrow file, a batch a block; it is read by mapping it, so that millions of names cost nothing."""
     import pyarrow as pa
 

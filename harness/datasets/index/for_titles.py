@@ -11,7 +11,8 @@ from typing import Any
 
 from decoders.errors import ModelMismatch, UnreadableImage
 from decoders.models.devices import pick_device
-from decoders.models.load import load_image_text, model_digest
+from decoders.models.load import load_image_text
+from decoders.models.names import model_digest
 from harness.datasets.digests import load_dataset, resolve_model
 from harness.datasets.index.build import build_index, image_corpus
 from harness.datasets.index.features import Row
@@ -73,7 +74,7 @@ def retrieve(suite: Suite, examples: Sequence[Example], *, progress: Progress = 
         raise SuiteError(f"suite {suite.name!r} has no {'[images]' if ref is None else 'image_text under [models]'}")
     resolved = resolve_model(name, suite.folder)
     model = Model(name=resolved, digest=model_digest(resolved), dtype=suite.run.dtype)
-    index, source = _indexed(suite, ref, model, progress) if ref.index is None else _opened(suite, ref, ref.index)
+    index, source = _indexed(suite, model, progress) if ref.index is None else _opened(suite, ref, ref.index)
     if (index.manifest.model.digest, index.manifest.model.dtype) != (model.digest, model.dtype):
         raise ModelMismatch(
             f"[images]: the index in {index.folder} was made with {index.manifest.model.name} ({index.manifest.model.dtype}); "
@@ -98,7 +99,7 @@ def open_source(name: str) -> ImageSource:
     return image_source(Path(name))
 
 
-def quality(suite: Suite, examples: Sequence[Example], retrieval: Retrieval) -> dict[str, Any]:
+def quality(examples: Sequence[Example], retrieval: Retrieval) -> dict[str, Any]:
     """How well the best image fits each title, as far as the data show it.
 
     `distinct` images among the best; `own`: how often the image that belongs to the title comes first, if the index holds it
@@ -147,7 +148,7 @@ def _pool(suite: Suite) -> DataRef:
     return suite.data
 
 
-def _indexed(suite: Suite, ref: ImagesRef, model: Model, progress: Progress) -> tuple[Index, ImageSource]:
+def _indexed(suite: Suite, model: Model, progress: Progress) -> tuple[Index, ImageSource]:
     """An index over a data set's images, built in the cache folder the first time."""
     examples = load_dataset(_pool(suite), suite.folder, "[images]").examples()
     source = ExampleImages(f"[images] of {suite.name}", examples)

@@ -18,8 +18,6 @@ from harness.suites.sections import Section, checked
 MANIFEST = "manifest.json"
 FEATURES = "features.f32"
 ROWS = "rows.arrow"
-LAYOUT = 1
-"""Of the files; raised when older ones can no longer be read."""
 
 What = Literal["images", "captions"]
 Kind = Literal["flat", "ivf", "hnsw"]
@@ -63,6 +61,7 @@ class Manifest(Section):
     """Everything that a query needs to know before it opens the other files."""
 
     layout: Literal[1] = 1
+    """Of the files; raised when older ones can no longer be read."""
     what: What
     rows: int = Field(ge=1)
     dimensions: int = Field(ge=1)

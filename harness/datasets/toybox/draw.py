@@ -72,15 +72,15 @@ def layout(scene: Scene, jitter: random.Random) -> list[Box]:
     floor = jitter.uniform(0.8, 0.92)
     if second is None:
         height = jitter.uniform(0.36, 0.44) if scene.count < 3 else jitter.uniform(0.28, 0.34)
-        return _row(first, scene.count, 0.04, 0.96, _stand(first, floor, height, jitter), height, jitter)
+        return _row(first, scene.count, 0.04, 0.96, _stand(first, floor, jitter), height, jitter)
     if scene.relation == "beside":
         height = jitter.uniform(0.3, 0.38)
         share = {1: 0.5, 2: 0.62, 3: 0.7}[scene.count]
         swapped = jitter.random() < 0.5
         edges = (0.03, share, share, 0.97) if not swapped else (1 - share, 0.97, 0.03, 1 - share)
-        boxes = _row(first, scene.count, edges[0], edges[1], _stand(first, floor, height, jitter), height, jitter)
+        boxes = _row(first, scene.count, edges[0], edges[1], _stand(first, floor, jitter), height, jitter)
         floor = min(0.94, floor + jitter.uniform(-0.03, 0.03))
-        return boxes + _row(second, 1, edges[2], edges[3], _stand(second, floor, height, jitter), height, jitter)
+        return boxes + _row(second, 1, edges[2], edges[3], _stand(second, floor, jitter), height, jitter)
     if scene.relation == "on":
         lower = _row(second, 1, 0.08, 0.92, floor, jitter.uniform(0.34, 0.4), jitter)[0]
         height = jitter.uniform(0.26, 0.32)
@@ -94,7 +94,7 @@ def layout(scene: Scene, jitter: random.Random) -> list[Box]:
     return [lower, *_row(first, scene.count, 0.06, 0.94, jitter.uniform(0.38, 0.42), jitter.uniform(0.28, 0.34), jitter)]
 
 
-def _stand(thing: Thing, floor: float, height: float, jitter: random.Random) -> float:
+def _stand(thing: Thing, floor: float, jitter: random.Random) -> float:
     """The lower edge: the ground, or for a flyer somewhere in the air."""
     return floor - jitter.uniform(0.12, 0.25) if thing.kind in FLYERS else floor
 

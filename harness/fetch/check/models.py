@@ -14,7 +14,7 @@ from harness.suites.settings import as_flags
 from harness.suites.spec import Suite
 
 if TYPE_CHECKING:  # which takes torch
-    from decoders.models.load import Role
+    from decoders.models.names import Role
 
 ROLES: dict[str, Role] = {"language_model": "language_model", "image_text": "image_text"}
 """What a model has to be, by its key in [models]; a metric's own model may be either."""
@@ -68,7 +68,8 @@ def prompt_notes(suite: Suite) -> list[str]:
 
 
 def _check_model(key: str, name: str, suite: Suite, called: str, *, deep: bool) -> Finding:
-    from decoders.models.load import check_model, model_digest
+    from decoders.models.load import check_model
+    from decoders.models.names import model_digest
     from harness.datasets.digests import resolve_model
 
     try:
@@ -93,7 +94,7 @@ def check_lock(suite: Suite, called: str, progress: Progress) -> Finding:
 
 def check_index(where: str, suite: Suite, folder: Path, what: What) -> list[Finding]:
     """Whether an index is there, whole, of the right things, and made with the model that the suite asks with."""
-    from decoders.models.load import model_digest
+    from decoders.models.names import model_digest
     from harness.datasets.digests import resolve_model
 
     name = suite.models.image_text or "MODEL"

@@ -217,7 +217,7 @@ def analyse(
         differences=differences,
         agreement=tuple(agreement(table, aspect, panel, seed=seed) for aspect, panel in by_aspect.items()),
         components={aspect: _components(panel) for aspect, panel in by_aspect.items()},
-        cautions=_cautions(by_aspect, table),
+        cautions=_cautions(by_aspect),
     )
 
 
@@ -424,7 +424,7 @@ def _components(panel: Panel) -> Components | str:
         return str(error)
 
 
-def _cautions(by_aspect: Mapping[str, Panel], table: RatingTable) -> tuple[str, ...]:
+def _cautions(by_aspect: Mapping[str, Panel]) -> tuple[str, ...]:
     cautions = []
     people = min(int(panel.rated.any(axis=(0, 1)).sum()) for panel in by_aspect.values())
     if people < FEW_ANNOTATORS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -84,8 +84,6 @@ class Form:
         return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
-FORM_FIELDS = tuple(field.name for field in fields(Form))
-"""What a browser sends for a rating. The rating screen's `draft.js` and the plain form send exactly these; a test compares."""
 TIMES, COUNTS, WORDS = ("shown_at", "first_at", "sent_at"), ("active_ms", "hidden_ms", "changes"), ("input", "client")
 KEPT = ("event_id", *TIMES, *COUNTS, *WORDS)
 """Fields that the database keeps under the same name."""

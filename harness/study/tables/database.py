@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from harness.errors import StudyError, StudyOutdated
 
 SCHEMA = "0002"
-"""The layout that this SeeTell reads and writes: the latest of `harness/study/migrations/versions`."""
+"""The layout that this SeeTell reads and writes: the latest of `harness/study/tables/migrations/versions`."""
 FILE, POINTER = "study.sqlite", "database.url"
 """What a study's folder holds: the database itself, or the address of one."""
 MOVED = "this study was moved"

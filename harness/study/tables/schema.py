@@ -1,7 +1,7 @@
-"""Tables that the annotator's side may read and write. Who wrote a text stands in `harness.study.tables.identity` alone.
+"""Tables that the annotator's side may read and write. Which system wrote a text is in `harness.study.tables.identity` alone.
 
 Whatever a browser sees has a random `public_id`. Forms are only ever added: an edit is a new revision, and what does not
-count any more changes its `status`. Triggers refuse the rest (`harness.study.guards`).
+count any more changes its `status`. Triggers, made by the first migration, refuse the rest.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ import torch
 
 from decoders.errors import ModelMismatch, ModelNotFound
 from decoders.models import gguf_file
-from decoders.models.load import check_model, load_language_model, model_digest
+from decoders.models.load import check_model, load_language_model
+from decoders.models.names import model_digest
 
 gguf: Any = pytest.importorskip("gguf", reason="needs the package gguf (pip install 'seetell[gguf]')")
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from decoders.errors import ModelMismatch
 from decoders.models import torchvision_schemas
-from decoders.models.load import load_image_text, model_digest
+from decoders.models.load import load_image_text
+from decoders.models.names import model_digest
 from tests.checkpoints import write_bert
 
 torchvision_schemas.ensure()

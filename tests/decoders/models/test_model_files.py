@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from decoders.errors import ModelMismatch, ModelNotFound, SeeTellError
-from decoders.models.load import check_model, hub_sources_of, load_image_text, load_language_model, model_digest
+from decoders.models.load import check_model, load_image_text, load_language_model
+from decoders.models.names import hub_sources_of, model_digest
 from tests.checkpoints import write_open_clip, write_text_tower
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"

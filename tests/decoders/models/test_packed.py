@@ -13,11 +13,15 @@ from decoders.base import Limits, Prompt
 from decoders.magic import Magic
 from decoders.models import load, packed
 from decoders.models.loaded import Models
-from decoders.models.packed import PackedAttention, PackedLinear, pack_language_model, packed_modules
+from decoders.models.packed import PackedAttention, PackedLinear, pack_language_model
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-4}
 """Sums of some forty products of about one, in two orders."""
 pytestmark = pytest.mark.skipif(not packed.available(), reason="this processor or build of torch packs no weights")
+
+
+def packed_modules(model: nn.Module) -> int:
+    return sum(isinstance(module, PackedLinear) for module in model.modules())
 
 
 @pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (24,), (0, 24)])

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from decoders.errors import ModelMismatch, ModelNotFound
-from decoders.models.load import load_sentence_encoder, model_digest
+from decoders.models.load import load_sentence_encoder
+from decoders.models.names import model_digest
 from decoders.models.sentence_encoder import Pooling
 from tests.checkpoints import write_bert
 from tests.harness.metrics.bad_texts import BAD

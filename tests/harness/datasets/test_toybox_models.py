@@ -15,8 +15,9 @@ import torch
 
 from decoders.base import Limits, Prompt
 from decoders.models import torchvision_schemas
-from decoders.models.load import TOYBOX, load_image_text, load_language_model
+from decoders.models.load import load_image_text, load_language_model
 from decoders.models.loaded import Models
+from decoders.models.names import TOYBOX
 from decoders.sampling import Greedy
 from harness.datasets.toybox import Domain
 from harness.datasets.toybox.captions import claims

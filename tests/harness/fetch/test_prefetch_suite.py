@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from decoders.models.files import forget_fetched
+from decoders.models import files as model_files
 from harness.errors import DataError
 from harness.fetch import download
 from harness.fetch.check import check_suite
@@ -92,7 +92,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     (tmp_path / "mine.toml").write_text(SUITE)
     yield tmp_path / "data"
-    forget_fetched()
+    model_files._fetched.clear()
 
 
 @pytest.fixture

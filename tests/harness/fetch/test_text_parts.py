@@ -12,7 +12,7 @@ import huggingface_hub
 import pytest
 import torch
 
-from decoders.models.files import forget_fetched
+from decoders.models import files as model_files
 from decoders.models.load import load_image_text
 from harness.errors import DataError
 from harness.fetch.check.models import check_models, prompt_notes
@@ -56,7 +56,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SEETELL_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     yield tmp_path / "data"
-    forget_fetched()
+    model_files._fetched.clear()
 
 
 def fetch(suite: Suite, mirror: Path) -> Fetched:
@@ -91,7 +91,7 @@ def test_they_are_fetched_with_the_model_that_names_them_and_missed_where_they_a
     assert [finding.level for finding in check_models(suite, "mine")] == ["ok", "ok"]
     torch.testing.assert_close(load_image_text("hf-hub:toy/clip").text_features(["a red dog"]), expected)
     shutil.rmtree(home / "models" / "toy" / "tower")
-    forget_fetched()
+    model_files._fetched.clear()
     with pytest.raises(DataError, match="toy/tower"):
         check_fetched(suite)
     problems = [finding for finding in check_models(suite, "mine") if finding.level == "problem"]
