@@ -40,6 +40,7 @@ VERBS = (
     (DECODE, "sweep", "run:sweep", "Try the settings of a suite's [sweep] on its dev split."),
     (COMPARE, "leaderboard", "results:leaderboard", "Rank the scored runs: a table here and a site to open."),
     (COMPARE, "show", "show:show", "Show a run: what it was made from, its scores with intervals and signatures."),
+    (COMPARE, "runs", "runs:runs", "List the stored runs, or remove some of them after asking."),
     (COMPARE, "compare", "results:compare", "Compare two scored runs example by example."),
     (COMPARE, "gate", "results:gate", "Is every decoder of a suite still as good as the accepted baseline?"),
     (PEOPLE, "annotate", "study.annotate:annotate", "Serve a study, so that people can rate."),

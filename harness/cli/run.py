@@ -210,6 +210,7 @@ def _run_one(
         "folder": str(outcome.folder.path),
         "total": outcome.total,
         "decoded": outcome.decoded,
+        "empty": outcome.empty,
         "failed": len(outcome.failures),
         "complete": outcome.complete,
     }

@@ -120,7 +120,7 @@ def _run_content(run: RunMaterial, material: Material) -> dict[str, Any]:
 
 def _show_run(run: RunMaterial, material: Material, content: dict[str, Any]) -> None:
     row = run.row
-    failed = f", {row.failed} failed" if row.failed else ""
+    failed = (f", {row.empty} of them empty" if row.empty else "") + (f", {row.failed} failed" if row.failed else "")
     state = "" if row.complete else ", incomplete"
     console.out.print(f"[bold]{console.shown(f'{row.suite}/{row.decoder}')}[/]  {console.shown(content['identity'])}")
     console.out.print(console.shown(f"{row.decoded} of {row.total} decoded{failed}{state}, in {run.folder.path}"))

@@ -31,6 +31,8 @@ class Outcome:
     decoded: int
     """Answers with a text."""
     failures: Sequence[Record] = field(default_factory=tuple)
+    empty: int = 0
+    """Texts without a word: the decoder ended at once."""
     fresh: int = 0
     """How many were decoded just now."""
     note: str = ""
@@ -43,7 +45,7 @@ class Outcome:
 
     def sentence(self) -> str:
         """Such as `997 of 1000 decoded, 3 failed: UnreadableImage img7 (...), ...`."""
-        text = f"{self.decoded} of {self.total} decoded"
+        text = f"{self.decoded} of {self.total} decoded" + (f", {self.empty} of them empty" if self.empty else "")
         if self.failures:
             shown = "; ".join(
                 f"{record.failure.kind}: {record.failure.message}" for record in self.failures[:3] if record.failure
@@ -125,6 +127,7 @@ def decode(
         len(keys),
         len(records) - len(failures),
         failures,
+        sum(record.empty for record in records.values()),
         len(tasks),
         f"decoded anew, because {changed}" if changed else "",
     )

@@ -22,7 +22,7 @@ from harness.leaderboard.frame import Answer, Board, Cell, ExampleView, Grouping
 from harness.leaderboard.published import with_published
 from harness.leaderboard.reproduce import command
 from harness.leaderboard.side_columns import SPEED_COLUMNS, headline_speed, human_studies, speed_cells, with_human
-from harness.leaderboard.tables import Table, shown_path, tables, told_apart
+from harness.leaderboard.tables import Table, abandoned, removal, shown_path, tables, told_apart
 from harness.metrics import registry as metrics_registry
 from harness.metrics.score import Score
 from harness.store.numbers import Column
@@ -200,8 +200,15 @@ def suite_materials(
     runs, left_out = _asked(runs, settings)
     suite = max(runs, key=lambda run: run.content["created"]).suite
     examples = _examples(suite)
-    main, *apart = tables(runs, suite, examples)
+    stopped = abandoned(runs)
+    left_behind = {run.folder for run in stopped}
+    main, *apart = tables([run for run in runs if run.folder not in left_behind], suite, examples)
     sentences = [left_out, *unreadable]
+    if stopped:
+        names = ", ".join(f"{run.folder.path.name} ({len(run.records)} of {run.content['answers']})" for run in stopped)
+        sentences.append(
+            f"Incomplete, and followed by a newer run of the same label, hence not shown: {names}; {removal(stopped)}."
+        )
     for table in apart:
         count = len(table.runs)
         runs_stand = "1 run stands" if count == 1 else f"{count} runs stand"
@@ -421,6 +428,7 @@ def _row(run: StoredRun, cells: Mapping[str, Cell], speed: Speed | None, twice: 
         kind=kind,
         note=", ".join(filter(None, [_origin(spec), f"{spec.draws} draws" if spec.draws > 1 else ""])),
         reproduce=command(spec, run.suite),
+        empty=sum(record.empty for record in run.records),
         same_label=spec.label in twice,
     )
 

@@ -86,6 +86,8 @@ class Row:
     """One line about the run, shown beside its name."""
     reproduce: str = ""
     """The command that makes the run again; empty where there is none."""
+    empty: int = 0
+    """Texts without a word: a decoder that ended at once. They are scored as they are."""
     same_label: bool = False
     """Whether another row of the table has the same label."""
 

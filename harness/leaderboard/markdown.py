@@ -26,11 +26,12 @@ def config_text(row: Row) -> str:
 
 
 def count_text(row: Row) -> str:
-    """How many answers there are: `64`, `61 of 64, 3 failed`, or `20 of 64, incomplete`."""
+    """How many answers there are: `64`, `64, 1 empty`, `61 of 64, 3 failed`, or `20 of 64, incomplete`."""
+    empty = f", {row.empty} empty" if row.empty else ""
     if row.complete and not row.failed:
-        return f"{row.decoded}"
+        return f"{row.decoded}{empty}"
     failed = f", {row.failed} failed" if row.failed else ""
-    return f"{row.decoded} of {row.total}{failed}{'' if row.complete else ', incomplete'}"
+    return f"{row.decoded} of {row.total}{empty}{failed}{'' if row.complete else ', incomplete'}"
 
 
 def notes(board: Board) -> list[str]:

@@ -136,14 +136,27 @@ def _differences(spec: RunSpec, digests: Digests, suite: Suite, preferred: Mappi
 
 
 def _remedy(runs: Sequence[StoredRun]) -> str:
-    folders = " ".join(shown_path(run.folder.path) for run in runs)
-    remove = f"`rm -r {folders}` removes {'it' if len(runs) == 1 else 'them'}"
+    remove = removal(runs)
     again = list(dict.fromkeys(run.spec.label for run in runs if run.spec.decoder != IMPORTED))
     if not again:
         return remove
     name, flags = runs[0].spec.suite, as_flags(runs[0].suite.settings)
     only = "" if set(again) >= set(labels(runs[0].suite)) else "".join(f" --only {label}" for label in again)
     return f"`seetell run {name}{flags}{only}` makes what the main table has; {remove}"
+
+
+def removal(runs: Sequence[StoredRun]) -> str:
+    """The command that removes runs, as part of a sentence."""
+    names = " ".join(f"{run.spec.suite}/{run.folder.path.name}" for run in runs)
+    return f"`seetell runs {names} --remove` removes {'it' if len(runs) == 1 else 'them'}"
+
+
+def abandoned(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Incomplete runs after which another run of the same label was started: what changed in between left them behind."""
+    newest: dict[str, str] = {}
+    for run in runs:
+        newest[run.spec.label] = max(newest.get(run.spec.label, ""), str(run.content["created"]))
+    return [run for run in runs if not run.complete and str(run.content["created"]) < newest[run.spec.label]]
 
 
 def shown_path(path: Path) -> str:

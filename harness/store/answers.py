@@ -37,6 +37,11 @@ class Record:
         """What it answers."""
         return self.example_id, self.draw
 
+    @property
+    def empty(self) -> bool:
+        """Whether it is a text without a word."""
+        return self.failure is None and not self.text.strip()
+
     def to_line(self) -> bytes:
         """One line of JSON; what is empty is left out."""
         fields: dict[str, Any] = {"id": self.example_id, "draw": self.draw}

@@ -72,8 +72,8 @@ class Results:
 
     def runs(self, suite: str | None = None) -> list[RunFolder]:
         """Every run there is, of one suite or of all, in name order."""
-        pattern = f"{suite or '*'}/*/run.json"
-        return [RunFolder(file.parent) for file in sorted((self.root / "runs").glob(pattern))]
+        files = sorted((self.root / "runs").glob("*/*/run.json"))
+        return [RunFolder(file.parent) for file in files if suite in (None, file.parent.parent.name)]
 
     def described(self, suite: str | None = None) -> tuple[list[tuple[RunFolder, dict[str, Any]]], list[Unreadable]]:
         """Every run with what its run.json says, in name order; and those whose run.json cannot be read, with the reason."""

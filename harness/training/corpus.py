@@ -168,7 +168,7 @@ def encode(tokenizer: Any, pairs: Sequence[Pair], recipe: Recipe, context: int |
     """Token ids of texts as the model is to read them. Special tokens that a text spells out are plain characters.
 
     A caption is start token, text (cut to `max_tokens`), end token; one of fewer than two tokens is left out. A story is
-    `title <|endoftext|> story` (cut to `max_tokens` in all), with the end token after it if the recipe says so and the whole of
+    title, end token, story (cut to `max_tokens` in all), with the end token after it if the recipe says so and the whole of
     it fits.
 
     Args:

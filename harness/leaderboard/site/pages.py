@@ -84,7 +84,8 @@ def run(material: Material, made: RunMaterial, galleries: Galleries, *, reproduc
     suite = Suite.model_validate(made.content["suite"])
     row = made.row
     labels = {column.name: column for column in material.board.columns}
-    texts = f"{row.decoded} of {row.total}" + (f", {row.failed} failed" if row.failed else "")
+    counts = [(row.empty, "empty"), (row.failed, "failed")]
+    texts = ", ".join([f"{row.decoded} of {row.total}", *(f"{count} {what}" for count, what in counts if count)])
     return PAGES.render(
         "run.html.jinja",
         styles=("base", "run"),

@@ -156,7 +156,7 @@ def test_runs_on_other_data_stand_apart_and_move_nobody(results: Results) -> Non
     main, *apart = boards(results)
     assert (main.apart, main.rows) == ("", before.rows), "same ranks, same letters"
     assert [(board.apart, len(board.rows)) for board in apart] == [("other data (aaaaaaaa)", 1), ("other data (bbbbbbbb)", 3)]
-    assert f"`rm -r {shown(stale)}` removes it" in main.left_out
+    assert f"`seetell runs made/{stale.path.name} --remove` removes it" in main.left_out
     assert "`seetell run made --only one` makes what the main table has" in main.left_out
     rows = list(csv.DictReader(io.StringIO(render([main, *apart], "csv"))))
     assert {(line["suite"], line["ranked"]) for line in rows if line["metric"] == "bounded-quality"} == {
