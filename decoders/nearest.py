@@ -102,8 +102,8 @@ class FeatureRows:
         block = max(1, _BLOCK // self._features[0].nbytes)
         for start in range(0, len(self), block) if len(queries) else ():
             part = self._features[start : start + block]
-            more, where = faiss.knn(queries, part, min(size, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
-            scores, rows = np.hstack([scores, more]), np.hstack([rows, where + start])
+            part_cosines, part_rows = faiss.knn(queries, part, min(size, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+            scores, rows = np.hstack([scores, part_cosines]), np.hstack([rows, part_rows + start])
             order = np.argsort(-scores, axis=1, kind="stable")[:, :size]
             scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
             self.let_go()

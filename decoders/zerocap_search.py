@@ -224,8 +224,8 @@ class CandidateCosines:
         """Note the features of candidates, `[len(ids), d]`."""
         first, last = self._taken[slot], self._taken[slot] + len(ids)
         if last > self._features.shape[1]:
-            more = max(last - self._features.shape[1], last // 8)
-            room = features.new_empty(len(self._taken), more, features.shape[1])
+            added = max(last - self._features.shape[1], last // 8)
+            room = features.new_empty(len(self._taken), added, features.shape[1])
             self._features = torch.cat([self._features, room], dim=1) if self._features.shape[1] else room
         self._features[slot, first:last] = features
         self._places[slot, torch.tensor(ids, device=self._places.device)] = torch.arange(

@@ -146,11 +146,11 @@ def _prompts(images: object, prompts: str | Sequence[str] | None) -> tuple[list[
         words *= len(pictures)
     if len(words) != len(pictures):
         raise DataError(f"{len(pictures)} images and {len(words)} prompts; expected one prompt for all images, or one an image")
-    made = [
+    built = [
         Prompt(str(place), text, None if picture is None else image_of(picture))
         for place, (picture, text) in enumerate(zip(pictures, words, strict=True))
     ]
-    return made, one_image and one_prompt
+    return built, one_image and one_prompt
 
 
 def _check_needs(name: str, needs: frozenset[Need], given: Mapping[Need, object]) -> None:

@@ -129,7 +129,7 @@ def _without_paths(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def check_labels(names: Sequence[str] | str, known: Sequence[str], what: str) -> list[str]:
+def check_labels(names: Sequence[str] | str, known: Sequence[str], parameter: str) -> list[str]:
     """Labels of decoders, all of which there are.
 
     Raises:
@@ -138,5 +138,5 @@ def check_labels(names: Sequence[str] | str, known: Sequence[str], what: str) ->
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in known:
-            raise SuiteError(f"{what}={name!r}: there is no such decoder in the suite{did_you_mean(name, known)}")
+            raise SuiteError(f"{parameter}={name!r}: there is no such decoder in the suite{did_you_mean(name, known)}")
     return wanted

@@ -67,8 +67,8 @@ def score_line(score: Score) -> tuple[str, ...]:
     column = Column(score.output, score.output, score.higher_is_better, score.percent)
     interval = "–" if np.isnan(score.low) else f"{column.show(score.low)} to {column.show(score.high)}"
     counted = f"{score.n} of {score.n + score.unscored}" if score.unscored else f"{score.n}"
-    what = score.unavailable or score.signature
-    return f"{score.output} {column.arrow}".strip(), column.show(score.value), interval, counted, what
+    note = score.unavailable or score.signature
+    return f"{score.output} {column.arrow}".strip(), column.show(score.value), interval, counted, note
 
 
 def score(
@@ -130,9 +130,9 @@ def score(
         )
         for key, text in answers.items()
     ]
-    made = _metrics(metrics, bool(written), bool(pictures), image_text, device)
+    built = _metrics(metrics, bool(written), bool(pictures), image_text, device)
     with progress_bar("scoring") as progress:
-        sheet = score_samples(samples, made, seed=seed, progress=progress)
+        sheet = score_samples(samples, built, seed=seed, progress=progress)
     return Scores(sheet.scores, sheet.rows, list(answers))
 
 
@@ -173,7 +173,7 @@ def _metrics(
         options = {name: {} for name in names}
     if not options:
         raise SuiteError("no metrics and no references; name some, such as metrics=['repetition']")
-    made = {}
+    built = {}
     for name, given in options.items():
         plugin = registry().load(name)
         config = checked(plugin.Config, given, f"options of the metric {name}")
@@ -181,8 +181,8 @@ def _metrics(
             raise SuiteError(f"{name} compares with what people wrote; pass references=")
         if Need.IMAGE in plugin.needs and not with_images:
             raise SuiteError(f"{name} looks at the images; pass images=")
-        made[name] = metric_with_models(name, config, _pins(name, plugin, config, image_text), device)
-    return made
+        built[name] = metric_with_models(name, config, _pins(name, plugin, config, image_text), device)
+    return built
 
 
 def _pins(name: str, plugin: type[Metric], config: MetricConfig, image_text: str | None) -> dict[Need, ModelPin]:

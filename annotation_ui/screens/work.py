@@ -33,12 +33,12 @@ def show() -> None:
     st.write(translate("work.count", count))
     labels = {aspect.code: aspect.label for aspect in opened().service.protocol().aspects}
     for form in rated:
-        _one(form, labels)
+        _show_form(form, labels)
     if count > shown:
         st.button(translate("work.shown"), on_click=lambda: st.session_state.update(work_shown=shown + PAGE))
 
 
-def _one(rated: Rated, labels: dict[str, str]) -> None:
+def _show_form(rated: Rated, labels: dict[str, str]) -> None:
     with st.container(border=True):
         left, right = st.columns((1, 4))
         with left:

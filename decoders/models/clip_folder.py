@@ -120,19 +120,19 @@ def complete_digest(files: Files, parts: TextParts, hashed: Sequence[str]) -> st
         parts: its text parts.
         hashed: glob patterns of the files that its digest covers.
     """
-    more: dict[str, Path] = {}
+    uncovered: dict[str, Path] = {}
     weights = weights_file(files.weights)
     if not any(weights.match(pattern) for pattern in hashed):
-        more["weights"] = weights
+        uncovered["weights"] = weights
     if parts.tower is not None:
-        more["text tower"] = parts.tower / "config.json"
+        uncovered["text tower"] = parts.tower / "config.json"
     if parts.tokenizer is not None:  # whose class may stand in config.json, and whose vocabulary in a file of any name
         beside = (*parts.tokenizer.glob("*.json"), *parts.tokenizer.glob("*.model"), *parts.tokenizer.glob("*.txt"))
         covered = {path for pattern in hashed for path in parts.tokenizer.glob(pattern)}
-        more |= {f"tokenizer/{path.name}": path for path in sorted(beside) if path not in covered}
-    if not more:
+        uncovered |= {f"tokenizer/{path.name}": path for path in sorted(beside) if path not in covered}
+    if not uncovered:
         return files.digest
-    lines = [f"{role}\0{content_hash(path)}\n" for role, path in sorted(more.items())]
+    lines = [f"{role}\0{content_hash(path)}\n" for role, path in sorted(uncovered.items())]
     return hashlib.sha256((files.digest + "\n" + "".join(lines)).encode()).hexdigest()
 
 

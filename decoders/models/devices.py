@@ -73,8 +73,10 @@ def check_device(name: str) -> None:
     if present == 0:
         raise ModelMismatch(f"device {name!r} is not available: torch {torch.__version__} sees no CUDA device; use cpu, or auto")
     if (device.index or 0) >= present:
-        there = "cuda:0" if present == 1 else f"cuda:0 to cuda:{present - 1}"
-        raise ModelMismatch(f"device {name!r} is not available: this machine has {present} CUDA device(s); use {there}, or auto")
+        available = "cuda:0" if present == 1 else f"cuda:0 to cuda:{present - 1}"
+        raise ModelMismatch(
+            f"device {name!r} is not available: this machine has {present} CUDA device(s); use {available}, or auto"
+        )
 
 
 def check_kind(name: str) -> torch.device:

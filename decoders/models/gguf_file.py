@@ -29,8 +29,8 @@ def gguf_files(path: Path, name: str) -> Files:
     with path.open("rb") as file:
         start = file.read(7)
     if start[:4] != _MAGIC:
-        what = "a Git LFS pointer; run `git lfs pull` where it was cloned" if start == b"version" else "no GGUF file"
-        raise ModelMismatch(f"{name}: {path} ({path.stat().st_size:,} bytes) is {what}; download the file itself")
+        actual = "a Git LFS pointer; run `git lfs pull` where it was cloned" if start == b"version" else "no GGUF file"
+        raise ModelMismatch(f"{name}: {path} ({path.stat().st_size:,} bytes) is {actual}; download the file itself")
     if find_spec("gguf") is None:
         raise ModelNotFound(f"{name} is a GGUF file, which needs the package gguf: pip install 'seetell[gguf]'")
     return Files(path.resolve(), (path.resolve(),), content_hash(path))

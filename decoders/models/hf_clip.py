@@ -117,25 +117,25 @@ def _as_open_clip(model: Any) -> Any:
     )
     if vision.hidden_act != text.hidden_act or text.hidden_act not in ("quick_gelu", "gelu"):
         raise ModelMismatch(f"a CLIP with activations {text.hidden_act} and {vision.hidden_act} has no counterpart here")
-    theirs = model.state_dict()
+    weights = model.state_dict()
     state = {
-        "logit_scale": theirs["logit_scale"],
-        "text_projection": theirs["text_projection.weight"].t(),
-        "token_embedding.weight": theirs["text_model.embeddings.token_embedding.weight"],
-        "positional_embedding": theirs["text_model.embeddings.position_embedding.weight"],
-        "visual.proj": theirs["visual_projection.weight"].t(),
-        "visual.class_embedding": theirs["vision_model.embeddings.class_embedding"],
-        "visual.conv1.weight": theirs["vision_model.embeddings.patch_embedding.weight"],
-        "visual.positional_embedding": theirs["vision_model.embeddings.position_embedding.weight"],
+        "logit_scale": weights["logit_scale"],
+        "text_projection": weights["text_projection.weight"].t(),
+        "token_embedding.weight": weights["text_model.embeddings.token_embedding.weight"],
+        "positional_embedding": weights["text_model.embeddings.position_embedding.weight"],
+        "visual.proj": weights["visual_projection.weight"].t(),
+        "visual.class_embedding": weights["vision_model.embeddings.class_embedding"],
+        "visual.conv1.weight": weights["vision_model.embeddings.patch_embedding.weight"],
+        "visual.positional_embedding": weights["vision_model.embeddings.position_embedding.weight"],
     }
-    for mine, norm in (
+    for target_norm, norm in (
         ("ln_final", "text_model.final_layer_norm"),
         ("visual.ln_pre", "vision_model.pre_layrnorm"),
         ("visual.ln_post", "vision_model.post_layernorm"),
     ):
-        state |= {f"{mine}.{part}": theirs[f"{norm}.{part}"] for part in ("weight", "bias")}
-    state |= _blocks(theirs, "text_model", "transformer", text.num_hidden_layers)
-    state |= _blocks(theirs, "vision_model", "visual.transformer", vision.num_hidden_layers)
+        state |= {f"{target_norm}.{part}": weights[f"{norm}.{part}"] for part in ("weight", "bias")}
+    state |= _blocks(weights, "text_model", "transformer", text.num_hidden_layers)
+    state |= _blocks(weights, "vision_model", "visual.transformer", vision.num_hidden_layers)
     clip.load_state_dict(state)
     # The one number that the two libraries take from different places.
     for module in clip.modules():
@@ -148,15 +148,18 @@ def _shape(part: Any) -> dict[str, Any]:
     return {"width": part.hidden_size, "layers": part.num_hidden_layers, "mlp_ratio": part.intermediate_size / part.hidden_size}
 
 
-def _blocks(theirs: dict[str, Tensor], source: str, target: str, layers: int) -> dict[str, Tensor]:
+def _blocks(weights: dict[str, Tensor], source: str, target: str, layers: int) -> dict[str, Tensor]:
     """Weights of the transformer blocks under open_clip's names; queries, keys and values are one matrix there."""
     state: dict[str, Tensor] = {}
     names = {"attn.out_proj": "self_attn.out_proj", "ln_1": "layer_norm1", "ln_2": "layer_norm2",
              "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}  # fmt: skip
     for layer in range(layers):
-        here, there = f"{target}.resblocks.{layer}", f"{source}.encoder.layers.{layer}"
+        target_block, source_block = f"{target}.resblocks.{layer}", f"{source}.encoder.layers.{layer}"
         for part in ("weight", "bias"):
-            state |= {f"{here}.{mine}.{part}": theirs[f"{there}.{other}.{part}"] for mine, other in names.items()}
-            qkv = [theirs[f"{there}.self_attn.{kind}_proj.{part}"] for kind in "qkv"]
-            state[f"{here}.attn.in_proj_{part}"] = torch.cat(qkv)
+            state |= {
+                f"{target_block}.{target_name}.{part}": weights[f"{source_block}.{source_name}.{part}"]
+                for target_name, source_name in names.items()
+            }
+            qkv = [weights[f"{source_block}.self_attn.{kind}_proj.{part}"] for kind in "qkv"]
+            state[f"{target_block}.attn.in_proj_{part}"] = torch.cat(qkv)
     return state

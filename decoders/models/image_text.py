@@ -145,7 +145,7 @@ class ImageTextModel:
                 part_features
                 for part in parts
                 for part_features in self._fit_texts.batches(
-                    part, len(part), lambda some: _unit(self.model.encode_text(ids[some].to(self.device)))
+                    part, len(part), lambda picked: _unit(self.model.encode_text(ids[picked].to(self.device)))
                 )
             ]
         else:
@@ -153,7 +153,7 @@ class ImageTextModel:
             features = [
                 part_features
                 for part in _by_length(order, ends)
-                for part_features in self._fit_texts.batches(part, len(part), lambda some: encode(ids[some], ends[some]))
+                for part_features in self._fit_texts.batches(part, len(part), lambda picked: encode(ids[picked], ends[picked]))
             ]
         places = {text: place for place, text in enumerate(distinct)}
         where = torch.empty(len(distinct), dtype=torch.int64)

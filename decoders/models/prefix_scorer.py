@@ -237,11 +237,11 @@ class _Pass:
     @classmethod
     def of(cls, tree: TextTree, first: int, last: int, device: torch.device) -> _Pass:
         """The tokens of the nodes from `first` to before `last`."""
-        here = slice(tree.first[first], tree.first[last])
-        positions, sees, back = tree.positions[here], tree.sees[here], tree.back[here]
+        span = slice(tree.first[first], tree.first[last])
+        positions, sees, back = tree.positions[span], tree.sees[span], tree.back[span]
         node = np.repeat(np.arange(last - first), np.diff(tree.first[first : last + 1]))
         on_path = np.flatnonzero(back == 0)
-        ends = tree.ends[(tree.ends >= here.start) & (tree.ends < here.stop)] - here.start
+        ends = tree.ends[(tree.ends >= span.start) & (tree.ends < span.stop)] - span.start
 
         def queries(tokens: Ids) -> _Queries:
             return _Queries.of(
@@ -250,7 +250,7 @@ class _Pass:
             )  # fmt: skip
 
         return cls(
-            ids=_tensor(tree.ids[here], device),
+            ids=_tensor(tree.ids[span], device),
             positions=_tensor(positions, device),
             sources=_tensor(tree.sources[first:last], device),
             stored=int(tree.known[first:last].max()),

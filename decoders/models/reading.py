@@ -72,8 +72,8 @@ def last_vectors(lm: LanguageModel, texts: Sequence[Ids]) -> NDArray[np.float32]
     vectors: dict[int, NDArray[np.float32]] = {}
     fit = Fit()
     for batch in _batches(lm, [len(text) for text in texts], _TOKENS):
-        for some in fit.batches(batch, len(batch), read):
-            vectors |= some
+        for batch_vectors in fit.batches(batch, len(batch), read):
+            vectors |= batch_vectors
     return np.stack([vectors[place] for place in range(len(texts))])
 
 
@@ -82,8 +82,8 @@ def _batches(lm: LanguageModel, lengths: Sequence[int], budget: int) -> Iterator
     batch: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):
         too_much = (len(batch) + 1) * lengths[place] > budget
-        other = bool(batch) and not lm.pads_prompts and lengths[place] != lengths[batch[0]]
-        if batch and (too_much or other):
+        length_differs = bool(batch) and not lm.pads_prompts and lengths[place] != lengths[batch[0]]
+        if batch and (too_much or length_differs):
             yield batch
             batch = []
         batch.append(place)

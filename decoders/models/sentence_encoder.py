@@ -68,7 +68,7 @@ class SentenceEncoder:
             while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= _TOKENS:
                 stop += 1
             places = order[start:stop]
-            pooled = fit.batches([ids[place] for place in places], len(places), lambda some: self._pooled(some, pooling))
+            pooled = fit.batches([ids[place] for place in places], len(places), lambda batch: self._pooled(batch, pooling))
             vectors.update(zip((distinct[place] for place in places), itertools.chain.from_iterable(pooled), strict=True))
             start = stop
         nothing = torch.zeros(int(self.model.config.hidden_size), device=self.device)

@@ -45,21 +45,21 @@ class Trial:
     meaning: str
     """The rule in a sentence."""
 
-    def broken(self, what: str, remedy: str, rule: str | None = None) -> ContractBroken:
+    def broken(self, observation: str, remedy: str, rule: str | None = None) -> ContractBroken:
         """The error to raise.
 
         Args:
-            what: the values that show it.
+            observation: the values that show it.
             remedy: how to repair it.
             rule: another rule than the one under trial, if that is the one that broke.
         """
         breach = f"{self.kind.__name__} breaks {rule or self.rule!r}" + ("" if rule else f" ({self.meaning})")
-        return ContractBroken(rule or self.rule, f"{breach}: {what}. {remedy}")
+        return ContractBroken(rule or self.rule, f"{breach}: {observation}. {remedy}")
 
-    def hold(self, kept: bool, what: str, remedy: str) -> None:
+    def hold(self, kept: bool, observation: str, remedy: str) -> None:
         """Raise unless `kept`."""
         if not kept:
-            raise self.broken(what, remedy)
+            raise self.broken(observation, remedy)
 
     def make(self, models: Models | None = None, limits: Limits = LIMITS) -> Decoder:
         """A new instance of the decoder."""
@@ -92,9 +92,9 @@ class Trial:
                 "The traceback above says where; what a user can repair is raised as a SeeTellError",
             ) from error
         if not isinstance(answer, list) or len(answer) != len(seeds):
-            what = f"{len(answer)} generations" if isinstance(answer, list) else f"a {type(answer).__name__}"
+            observation = f"{len(answer)} generations" if isinstance(answer, list) else f"a {type(answer).__name__}"
             raise self.broken(
-                f"it gave {what} for {len(seeds)} prompts",
+                f"it gave {observation} for {len(seeds)} prompts",
                 "Return a list, one generation a prompt, in order",
                 ONE_EACH if seeds else None,
             )

@@ -82,11 +82,11 @@ def _measure(
         nonlocal done
         start = time.perf_counter()
         answered = [record.key for records in executor.run(job, tasks, batch_size) for record in records]
-        taken = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         assert len(answered) == len(keys) and set(answered) == keys  # or it would be no measurement  # noqa: S101, PT018
         done += 1
         progress(done, due)
-        return taken
+        return seconds
 
     results: list[Scaling] = []
     inline = _Warm()

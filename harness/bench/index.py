@@ -86,11 +86,11 @@ class MadeUp:
 
     def block(self, start: int, rows: int) -> NDArray[np.float32]:
         """Some features, `[rows, d]` float32 of unit length."""
-        return self._made(np.random.default_rng([self.seed, 2, start]), rows)
+        return self._features(np.random.default_rng([self.seed, 2, start]), rows)
 
     def queries(self, rows: int) -> NDArray[np.float32]:
         """Features of the same making that are not in the index."""
-        return self._made(np.random.default_rng([self.seed, 3]), rows)
+        return self._features(np.random.default_rng([self.seed, 3]), rows)
 
     def corpus(self) -> Corpus:
         """All of them as something to index."""
@@ -102,7 +102,7 @@ class MadeUp:
         items = [Item(f"row {number}", "") for number in range(self.rows)]
         return Corpus("captions", f"{self.making} features", items, model, CAPTIONS_A_BLOCK, encode)
 
-    def _made(self, rng: np.random.Generator, rows: int) -> NDArray[np.float32]:
+    def _features(self, rng: np.random.Generator, rows: int) -> NDArray[np.float32]:
         if self.making == "random":
             return self._unit(rng, rows)
         # The noise is as long as the centre, so two rows of a cluster have a cosine of about a half.
@@ -138,20 +138,20 @@ def measure(
     """
     figures = []
     for making in makings:
-        made = MadeUp(making, rows, dimensions, seed)
-        query_features = made.queries(queries)
-        place = folder / making
-        corpus = made.corpus()
+        source = MadeUp(making, rows, dimensions, seed)
+        query_features = source.queries(queries)
+        making_folder = folder / making
+        corpus = source.corpus()
         started = time.perf_counter()
-        build_index(corpus, place, kind="flat", progress=progress)
+        build_index(corpus, making_folder, kind="flat", progress=progress)
         written = time.perf_counter() - started
-        truth, _ = Index(place).search(query_features, TOP)
+        truth, _ = Index(making_folder).search(query_features, TOP)
         for kind in kinds:
             forget_peak()
             started = time.perf_counter()
-            build_index(corpus, place, kind=kind, progress=progress)
+            build_index(corpus, making_folder, kind=kind, progress=progress)
             seconds, peak = time.perf_counter() - started, peak_bytes()
-            figures.append(_figures(making, place, written, seconds, peak, _alone(place, query_features, truth)))
+            figures.append(_figures(making, making_folder, written, seconds, peak, _alone(making_folder, query_features, truth)))
     return figures
 
 
@@ -166,14 +166,14 @@ class _Answers:
     peak: int
 
 
-def _alone(place: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) -> _Answers:
+def _alone(folder: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) -> _Answers:
     """Ask in a process of its own, so that its memory is that of asking."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_ask, place, queries, truth).result()
+        return pool.submit(_ask, folder, queries, truth).result()
 
 
-def _ask(place: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) -> _Answers:
-    index = Index(place)
+def _ask(folder: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) -> _Answers:
+    index = Index(folder)
     started = time.perf_counter()
     rows, _ = index.search(queries, TOP)
     batch = (time.perf_counter() - started) / len(queries)
@@ -187,8 +187,8 @@ def _ask(place: Path, queries: NDArray[np.float32], truth: NDArray[np.int64]) ->
     return _Answers(1000 * batch, 1000 * float(np.median(alone)), first, float(np.mean(hits)), peak_bytes())
 
 
-def _figures(making: Making, place: Path, written: float, seconds: float, peak: int, answers: _Answers) -> Figures:
-    manifest = read_manifest(place)
+def _figures(making: Making, folder: Path, written: float, seconds: float, peak: int, answers: _Answers) -> Figures:
+    manifest = read_manifest(folder)
     return Figures(
         making=making,
         kind=manifest.kind,
@@ -196,7 +196,7 @@ def _figures(making: Making, place: Path, written: float, seconds: float, peak: 
         rows=manifest.rows,
         write_seconds=written,
         index_seconds=seconds,
-        disk=sum(file.stat().st_size for file in place.iterdir()),
+        disk=sum(file.stat().st_size for file in folder.iterdir()),
         peak=peak,
         batch_ms=answers.batch_ms,
         alone_ms=answers.alone_ms,

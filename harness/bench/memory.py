@@ -28,13 +28,13 @@ class MeasurementFailed(SeeTellError):
     """The process that measures memory ended without a figure."""
 
 
-def measure_memory(scenario: Any, setup: Any, who: str, batch_size: int, threads: int) -> dict[str, int]:
+def measure_memory(scenario: Any, setup: Any, program: str, batch_size: int, threads: int) -> dict[str, int]:
     """Peak memory of one program at one batch size.
 
     Args:
         scenario: a `published.Scenario`.
         setup: a `published.Setup`.
-        who: `published` or `seetell`.
+        program: `published` or `seetell`.
         batch_size: texts at a time.
         threads: of torch.
 
@@ -46,7 +46,7 @@ def measure_memory(scenario: Any, setup: Any, who: str, batch_size: int, threads
     job = {
         "scenario": dataclasses.asdict(scenario),
         "setup": dataclasses.asdict(setup),
-        "who": who,
+        "who": program,
         "batch_size": batch_size,
         "threads": threads,
     }
@@ -56,12 +56,12 @@ def measure_memory(scenario: Any, setup: Any, who: str, batch_size: int, threads
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, SWITCH: "0"} if who == "published" else None,  # its weights are laid out as they come
+        env={**os.environ, SWITCH: "0"} if program == "published" else None,  # its weights are laid out as they come
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"signal {-done.returncode}"])[-1]
         raise MeasurementFailed(
-            f"memory of {scenario.name} ({who}, batch {batch_size}) could not be measured: {reason}; try a smaller batch, or "
+            f"memory of {scenario.name} ({program}, batch {batch_size}) could not be measured: {reason}; try a smaller batch, or "
             "--no-memory"
         )
     figures: dict[str, int] = json.loads(done.stdout.splitlines()[-1])

@@ -48,25 +48,25 @@ def _weights(stage: Any) -> int:
     return sum(weight_bytes(module) for module in modules)
 
 
-def _estimates(stage: Any, who: str, batch_size: int) -> dict[str, int]:
+def _estimates(stage: Any, program: str, batch_size: int) -> dict[str, int]:
     """See the module; by the shapes of the models, four bytes a number for the yardstick."""
     lm, limits = stage.decoder.models.lm, stage.scenario.limits
     config = lm.model.config.get_text_config(decoder=True)
-    bytes_each = 4 if who == "published" else lm.model.dtype.itemsize
+    bytes_each = 4 if program == "published" else lm.model.dtype.itemsize
     length = limits.max_length or 1 + (limits.max_new_tokens or 0)
     k = int(stage.scenario.config.get("k", 1))
     width = config.hidden_size
     kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     per_token = 2 * config.num_hidden_layers * kv_heads * (width // config.num_attention_heads)
-    copies = k if who == "published" else 1
+    copies = k if program == "published" else 1
     cache = batch_size * copies * length * per_token * bytes_each
     candidates = batch_size * k * 4 * width * bytes_each
-    if who == "published":
+    if program == "published":
         candidates += batch_size * k * lm.vocab_size * bytes_each
     clip = stage.decoder.models.image_text
     if clip is not None:
         tower = getattr(clip.model, "text", clip.model)
-        read = length if who == "published" else 2
+        read = length if program == "published" else 2
         candidates += batch_size * k * read * 4 * int(tower.positional_embedding.shape[1]) * bytes_each
     return {"cache": cache, "candidates": candidates}
 

@@ -104,11 +104,11 @@ def measure(
         used, empty = folder / "used", folder / "empty"
         if keeps:
             progress(next(done), due)
-            _run(OURS, _asked(folder, metrics, [ELSEWHERE]), folder, used)
+            _run(OURS, _texts_file(folder, metrics, [ELSEWHERE]), folder, used)
         for number, case_systems in enumerate(cases):
-            texts_file = _asked(folder, metrics, _plain(case_systems))
+            texts_file = _texts_file(folder, metrics, _plain(case_systems))
             progress(next(done), due)
-            theirs, expected = _run(THEIRS, texts_file, folder, empty)
+            published, expected = _run(THEIRS, texts_file, folder, empty)
             cache = folder / f"cache-{number}"
             if keeps:
                 _link(used, cache)
@@ -117,13 +117,13 @@ def measure(
                 progress(next(done), due)
                 ours, scores = _run(OURS, texts_file, folder, found_there)
                 case = f"{len(case_systems)} system{'s' if len(case_systems) > 1 else ''}, {state}"
-                comparisons.append(Comparison(case, len(case_systems), ours, theirs, _difference(scores, expected)))
+                comparisons.append(Comparison(case, len(case_systems), ours, published, _difference(scores, expected)))
             shutil.rmtree(empty, ignore_errors=True)
     progress(due, due)
     return comparisons
 
 
-def _asked(folder: Path, metrics: Sequence[str], systems: Sequence[Texts]) -> Path:
+def _texts_file(folder: Path, metrics: Sequence[str], systems: Sequence[Texts]) -> Path:
     file = folder / "asked.json"
     file.write_text(json.dumps({"metrics": list(metrics), "systems": systems}), encoding="utf-8")
     return file
@@ -176,7 +176,7 @@ class _Watch:
         self.peak = 0
         self._pid = pid
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._measure, daemon=True)
 
     def __enter__(self) -> _Watch:
         self._thread.start()
@@ -186,7 +186,7 @@ class _Watch:
         self._stop.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             self.peak = max(self.peak, _resident(self._pid))
 
@@ -204,18 +204,18 @@ def _resident(pid: int) -> int:
     return total
 
 
-def _difference(ours: Scores, theirs: Scores) -> float:
-    pairs = [(mine, their) for mine, their in zip(ours, theirs, strict=True)]
-    if any(mine.keys() != their.keys() for mine, their in pairs):
+def _difference(ours: Scores, published: Scores) -> float:
+    pairs = [(own, reference) for own, reference in zip(ours, published, strict=True)]
+    if any(own.keys() != reference.keys() for own, reference in pairs):
         return math.inf
-    return max(abs(mine[name] - their[name]) for mine, their in pairs for name in mine)
+    return max(abs(own[name] - reference[name]) for own, reference in pairs for name in own)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # In the processes that are measured
 
 
-def _ours(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
+def _seetell_scores(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     from decoders.models.loaded import Models
     from harness.metrics import registry as metrics_registry
     from harness.metrics.base import Metric
@@ -241,7 +241,7 @@ def _ours(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     return scores_of_systems
 
 
-def _theirs(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
+def _published_scores(systems: Sequence[Texts], names: Sequence[str]) -> Scores:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     scores_of_systems: Scores = []
@@ -277,7 +277,7 @@ def _scorer(name: str) -> tuple[Any, list[str]]:
     return Cider(), [name]
 
 
-SIDES: Mapping[str, Callable[[Sequence[Texts], Sequence[str]], Scores]] = {OURS: _ours, THEIRS: _theirs}
+SIDES: Mapping[str, Callable[[Sequence[Texts], Sequence[str]], Scores]] = {OURS: _seetell_scores, THEIRS: _published_scores}
 
 
 def _work(side: str, texts_file: Path, answer: Path) -> None:

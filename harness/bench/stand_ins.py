@@ -143,9 +143,9 @@ def tokenizer() -> Any:
     first = [f" {word}" for word in known]
     inside = [*known, *(word.capitalize() for word in known[:2000])]  # enough pieces to fill the vocabulary
     trained.train_from_iterator([*first[:12000] * 3, *first, *inside], trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token=END, eos_token=END, pad_token=PAD)
-    made.add_special_tokens({"extra_special_tokens": [START]})
-    return made
+    fast_tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token=END, eos_token=END, pad_token=PAD)
+    fast_tokenizer.add_special_tokens({"extra_special_tokens": [START]})
+    return fast_tokenizer
 
 
 class Language:
@@ -210,9 +210,9 @@ def _write_language_model(folder: Path, kind: str) -> None:
     torchvision_schemas.ensure()
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    made = tokenizer()
-    vocabulary = made.get_vocab()
-    size = len(made)
+    fast_tokenizer = tokenizer()
+    vocabulary = fast_tokenizer.get_vocab()
+    size = len(fast_tokenizer)
     config = GPT2Config(
         vocab_size=size, tie_word_embeddings=False, bos_token_id=vocabulary[END], eos_token_id=vocabulary[END],
         pad_token_id=vocabulary[PAD],
@@ -224,7 +224,7 @@ def _write_language_model(folder: Path, kind: str) -> None:
     fit_head(model, spoken)
     with without_bars():
         model.save_pretrained(folder)
-    made.save_pretrained(folder)
+    fast_tokenizer.save_pretrained(folder)
 
 
 def set_embeddings(model: Any, spoken: Language) -> None:
@@ -267,11 +267,11 @@ def _entropy(logits: Tensor) -> float:
     return float(-(log_p.exp() * log_p).sum(dim=-1).mean())
 
 
-def _bisect(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+def _bisect(rising: Callable[[float], float], target: float, low: float, high: float) -> float:
     """Where a rising function takes a value, within a thousandth, on a scale of ratios."""
     while high / low > 1.001:
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if rising(middle) < wanted else (low, middle)
+        low, high = (middle, high) if rising(middle) < target else (low, middle)
     return math.sqrt(low * high)
 
 
@@ -339,13 +339,13 @@ SIDE = 224
 
 def pictures(count: int, *, seed: int = 0) -> list[Image.Image]:
     """Coarse random patterns in colour, smoothed, 224 pixels wide and high."""
-    made = []
+    images = []
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         cells = int(rng.integers(3, 12))
         coarse = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
-        made.append(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-    return made
+        images.append(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return images
 
 
 def picture_files(count: int, *, seed: int = 0) -> list[bytes]:

@@ -368,8 +368,8 @@ def check_hub(models: list[str]) -> Check:
     if not models:
         detail = f"none in {hub_folder()}; suites that name hf: or open_clip: models need the network once"
         return Check("models from the hub", None, detail, "hf download openai-community/gpt2")
-    more = f" and {len(models) - 8} more" if len(models) > 8 else ""
-    return Check("models from the hub", True, f"{len(models)} usable offline: {', '.join(models[:8])}{more}")
+    remainder = f" and {len(models) - 8} more" if len(models) > 8 else ""
+    return Check("models from the hub", True, f"{len(models)} usable offline: {', '.join(models[:8])}{remainder}")
 
 
 def _nearest(folder: Path) -> Path:

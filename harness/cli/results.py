@@ -101,12 +101,12 @@ def leaderboard(
     from harness.leaderboard.collect import boards
 
     collected = boards(store, suites, settings)
-    wanted = format_of(format or "table", out, FORMATS)
-    if wanted == "table":
+    chosen = format_of(format or "table", out, FORMATS)
+    if chosen == "table":
         for board in collected:
             show(board)
         return DONE
-    deliver(render(collected, wanted), out)
+    deliver(render(collected, chosen), out)
     return DONE
 
 
@@ -118,9 +118,9 @@ def _check_site(store: Results, suites: Sequence[str], settings: Sequence[str], 
     reproducible = bool(before.get("reproducible"))
     with console.progress_bar("reading runs"):
         collected = materials(store, suites, settings, shown=0)
-    with tempfile.TemporaryDirectory() as other, console.progress_bar("building the site") as progress:
-        write_site(collected, Path(other), reproducible=reproducible, progress=progress)
-        changes = manifest.differences(before, manifest.read(Path(other)), folder)
+    with tempfile.TemporaryDirectory() as new_site, console.progress_bar("building the site") as progress:
+        write_site(collected, Path(new_site), reproducible=reproducible, progress=progress)
+        changes = manifest.differences(before, manifest.read(Path(new_site)), folder)
     for change in changes:
         console.say(change)
     command = f"seetell leaderboard{' --reproducible' if reproducible else ''} --out {folder}"
@@ -191,16 +191,16 @@ def compare(
     from harness.store.runs import Results
 
     writers = {"json": views.to_json_text, "html": views.to_html, "md": views.to_markdown}
-    wanted = format_of("json" if as_json else format, out, writers)
+    chosen = format_of("json" if as_json else format, out, writers)
     store = Results(results)
     pair = ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second, settings))
     if common:
         pair = on_common_examples(*pair, device=pick_device(device))
     comparison = compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed, device=device)
-    if wanted == "table":
+    if chosen == "table":
         _show_comparison(comparison)
     else:
-        deliver(writers[wanted](comparison), out)
+        deliver(writers[chosen](comparison), out)
     return DONE
 
 

@@ -57,7 +57,7 @@ def show(
     folder = find_run(store, run)
     one_run = example is None and not worst and not differ
     suite = store.runs(folder.path.parent.name)
-    folders = [] if one_run else [other for other in suite if other.path.parent == folder.path.parent]
+    folders = [] if one_run else [peer for peer in suite if peer.path.parent == folder.path.parent]
     material = material_of(folders or [folder], letters=False)
     shown = next(run for run in material.runs if RunFolder(run.folder.path).path == folder.path)
     if one_run:

@@ -138,10 +138,10 @@ def lm(
     return DONE
 
 
-def _precision(wanted: Literal["auto", "float32", "bfloat16"], device: str) -> str:
+def _precision(precision: Literal["auto", "float32", "bfloat16"], device: str) -> str:
     """`auto` is bfloat16 where a graphics card computes it; processors do not gain by it."""
-    if wanted != "auto":
-        return wanted
+    if precision != "auto":
+        return precision
     import torch
 
     from decoders.models.devices import pick_device

@@ -13,23 +13,23 @@ Correction = Literal["benjamini-hochberg", "holm", "none"]
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 
 
-def correct(p: NDArray[np.float64], how: Correction) -> NDArray[np.float64]:
+def correct(p: NDArray[np.float64], correction: Correction) -> NDArray[np.float64]:
     """Adjusted p-values: compare them with the level one would use for a single test.
 
     Args:
         p: `[n]`, NaN where there was no test; those stay NaN and count as no test.
-        how: `benjamini-hochberg` bounds the share of false findings among the findings (Benjamini and Hochberg 1995), `holm`
-            the chance of any false finding (Holm 1979), `none` leaves them.
+        correction: `benjamini-hochberg` bounds the share of false findings among the findings (Benjamini and Hochberg 1995),
+            `holm` the chance of any false finding (Holm 1979), `none` leaves them.
 
     Raises:
         SuiteError: no such correction.
     """
-    if how not in CORRECTIONS:
-        raise SuiteError(f"there is no correction {how!r}{did_you_mean(how, CORRECTIONS)}")
+    if correction not in CORRECTIONS:
+        raise SuiteError(f"there is no correction {correction!r}{did_you_mean(correction, CORRECTIONS)}")
     adjusted = np.array(p, np.float64)
     tested = ~np.isnan(adjusted)
-    if how != "none" and tested.any():
-        adjusted[tested] = holm(adjusted[tested]) if how == "holm" else _benjamini_hochberg(adjusted[tested])
+    if correction != "none" and tested.any():
+        adjusted[tested] = holm(adjusted[tested]) if correction == "holm" else _benjamini_hochberg(adjusted[tested])
     return adjusted
 
 

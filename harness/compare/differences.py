@@ -115,12 +115,12 @@ def measure(
 def signature_changes(first: str, second: str) -> list[str]:
     """The fields in which two signatures differ, such as `tok ptb-3.4.1 against python`; none if they may be compared."""
     try:
-        one, other = Signature.parse(first), Signature.parse(second)
+        left, right = Signature.parse(first), Signature.parse(second)
     except ValueError:
         return [] if first == second else [f"signature {first!r} against {second!r}"]
-    before, after = dict(one.fields), dict(other.fields)
+    before, after = dict(left.fields), dict(right.fields)
     keys = [key for key in dict.fromkeys([*before, *after]) if key not in COUNT_FIELDS]
-    metric = [] if one.metric == other.metric else [f"metric {one.metric} against {other.metric}"]
+    metric = [] if left.metric == right.metric else [f"metric {left.metric} against {right.metric}"]
     return metric + [
         f"{key} {before.get(key, 'absent')} against {after.get(key, 'absent')}"
         for key in keys

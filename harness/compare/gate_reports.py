@@ -117,8 +117,8 @@ def to_markdown(report: GateReport) -> str:
     noted = [row for row in rows if row[8] in ("worse", "undecided")]
     if noted:
         parts.append(markdown_table(HEADER, noted, LEFT))
-    others = f"<details><summary>All {len(rows)} numbers</summary>\n\n{markdown_table(HEADER, rows, LEFT)}\n\n</details>"
-    parts += [others, "\n".join(f"- {markdown(note)}" for note in notes(report))]
+    details = f"<details><summary>All {len(rows)} numbers</summary>\n\n{markdown_table(HEADER, rows, LEFT)}\n\n</details>"
+    parts += [details, "\n".join(f"- {markdown(note)}" for note in notes(report))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -137,7 +137,7 @@ def letter_display(different: NDArray[np.bool_]) -> list[str]:
 
 def _without_parts_of_others(columns: Sequence[frozenset[int]]) -> list[frozenset[int]]:
     distinct = list(dict.fromkeys(columns))
-    return [column for column in distinct if not any(column < other for other in distinct)]
+    return [column for column in distinct if not any(column < larger for larger in distinct)]
 
 
 def _letter(index: int) -> str:

@@ -37,8 +37,8 @@ def measured_together(first: ScoredRun, second: ScoredRun, *, device: str = "cpu
     if not due:
         return first, second
     measured = {metric.label: _measured(metric, first, second, device) for metric in due}
-    one, other = ({label: pair[place] for label, pair in measured.items()} for place in (0, 1))
-    return replace(first, metrics={**first.metrics, **one}), replace(second, metrics={**second.metrics, **other})
+    first_scored, second_scored = ({label: pair[place] for label, pair in measured.items()} for place in (0, 1))
+    return replace(first, metrics={**first.metrics, **first_scored}), replace(second, metrics={**second.metrics, **second_scored})
 
 
 def _alike(first: ScoredRun, second: ScoredRun, label: str) -> bool:
@@ -59,15 +59,15 @@ def _measured(due: Due, first: ScoredRun, second: ScoredRun, device: str) -> tup
         rows = metric.joint_rows(runs)
     except SeeTellError as error:
         blank = due.blank()
-        one, other = (
+        first_samples, second_samples = (
             ScoredMetric(tuple(due.named(unavailable(blank, len(run.answers), str(error)))), None) for run in (first, second)
         )
-        return one, other
-    one, other = (
+        return first_samples, second_samples
+    first_samples, second_samples = (
         ScoredMetric(tuple(due.named(score_rows(metric, metric_rows, samples, seed=suite.run.seed))), metric_rows, joint=True)
         for metric_rows, samples in zip(rows, runs, strict=True)
     )
-    return one, other
+    return first_samples, second_samples
 
 
 def _samples(run: ScoredRun, examples: Sequence[Example]) -> list[Sample]:

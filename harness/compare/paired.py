@@ -96,13 +96,13 @@ def align(systems: Sequence[Clusters]) -> Aligned:
     common = systems[0].ids
     for system in systems[1:]:
         common = np.intersect1d(common, system.ids, assume_unique=True)
-    every = frozenset().union(*(system.examples for system in systems))
+    union = frozenset().union(*(system.examples for system in systems))
     places = [np.searchsorted(system.ids, common) for system in systems]
     sums = np.stack([system.sums[place] for system, place in zip(systems, places, strict=True)])
     counts = np.stack([system.counts[place] for system, place in zip(systems, places, strict=True)])
     if (counts != counts[:1]).any():
         sums = sums / counts[:, :, None]
-    return Aligned(tuple(str(example_id) for example_id in common), sums, len(every) - len(common))
+    return Aligned(tuple(str(example_id) for example_id in common), sums, len(union) - len(common))
 
 
 def permutation_test(

@@ -140,15 +140,15 @@ def _unreadable(first: ScoredRun, second: ScoredRun) -> list[str] | None:
 
 def check_same_examples(first: ScoredRun, second: ScoredRun) -> None:
     """Raise IncomparableRuns, naming examples, unless both runs answered the same ones."""
-    here, there = set(first.example_ids), set(second.example_ids)
-    if here == there:
+    first_ids, second_ids = set(first.example_ids), set(second.example_ids)
+    if first_ids == second_ids:
         return
     lacks = [
         f"{len(ids)} only in {run.name} ({', '.join(map(repr, sorted(ids)[:5]))}{', ...' if len(ids) > 5 else ''})"
-        for run, ids in ((first, here - there), (second, there - here))
+        for run, ids in ((first, first_ids - second_ids), (second, second_ids - first_ids))
         if ids
     ]
-    common = len(here & there)
+    common = len(first_ids & second_ids)
     remedy = f"compare the {common} they share with --common" if common else "they share none, so nothing compares"
     raise IncomparableRuns(f"{first.name} and {second.name} answered different examples: {'; '.join(lacks)}; {remedy}")
 
@@ -183,11 +183,11 @@ def _cut(run: ScoredRun, ids: set[str], device: str) -> ScoredRun:
 
 def changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Change]:
     """The fields in which two JSON objects differ, with dots into nested objects."""
-    one, other = dict(_flat(first)), dict(_flat(second))
+    first_values, second_values = dict(_flat(first)), dict(_flat(second))
     return [
-        Change(field, one.get(field), other.get(field))
-        for field in dict.fromkeys([*one, *other])
-        if one.get(field) != other.get(field)
+        Change(field, first_values.get(field), second_values.get(field))
+        for field in dict.fromkeys([*first_values, *second_values])
+        if first_values.get(field) != second_values.get(field)
     ]
 
 

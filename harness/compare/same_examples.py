@@ -140,14 +140,14 @@ def _outside(
     """The examples that count for no run."""
     scored: set[str] = set()
     answered: set[str] = set()
-    every: set[str] = set()
+    union: set[str] = set()
     for name, run in runs.items():
-        every.update(run.example_ids)
+        union.update(run.example_ids)
         scored.update(key for key, missing in zip(run.example_ids, unscored[name], strict=True) if not missing)
         answered.update(record.example_id for record in run.answers if record.failure is None)
     if unreadable is None:  # nobody can look: what every run failed on may be a broken image, unless there is but one run
-        return every - scored if len(runs) > 1 else (every - scored) & answered
-    return set(unreadable) | ((every - scored) & answered)
+        return union - scored if len(runs) > 1 else (union - scored) & answered
+    return set(unreadable) | ((union - scored) & answered)
 
 
 def _scores(run: ScoredRun, before: ScoredMetric, metric: Metric, rows: Floats, answered: int) -> tuple[Score, ...]:
@@ -186,13 +186,13 @@ def pair_on_same_examples(first: ScoredRun, second: ScoredRun, unreadable: Colle
 
     By a metric without a worst value they are compared on what both have a score for, and the others are counted.
     """
-    both = on_same_examples({"first": first, "second": second}, unreadable)
-    one, other = (
+    aligned = on_same_examples({"first": first, "second": second}, unreadable)
+    first_failed, second_failed = (
         replace(run, metrics={label: changed.metrics[label] if _counted(changed.metrics[label]) else metric
                               for label, metric in run.metrics.items()})
-        for run, changed in ((first, both["first"]), (second, both["second"]))
+        for run, changed in ((first, aligned["first"]), (second, aligned["second"]))
     )  # fmt: skip
-    return one, other
+    return first_failed, second_failed
 
 
 def _counted(metric: ScoredMetric) -> bool:

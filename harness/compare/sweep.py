@@ -160,8 +160,8 @@ def points(suite: Suite, only: Sequence[str], examples: Sequence[Example], diges
             )
         for values in _combinations(label, grid[label]):
             ref = _with_values(label, labels(suite)[label], values)
-            one = dev.model_copy(update={"decoders": {label: ref}})
-            trials.append(Point(label, values, one, plan(one, label, examples, digests=digests)))
+            point_suite = dev.model_copy(update={"decoders": {label: ref}})
+            trials.append(Point(label, values, point_suite, plan(point_suite, label, examples, digests=digests)))
     if not trials:
         raise SuiteError(f"[sweep.grid] of suite {suite.name!r} is empty; name a decoder and the values to try")
     return trials
@@ -209,9 +209,9 @@ def sweep(
     for number, point in enumerate(planned):
         name = f"{suite.name}/{point.label} {shown(point.values)}"
         with progress_bar(f"{number + 1} of {len(planned)}: {name}") as progress:
-            one = point.suite.model_copy(update={"metrics": dev.metrics})
+            scored = point.suite.model_copy(update={"metrics": dev.metrics})
             outcome = decode(
-                point.plan, one, store, executor=InlineExecutor(say), batch_size=batch_size, device=device, progress=progress
+                point.plan, scored, store, executor=InlineExecutor(say), batch_size=batch_size, device=device, progress=progress
             )  # fmt: skip
         failures.append(len(outcome.failures))
         say(f"{number + 1} of {len(planned)}: {name}: {outcome.sentence()}" + ("" if outcome.fresh else " (already on disk)"))
@@ -266,7 +266,7 @@ def _ranked(trials: Sequence[_Trial], due: Due, output: str) -> list[Result]:
             Clusters.of(trial.run.example_ids, _rows(scored_metric)) for trial, scored_metric in zip(trials, scored, strict=True)
         ]
         draws = max(PERMUTATIONS, math.ceil(5 * (len(order) - 1) / SIGNIFICANCE))
-        pairs = [(order[0], other) for other in order[1:]]
+        pairs = [(order[0], rival) for rival in order[1:]]
         raw = permutation_test(align(rows).rows, blank.finalise, pairs, draws=draws, seed=SEED)[:, column]
         p |= dict(zip(order[1:], map(float, correct(raw, "holm")), strict=True))
     return [

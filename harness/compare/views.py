@@ -92,10 +92,10 @@ def notes(comparison: Comparison) -> list[str]:
         f"detectable: the smallest true difference found with {POWER:.0%} power at {SIGNIFICANCE:.0%}, one test.",
     ]
     if any(comparison.counted_as_worst):
-        one, other = comparison.counted_as_worst
+        first, second = comparison.counted_as_worst
         sentences.append(
             "Answers without a score count as the worst value where a metric has one: "
-            f"{one} of the first run, {other} of the second."
+            f"{first} of the first run, {second} of the second."
         )
     data = [change for change in comparison.changes if change.field == "data_digest"]
     if data:

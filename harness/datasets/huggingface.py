@@ -171,11 +171,11 @@ class HuggingFace(Dataset):
 def _check_commit(data: Any, repository: str, commit: str) -> None:
     """Without a network the library hands out whichever commit it cached last, and only logs that it did."""
     kept = {Path(file["filename"]).parent.name for file in data.cache_files}
-    others = {name for name in kept if _COMMIT.fullmatch(name)} - {commit}
-    if others:
+    other_commits = {name for name in kept if _COMMIT.fullmatch(name)} - {commit}
+    if other_commits:
         raise DataError(
-            f"the cache holds the commit {others.pop()} of {repository}, not {commit}, and the hub cannot be reached; fetch it "
-            "once with a network, or name the commit that is there"
+            f"the cache holds the commit {other_commits.pop()} of {repository}, not {commit}, and the hub cannot be reached; "
+            "fetch it once with a network, or name the commit that is there"
         )
 
 

@@ -56,7 +56,7 @@ def remark(count: int) -> str:
     return _REMARKS.get(count, "")
 
 
-def check_count(count: int, expected: int | None, what: str) -> None:
+def check_count(count: int, expected: int | None, noun: str) -> None:
     """Refuse data of another size than the suite expects; nothing is expected where `expected` is None.
 
     Raises:
@@ -66,7 +66,7 @@ def check_count(count: int, expected: int | None, what: str) -> None:
         return
     known = f" ({count:,} is {remark(count)})" if remark(count) else ""
     raise DataError(
-        f"{what} has {count:,} examples; its suite says `expect = {expected}`{known}. Complete the data, or change `expect` if "
+        f"{noun} has {count:,} examples; its suite says `expect = {expected}`{known}. Complete the data, or change `expect` if "
         "another number is meant"
     )
 

@@ -23,21 +23,21 @@ _MOST = 0.5
 """Share of different texts above which two parts are taken for the same."""
 
 
-def same_examples(one: Iterable[Example], other: Iterable[Example]) -> list[str]:
+def same_examples(first: Iterable[Example], second: Iterable[Example]) -> list[str]:
     """Ids of examples that are in both: the same id and a text in common.
 
     The name alone proves little: train/1.jpg and test/1.jpg are two images. A number proves nothing, as it may be a place in a
     list; there all texts must be the same, and several. Where one of the two has no texts, a name has to do.
     """
-    known = {example.id: example for example in other}
-    return [example.id for example in one if example.id in known and _same(example, known[example.id])]
+    known = {example.id: example for example in second}
+    return [example.id for example in first if example.id in known and _same(example, known[example.id])]
 
 
-def _same(one: Example, other: Example) -> bool:
-    ours, theirs = folded(one.references), folded(other.references)
-    if one.id.isdigit():
-        return len(ours) >= _SEVERAL and ours == theirs
-    return not ours.isdisjoint(theirs) if ours and theirs else True
+def _same(first: Example, second: Example) -> bool:
+    first_references, second_references = folded(first.references), folded(second.references)
+    if first.id.isdigit():
+        return len(first_references) >= _SEVERAL and first_references == second_references
+    return not first_references.isdisjoint(second_references) if first_references and second_references else True
 
 
 def refuse_shared(tested: Sequence[Example], offered: Sequence[Example], suite: str) -> None:
@@ -58,14 +58,14 @@ def refuse_shared(tested: Sequence[Example], offered: Sequence[Example], suite: 
         )
 
 
-def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, other_name: str) -> list[str]:
+def check_apart(first: Sequence[Example], second: Sequence[Example], name: str, second_name: str) -> list[str]:
     """Refuse two parts that share data.
 
     Args:
-        one: a part.
-        other: another.
+        first: a part.
+        second: another.
         name: what the first is called in messages.
-        other_name: what the second is called.
+        second_name: what the second is called.
 
     Returns:
         What the user should know: how many texts are equal.
@@ -73,31 +73,37 @@ def check_apart(one: Sequence[Example], other: Sequence[Example], name: str, oth
     Raises:
         DataError: naming what is in both.
     """
-    remedy = f"take the {name} data from another split than the {other_name} data"
-    if shared := same_examples(one, other):
-        raise DataError(f"{len(shared)} {name} examples are {other_name} examples too, such as {shared[0]!r}; {remedy}")
-    if twice := _shared_images(_images(one), _images(other)):
-        raise DataError(f"{len(twice)} {name} images are {other_name} images too, such as {twice[0]}; {remedy}")
-    sets = {folded(example.references) for example in other}
-    same = [example for example in one if len(set(example.references)) >= _SEVERAL and folded(example.references) in sets]
-    mine, theirs = ({_words(text): text for example in part for text in example.references} for part in (one, other))
-    both = [words for words in mine if words in theirs]
+    remedy = f"take the {name} data from another split than the {second_name} data"
+    if shared := same_examples(first, second):
+        raise DataError(f"{len(shared)} {name} examples are {second_name} examples too, such as {shared[0]!r}; {remedy}")
+    if twice := _shared_images(_images(first), _images(second)):
+        raise DataError(f"{len(twice)} {name} images are {second_name} images too, such as {twice[0]}; {remedy}")
+    sets = {folded(example.references) for example in second}
+    same = [example for example in first if len(set(example.references)) >= _SEVERAL and folded(example.references) in sets]
+    first_texts, second_texts = (
+        {_words(text): text for example in part for text in example.references} for part in (first, second)
+    )
+    common = [words for words in first_texts if words in second_texts]
     long = [
-        text for example in one if theirs.keys() >= folded(example.references) for text in example.references if _is_long(text)
+        text
+        for example in first
+        if second_texts.keys() >= folded(example.references)
+        for text in example.references
+        if _is_long(text)
     ]
-    if both and len(both) > _MOST * min(len(mine), len(theirs)):
+    if common and len(common) > _MOST * min(len(first_texts), len(second_texts)):
         raise DataError(
-            f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too, such as "
-            f"{mine[both[0]][:80]!r}; {remedy}"
+            f"{len(common)} of {len(first_texts)} different {name} texts are {second_name} texts too, such as "
+            f"{first_texts[common[0]][:80]!r}; {remedy}"
         )
     if long:
-        raise DataError(f"{len(long)} long {name} texts are {other_name} texts too, such as {long[0][:80]!r}; {remedy}")
+        raise DataError(f"{len(long)} long {name} texts are {second_name} texts too, such as {long[0][:80]!r}; {remedy}")
     if same:
         raise DataError(
-            f"{len(same)} {name} examples have the very texts of {other_name} examples, such as "
+            f"{len(same)} {name} examples have the very texts of {second_name} examples, such as "
             f"{same[0].references[0][:80]!r}; {remedy}"
         )
-    return [f"{len(both)} of {len(mine)} different {name} texts are {other_name} texts too"] if both else []
+    return [f"{len(common)} of {len(first_texts)} different {name} texts are {second_name} texts too"] if common else []
 
 
 def _is_long(text: str) -> bool:
@@ -117,16 +123,16 @@ def _words(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _shared_images(one: Sequence[ImageLike], other: Sequence[ImageLike]) -> list[str]:
+def _shared_images(first: Sequence[ImageLike], second: Sequence[ImageLike]) -> list[str]:
     """Images of the first that are among the second: the same file, or other files of the same bytes."""
-    paths = {str(image.resolve()) for image in other if isinstance(image, Path)}
+    paths = {str(image.resolve()) for image in second if isinstance(image, Path)}
     sizes: dict[int, list[ImageLike]] = {}
-    for image in other:
+    for image in second:
         if (size := _size(image)) is not None:
             sizes.setdefault(size, []).append(image)
     digests: dict[int, set[str]] = {}  # of the others, by size, where a size occurs on both sides
     shared = []
-    for image in one:
+    for image in first:
         size = _size(image)
         if isinstance(image, Path) and str(image.resolve()) in paths:
             shared.append(str(image))

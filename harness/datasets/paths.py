@@ -81,20 +81,20 @@ def find_paths(folder: Path, pattern: Path | str) -> tuple[list[Path], list[Path
     Returns:
         The existing paths, in order, and the missing ones; a `*` that matches nothing counts as missing.
     """
-    there: list[Path] = []
+    matched: list[Path] = []
     missing: list[Path] = []
     for name in expand_braces(str(pattern)):
         path = folder / name
         if path.exists():
-            there.append(path)
+            matched.append(path)
             continue
         matches = sorted(path.parent.glob(path.name)) if any(sign in path.name for sign in "*?[") else []
-        there += matches
+        matched += matches
         missing += [] if matches else [path]
-    return there, missing
+    return matched, missing
 
 
-def all_paths(folder: Path, patterns: Path | str | tuple[Path | str, ...], what: str) -> list[Path]:
+def all_paths(folder: Path, patterns: Path | str | tuple[Path | str, ...], noun: str) -> list[Path]:
     """The paths that patterns stand for, all of which must exist.
 
     Raises:
@@ -103,13 +103,13 @@ def all_paths(folder: Path, patterns: Path | str | tuple[Path | str, ...], what:
     paths: list[Path] = []
     lost: list[Path] = []
     for pattern in patterns if isinstance(patterns, tuple) else (patterns,):
-        there, missing = find_paths(folder, pattern)
-        paths += there
+        matched, missing = find_paths(folder, pattern)
+        paths += matched
         lost += missing
     if lost:
-        more = f" and {len(lost) - 1} more of {len(paths) + len(lost)}" if len(lost) > 1 else ""
+        remainder = f" and {len(lost) - 1} more of {len(paths) + len(lost)}" if len(lost) > 1 else ""
         raise DataError(
-            f"{what}: there is no {lost[0]}{more}; put it there or change the path in the suite. `seetell data check SUITE` says "
-            "how to get the data"
+            f"{noun}: there is no {lost[0]}{remainder}; put it there or change the path in the suite. `seetell data check SUITE` "
+            "says how to get the data"
         )
     return paths

@@ -47,8 +47,8 @@ class RocStories(Dataset):
         file = self.options.file
         if "test" not in file.name:
             return None
-        other = {"train": "train", "val": "dev"}[name].join(file.name.rsplit("test", 1))
-        return self.options.model_copy(update={"file": file.with_name(other)})
+        sibling = {"train": "train", "val": "dev"}[name].join(file.name.rsplit("test", 1))
+        return self.options.model_copy(update={"file": file.with_name(sibling)})
 
 
 def _is_header(line: str) -> bool:

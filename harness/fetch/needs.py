@@ -57,8 +57,8 @@ def _paths(parts: Sequence[Dataset]) -> dict[str, str]:
     keys: dict[str, str] = {}
     for part in parts:
         for key, pattern in part.inputs():
-            there, missing = find_paths(part.folder, pattern)
-            for path in (*there, *missing):
+            present, missing = find_paths(part.folder, pattern)
+            for path in (*present, *missing):
                 if path.is_relative_to(home):
                     keys.setdefault(path.relative_to(home).as_posix(), key)
     return keys

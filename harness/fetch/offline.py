@@ -69,7 +69,7 @@ def check_parts(
     return _check(what, commands, paths, suite, progress)
 
 
-def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
+def _check(label: str, models: Mapping[str, str], paths: Iterable[str], suite: str, progress: Progress) -> str:
     """As `check_parts`, with the command that fetches each model; embedded models and models in folders are not checked."""
     from decoders.models.names import hub_sources_of
     from harness.fetch.origins import lock_name
@@ -91,9 +91,9 @@ def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: st
                 home = folder / model_path(lock_name(source), locked.commit)
                 due += [(home / path, content, command) for path, content in locked.files.items()]
                 continue
-            what = name if source is sources[0] else f"{source.repository}, the text side of {name},"
+            label = name if source is sources[0] else f"{source.repository}, the text side of {name},"
             raise DataError(
-                f"{what} is not in {folder / LOCK}, so it was not fetched; {command} brings it, where there is a network or a "
+                f"{label} is not in {folder / LOCK}, so it was not fetched; {command} brings it, where there is a network or a "
                 "--mirror"
             )
         checked_models += 1
@@ -117,5 +117,5 @@ def _check(what: str, models: Mapping[str, str], paths: Iterable[str], suite: st
         done += content.size
         progress(done // MB, total // MB)
     if not due:
-        return f"offline: {what} needs nothing from elsewhere"
+        return f"offline: {label} needs nothing from elsewhere"
     return f"offline: {checked_models} models and {checked_files} data files ({total / MB:.0f} MB) are what {folder / LOCK} says"

@@ -152,10 +152,10 @@ class Internet:
         file = wanted.path.partition(f"/{commit}/")[2]
         beside = part.parent / ".hub"  # where the hub's client keeps what it has of a file
         try:
-            got = hf_hub_download(repository, file, revision=commit, local_dir=beside)
+            downloaded = hf_hub_download(repository, file, revision=commit, local_dir=beside)
         except _hub_errors() as error:
             raise _refused(f"{repository}, {file}", error) from error
-        Path(got).replace(part)
+        Path(downloaded).replace(part)
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:
@@ -165,10 +165,10 @@ def _hub_errors() -> tuple[type[Exception], ...]:
     return *HfHubHTTPError.__bases__, EntryNotFoundError, OSError, ValueError
 
 
-def _refused(what: str, error: Exception) -> DataError:
+def _refused(origin: str, error: Exception) -> DataError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return DataError(
-        f"the hub does not give {what} ({reason}); check the name and the network, or take it from a copy with --mirror. The "
+        f"the hub does not give {origin} ({reason}); check the name and the network, or take it from a copy with --mirror. The "
         "same command resumes where it stopped"
     )
 
@@ -216,8 +216,8 @@ class Mirror:
             locked = next(
                 (
                     candidate
-                    for other, candidate in self.lock.models.items()
-                    if other.partition("@")[0] == source.repository and candidate.commit == (pinned or source.revision)
+                    for locked_name, candidate in self.lock.models.items()
+                    if locked_name.partition("@")[0] == source.repository and candidate.commit == (pinned or source.revision)
                 ),
                 None,
             )

@@ -117,10 +117,10 @@ class _Prefetch:
             fresh = self.update and key not in self.result.models
             locked = None if fresh else self.lock.models.get(key)
             with self.progress_bar(f"asking for {key}"):
-                models.append(self._complete(key, locked) or self._asked(source, locked))
+                models.append(self._complete(key, locked) or self._from_origin(source, locked))
         return models
 
-    def _asked(self, source: HubSource, locked: LockedModel | None) -> WantedModel:
+    def _from_origin(self, source: HubSource, locked: LockedModel | None) -> WantedModel:
         """What the origin has of a model, each file with the hash that the lock pins, if it does."""
         model = self.origin.model(source, locked.commit if locked else "")
         pinned = {path: file.sha256 for path, file in locked.files.items()} if locked else {}
@@ -188,8 +188,8 @@ class _Prefetch:
             self.say(f"{self.suite.name}: all that can be fetched is in {self.folder}")
             return
         parts = ", ".join(f"{_shown(wanted.size)} {wanted.path}" for wanted in sorted(due, key=lambda wanted: -wanted.size)[:4])
-        more = f", and {len(due) - 4} smaller" if len(due) > 4 else ""
-        needs = f"{self.suite.name} needs {_shown(needed)} of room in {self.folder}: {parts}{more}"
+        remainder = f", and {len(due) - 4} smaller" if len(due) > 4 else ""
+        needs = f"{self.suite.name} needs {_shown(needed)} of room in {self.folder}: {parts}{remainder}"
         if needed > free:
             raise DataError(f"{needs}; {_shown(free)} are free. Make room, or set SEETELL_DATA to another folder")
         self.say(f"{needs}; {_shown(free)} are free")

@@ -197,7 +197,7 @@ def suite_materials(
         StoreError: no run can be read.
     """
     runs, unreadable = _read(folders)
-    runs, left_out = _asked(runs, settings)
+    runs, left_out = _with_settings(runs, settings)
     suite = max(runs, key=lambda run: run.content["created"]).suite
     examples = _examples(suite)
     stopped = abandoned(runs)
@@ -357,28 +357,28 @@ def _failure_rules(rows: Sequence[Row], columns: Sequence[Column], unreadable: S
     return sentences
 
 
-def _asked(runs: Sequence[StoredRun], settings: Sequence[str]) -> tuple[list[StoredRun], str]:
+def _with_settings(runs: Sequence[StoredRun], settings: Sequence[str]) -> tuple[list[StoredRun], str]:
     """The runs that were made with the settings, or without any; and a sentence about the others."""
     newest = max(runs, key=lambda run: run.content["created"]).content["suite"]
     name = newest["name"]
     wanted = canonical(parse_settings(settings, newest, f"suite {name}")) if settings else ()
     chosen: list[StoredRun] = []
-    others: set[str] = set()
+    other_settings: set[str] = set()
     for run in runs:
         settings_of_run = run.suite.settings_of(run.spec.label)
         if settings_of_run == settings_of(wanted, run.spec.label):
             chosen.append(run)
         else:
-            others.add(as_flags(settings_of_run))
-    flags = sorted(others)
+            other_settings.add(as_flags(settings_of_run))
+    flags = sorted(other_settings)
     commands = ", ".join(f"`seetell leaderboard {name}{flag}`" for flag in flags[:3])
     if not chosen:
         raise NoneAsked(f"suite {name!r} has no runs{as_flags(wanted) and f' with{as_flags(wanted)}'}; try {commands}")
-    if not others:
+    if not other_settings:
         return chosen, ""
     count = len(runs) - len(chosen)
-    more = ", ..." if len(flags) > 3 else ""
-    return chosen, f"{count} runs were made with other settings and are not in this table: {commands}{more}."
+    remainder = ", ..." if len(flags) > 3 else ""
+    return chosen, f"{count} runs were made with other settings and are not in this table: {commands}{remainder}."
 
 
 def _letters(scored: Mapping[str, ScoredRun]) -> tuple[Mapping[str, Letters], Grouping | None]:

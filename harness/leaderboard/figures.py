@@ -109,17 +109,17 @@ def verdict(board: Board, column: Column) -> str:
         return ""
     cell = rows[0][1]
     first = [row.name for row, other_cell in rows if other_cell.number == cell.number]
-    others = rows[len(first) :]
+    behind = rows[len(first) :]
     they, are = ("it", "is") if len(first) == 1 else ("they", "are")
     sentence = f"{_enumerate(first)} {are} first in {column.label} with {column.show(cell.value)}"
     if cell.interval is not None and len(first) == 1:
         sentence += f" ({column.show(cell.interval[0])} to {column.show(cell.interval[1])})"
-    if not others:
+    if not behind:
         return sentence + ("; it is alone." if len(first) == 1 else "; there are no others.")
     letters = group_letters(cell)
     if not letters:
         return sentence + f"; whether the others differ from {'it' if len(first) == 1 else 'them'} was not tested."
-    alike = [row.name for row, other in others if letters & group_letters(other)]
+    alike = [row.name for row, peer in behind if letters & group_letters(peer)]
     if not alike:
         return sentence + f"; {they} {are} told apart from every other system."
     return sentence + f"; {they} cannot be told apart from {_enumerate(alike)}."

@@ -253,7 +253,7 @@ class Board:
         group = letter(signatures.index(cell.signature)) if len(signatures) > 1 else ""
         if rankable(row, column) is None:
             return Standing(group=group)
-        peers = [other.number for other in _peers(rows, column, cell.signature) if other.number is not None]
+        peers = [cell_beside.number for cell_beside in _peers(rows, column, cell.signature) if cell_beside.number is not None]
         sign = 1.0 if column.higher_is_better else -1.0
         rank = 1 + sum(sign * peer > sign * cell.number for peer in peers)
         return Standing(rank, len(peers), rank == 1 and len(peers) > 1, group)
@@ -272,9 +272,9 @@ def _peers(rows: Iterable[Row], column: Column, signature: str) -> list[Cell]:
     return [cell for cell in cells if cell is not None and cell.signature == signature]
 
 
-def share_a_letter(one: Cell, other: Cell) -> bool:
+def share_a_letter(first: Cell, second: Cell) -> bool:
     """Whether two cells of one column and signature belong to a common significance group."""
-    return not group_letters(one).isdisjoint(group_letters(other))
+    return not group_letters(first).isdisjoint(group_letters(second))
 
 
 def group_letters(cell: Cell) -> set[str]:

@@ -84,9 +84,9 @@ def _interval(cell: Cell | None, column: Column) -> str:
 def _signatures(board: Board, columns: Sequence[Column]) -> list[str]:
     """How each number was made, a paragraph a signature, which may be broken at its bars."""
     names: dict[str, list[str]] = {}
-    for column, which, signature in board.all_signatures():
+    for column, capital, signature in board.all_signatures():
         if column in columns:
-            mark = rf"\textsuperscript{{{which}}}" if which else ""
+            mark = rf"\textsuperscript{{{capital}}}" if capital else ""
             names.setdefault(signature, []).append(latex(column.label) + mark)
     bar = _SPECIAL["|"]
     shown = {signature: latex(signature).replace(bar, bar + r"\allowbreak{}") for signature in names}

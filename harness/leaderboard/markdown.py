@@ -86,8 +86,8 @@ def _measured(board: Board) -> list[str]:
         parts.append(f"<details><summary>Intervals</summary>\n\n{intervals}\n\n</details>")
     parts.append("\n".join(f"- {markdown(note)}" for note in notes(board)))
     parts.append(_signatures(board))
-    made = [f"SeeTell {board.version}" if board.version else "", board.created, board.environment]
-    return [*parts, markdown(", ".join(filter(None, made)))]
+    provenance = [f"SeeTell {board.version}" if board.version else "", board.created, board.environment]
+    return [*parts, markdown(", ".join(filter(None, provenance)))]
 
 
 def _published(table: PublishedTable) -> str:
@@ -170,7 +170,7 @@ def _interval(row: Row, column: Column) -> str:
 
 def _signatures(board: Board) -> str:
     lines = []
-    for column, which, signature in board.all_signatures():
-        mark = f" <sup>{which}</sup>" if which else ""
+    for column, capital, signature in board.all_signatures():
+        mark = f" <sup>{capital}</sup>" if capital else ""
         lines.append(f"- {markdown(column.label)}{mark}: {markdown(signature)}")
     return "How each number was made:\n\n" + "\n".join(lines) if lines else ""

@@ -203,10 +203,10 @@ def _alike(rows: Sequence[Row], row: Row, column: Column) -> list[str]:
     cell = row.cells.get(column.name)
     if cell is None or not cell.letters:
         return []
-    others = [(other, other.cells.get(column.name)) for other in rows if other is not row]
+    peers = [(peer, peer.cells.get(column.name)) for peer in rows if peer is not row]
     return [
-        other.name
-        for other, known in others
+        peer.name
+        for peer, known in peers
         if known is not None and known.signature == cell.signature and share_a_letter(cell, known)
     ]
 

@@ -46,10 +46,10 @@ def _is_packaged(spec: RunSpec, suite: Suite) -> bool:
         packaged = Suite.load(suite.name, [setting.removeprefix("decoders.") for setting in suite.settings])
     except SeeTellError:
         return False
-    one, other = suite.document(), packaged.document()
-    same = all(one[key] == other[key] for key in _MODEL_SAYS)
-    mine, theirs = labels(suite).get(spec.label), labels(packaged).get(spec.label)
-    return same and mine is not None and mine == theirs
+    document, packaged_document = suite.document(), packaged.document()
+    same = all(document[key] == packaged_document[key] for key in _MODEL_SAYS)
+    label, packaged_label = labels(suite).get(spec.label), labels(packaged).get(spec.label)
+    return same and label is not None and label == packaged_label
 
 
 def suite_toml(suite: Suite, label: str) -> str:

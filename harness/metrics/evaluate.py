@@ -93,9 +93,9 @@ def due_metrics(suite: Suite) -> list[Due]:
     for metric in due:
         for output in metric.blank().outputs:
             name = metric.output(output.name)
-            if (other := claimed.setdefault(name, metric.label)) != metric.label:
+            if (owner := claimed.setdefault(name, metric.label)) != metric.label:
                 raise SuiteError(
-                    f"[metrics.{other}] and [metrics.{metric.label}] both report {name!r}, so one hides the other; write one "
+                    f"[metrics.{owner}] and [metrics.{metric.label}] both report {name!r}, so one hides the other; write one "
                     f'of them under another label, with metric = "{metric.name}"'
                 )
     return due

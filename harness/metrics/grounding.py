@@ -59,9 +59,9 @@ class Grounding(Metric):
         rows = np.full((len(samples), 3), np.nan)
         for row, sample in zip(rows, samples, strict=True):
             if sample.failure is None and "scene" in sample.example.meta:
-                there = self._distinct((thing.kind, thing.colour) for thing in _scene(sample).things)
+                present = self._distinct((thing.kind, thing.colour) for thing in _scene(sample).things)
                 claimed = self._distinct(claims(sample.text))
-                row[:] = len(there & claimed), len(claimed), len(there)
+                row[:] = len(present & claimed), len(claimed), len(present)
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,20 +78,20 @@ class Chair(Metric):
             )
         words = self._lexicon()
         annotated = read_instances(self.config.instances, _digest(self.config.instances))
-        there: dict[str, frozenset[str] | None] = {}
+        present: dict[str, frozenset[str] | None] = {}
         rows = np.full((len(samples), 4), np.nan)
         for row, sample in zip(rows, samples, strict=True):
             example = sample.example
-            if example.id not in there:
-                there[example.id] = _there(example, annotated, words)
-            truth = there[example.id]
+            if example.id not in present:
+                present[example.id] = _objects_in_image(example, annotated, words)
+            truth = present[example.id]
             if sample.failure is None and truth is not None:
                 named = words.mentions(sample.text)
                 if self.config.count == "objects":
                     named = list(dict.fromkeys(named))
                 wrong = sum(name not in truth for name in named)
                 row[:] = wrong, len(named), wrong > 0, 1
-        if samples and all(truth is None for truth in there.values()):
+        if samples and all(truth is None for truth in present.values()):
             raise MetricError(
                 f"none of the images is in {self.config.instances}; image {samples[0].example.id!r} was looked for by file name "
                 "and by number. Give the annotations of the split that is described"
@@ -226,7 +226,7 @@ def read_instances(path: Path, digest: str) -> Mapping[str, frozenset[str]]:
     return by_key
 
 
-def _there(example: Example, annotated: Mapping[str, frozenset[str]], words: Lexicon) -> frozenset[str] | None:
+def _objects_in_image(example: Example, annotated: Mapping[str, frozenset[str]], words: Lexicon) -> frozenset[str] | None:
     """What is in an example's image; None if the annotations do not know the image."""
     keys = [example.id, Path(example.id).stem]
     if example.image is not None and not isinstance(example.image, bytes):

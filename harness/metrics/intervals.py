@@ -62,7 +62,7 @@ def interval(
     replicates = finalise(_resample(sums, draws, seed))
     jackknife = finalise(sums.sum(axis=0) - sums)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    ends = [_one(value[i], replicates[:, i], jackknife[:, i], tails) for i in range(len(value))]
+    ends = [_interval_of(value[i], replicates[:, i], jackknife[:, i], tails) for i in range(len(value))]
     low, high, methods = zip(*ends, strict=True)
     return Interval(np.array(low), np.array(high), tuple(methods))
 
@@ -108,7 +108,7 @@ def draw_counts(m: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
         yield np.bincount(drawn.ravel(), minlength=rows * m).reshape(rows, m)
 
 
-def _one(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float, float]) -> tuple[float, float, str]:
+def _interval_of(value: float, replicates: Floats, jackknife: Floats, tails: tuple[float, float]) -> tuple[float, float, str]:
     """Interval of one output."""
     replicates = replicates[np.isfinite(replicates)]
     if not np.isfinite(value) or not len(replicates):

@@ -123,21 +123,21 @@ class Mauve(Metric):
         _check_references(runs)
         pairs = [[self._pair(sample) for sample in samples] for samples in runs]
         flat = [pair for run in pairs for pair in run if pair]
-        theirs = sorted({(pair.example, pair.reference) for pair in flat})
+        reference_keys = sorted({(pair.example, pair.reference) for pair in flat})
         texts = sorted((pair.example, pair.text) for pair in flat)
-        fewest = min(len(theirs), *(sum(pair is not None for pair in run) for run in pairs))
+        fewest = min(len(reference_keys), *(sum(pair is not None for pair in run) for run in pairs))
         if fewest < FEWEST:
             raise MetricUnavailable(
                 f"MAUVE compares distributions, and {fewest} texts do not make one; it takes {FEWEST}, better {FEW} or more"
             )
         # Equal token sequences get one vector, and rows are sorted by example and text before k-means sees them: the order of
         # its input moves its result, and must say nothing about which run said what.
-        distinct = sorted({ids for _, ids in (*theirs, *texts)})
+        distinct = sorted({ids for _, ids in (*reference_keys, *texts)})
         vectors = dict(zip(distinct, self._features(distinct), strict=True))
         buckets = self.config.buckets or max(2, round(fewest / 10))
-        p, q = (np.stack([vectors[ids] for _, ids in side]) for side in (theirs, texts))
+        p, q = (np.stack([vectors[ids] for _, ids in side]) for side in (reference_keys, texts))
         books = codebooks(p, q, buckets, range(SEED, SEED + self.config.seeds))
-        of_reference = {key: books.p[:, place] for place, key in enumerate(theirs)}
+        of_reference = {key: books.p[:, place] for place, key in enumerate(reference_keys)}
         of_text = {key: books.q[:, place] for place, key in enumerate(texts)}  # equal texts share a bucket
         self._fitted = _Fitted(fewest, buckets, joint=len(runs) > 1)
         return [
@@ -189,11 +189,11 @@ class Mauve(Metric):
         reference = next((text for text in sample.example.references if text.strip()), "")
         if sample.failure is not None or not sample.text.strip() or not reference:
             return None
-        text_ids, theirs = plain_ids(lm, sample.text)[:limit], plain_ids(lm, reference)[:limit]
+        text_ids, reference_ids = plain_ids(lm, sample.text)[:limit], plain_ids(lm, reference)[:limit]
         if self.config.cut == "pair":
-            shorter = min(len(text_ids), len(theirs))
-            text_ids, theirs = text_ids[:shorter], theirs[:shorter]
-        return _Pair(sample.example.id, tuple(theirs), tuple(text_ids)) if text_ids and theirs else None
+            shorter = min(len(text_ids), len(reference_ids))
+            text_ids, reference_ids = text_ids[:shorter], reference_ids[:shorter]
+        return _Pair(sample.example.id, tuple(reference_ids), tuple(text_ids)) if text_ids and reference_ids else None
 
     def _features(self, texts: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
         from decoders.models.reading import last_vectors
@@ -205,9 +205,9 @@ class Mauve(Metric):
         if pair is None:
             return np.full(2 * seeds * buckets, np.nan)
         counts = np.zeros((2, seeds, buckets))
-        every = np.arange(seeds)
-        counts[0, every, of_reference[pair.example, pair.reference]] = 1
-        counts[1, every, of_text[pair.example, pair.text]] = 1
+        all_seeds = np.arange(seeds)
+        counts[0, all_seeds, of_reference[pair.example, pair.reference]] = 1
+        counts[1, all_seeds, of_text[pair.example, pair.text]] = 1
         return counts.ravel()
 
 
@@ -261,18 +261,18 @@ def codebooks(p: NDArray[Any], q: NDArray[Any], buckets: int, seeds: Sequence[in
     from sklearn.preprocessing import normalize
     from threadpoolctl import threadpool_limits
 
-    both = np.vstack([q, p])
-    if not np.isfinite(both).all():
+    features = np.vstack([q, p])
+    if not np.isfinite(features).all():
         raise MetricError("the features of some texts are not finite, so MAUVE has nothing to compare; use float32 weights")
-    both = normalize(both, norm="l2", axis=1)
-    if np.ptp(both, axis=0).max() < 1e-6:
+    features = normalize(features, norm="l2", axis=1)
+    if np.ptp(features, axis=0).max() < 1e-6:
         raise MetricError("all texts have the same features, so there is no distribution to compare; try another model")
     # With more threads than free cores OpenBLAS takes a hundred times as long here, and so do k-means' own threads; one thread
     # also adds numbers up in the same order on every machine.
     with threadpool_limits(1):
-        components = PCA(n_components=None).fit(both)
+        components = PCA(n_components=None).fit(features)
         kept = int(np.argmax(np.cumsum(components.explained_variance_ratio_) >= VARIANCE)) + 1
-        data = np.ascontiguousarray(components.transform(both)[:, :kept], np.float32)
+        data = np.ascontiguousarray(components.transform(features)[:, :kept], np.float32)
         labels = []
         for seed in seeds:
             # One point a bucket is enough for k-means not to write warnings past Python onto the terminal.

@@ -47,7 +47,7 @@ class RefClipScore(ClipScore):
         seen = super().rows(samples)
         model, prefix = self.models.clip, self.config.prefix
         ordered = sorted(references)
-        theirs = text_features([prefix + text for text in ordered], model, cache_folder())
+        reference_features = text_features([prefix + text for text in ordered], model, cache_folder())
         place = {text: number for number, text in enumerate(ordered)}
         rows = np.full((len(samples), 2), np.nan)
         for start in range(0, len(samples), BLOCK):
@@ -58,7 +58,7 @@ class RefClipScore(ClipScore):
             ]
             texts = model.text_features([prefix + samples[i].text for i in part]).cpu().numpy()
             for i, features in zip(part, texts, strict=True):
-                own = theirs[[place[text] for text in samples[i].example.references if text in place]]
+                own = reference_features[[place[text] for text in samples[i].example.references if text in place]]
                 best = max(0.0, float((own @ features).max()))
                 rows[i] = harmonic_mean(seen[i, 0], best), 1
         return rows
@@ -78,6 +78,6 @@ class RefClipScore(ClipScore):
         return Signature.of("refclipscore", {**fields, "refs": "max"})
 
 
-def harmonic_mean(one: float, other: float) -> float:
+def harmonic_mean(first: float, second: float) -> float:
     """Of two numbers that are not negative; 0 if both are 0."""
-    return 2 * one * other / (one + other) if one + other > 0 else 0.0
+    return 2 * first * second / (first + second) if first + second > 0 else 0.0

@@ -54,8 +54,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and what it lies in, so that they survive a power cut."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in new:
-        sync_folder(made.parent)
+    for created in new:
+        sync_folder(created.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,13 +30,13 @@ def find_run(results: Results, name: str, settings: Sequence[str] = ()) -> RunFo
     runs = {f"{run.path.parent.name}/{run.path.name}": run for run in results.runs()}
     matches = [known for known in runs if name in _names(known)] or [known for known in runs if known.startswith(name)]
     if settings or len(matches) > 1:
-        made = [known for known in matches if _made_with(runs[known], settings)]
-        if settings and matches and not made:
+        with_settings = [known for known in matches if _made_with(runs[known], settings)]
+        if settings and matches and not with_settings:
             raise StoreError(
                 f"{name!r} was not run with{as_flags(settings)}; "
                 f"`seetell run {runs[matches[0]].path.parent.name}{as_flags(settings)}` does it"
             )
-        matches = made or matches
+        matches = with_settings or matches
     if len(matches) > 1:
         raise StoreError(f"{name!r} may be any of {', '.join(sorted(matches))}; give one of these names in full")
     if not matches:

@@ -157,15 +157,15 @@ class StudyAdmin:
         """Somebody leaves the study: their seats close and their open blocks are opened afresh. Ratings stay, unless excluded."""
 
         def leave(session: Session) -> None:
-            who = _annotator(session, annotator)
+            person = _annotator(session, annotator)
             now = self._clock()
-            who.status = "withdrawn"
-            for key in session.scalars(select(SeatKey).where(SeatKey.annotator_id == who.id, SeatKey.revoked_at.is_(None))):
+            person.status = "withdrawn"
+            for key in session.scalars(select(SeatKey).where(SeatKey.annotator_id == person.id, SeatKey.revoked_at.is_(None))):
                 key.revoked_at = now
-            held = select(Block).where(Block.annotator_id == who.id, Block.state == "leased").order_by(Block.id)
+            held = select(Block).where(Block.annotator_id == person.id, Block.state == "leased").order_by(Block.id)
             for block in session.scalars(held).all():
                 claims.void(session, block, now, by=by, reason="its annotator left the study")
-            audit.record(session, now, by, "annotator-withdrawn", who.public_id, {"reason": reason})
+            audit.record(session, now, by, "annotator-withdrawn", person.public_id, {"reason": reason})
 
         decisions.check_signed(by, reason)
         self._write(leave)
@@ -255,8 +255,8 @@ class StudyAdmin:
             session.flush()
             table = collect.ratings(session)
             # Exclusions may be decided and reverted later, so what is sealed for good is the hash with all of them.
-            every = collect.ratings(session, excluded=True)
-            content = {"ratings": len(table), "sha256": table.sha256, "with_excluded": every.sha256}
+            all_ratings = collect.ratings(session, excluded=True)
+            content = {"ratings": len(table), "sha256": table.sha256, "with_excluded": all_ratings.sha256}
             audit.record(session, now, by, "freeze", campaign.slug, content)
 
         decisions.check_signed(by, "-")
@@ -276,32 +276,32 @@ class StudyAdmin:
 
     def _set_status(self, annotator: str, status: str, by: str, reason: str) -> None:
         def change(session: Session) -> None:
-            who = _annotator(session, annotator)
-            if who.status == "withdrawn":
-                raise StudyError(f"{who.pseudonym!r} has left the study")
-            begun = select(exists().where(Lease.annotator_id == who.id))
-            who.status = status
+            person = _annotator(session, annotator)
+            if person.status == "withdrawn":
+                raise StudyError(f"{person.pseudonym!r} has left the study")
+            begun = select(exists().where(Lease.annotator_id == person.id))
+            person.status = status
             if status == "active" and not session.scalar(begun):
-                who.status = "training" if who.consent_at else "invited"
+                person.status = "training" if person.consent_at else "invited"
             session.flush()
-            audit.record(session, self._clock(), by, f"annotator-{who.status}", who.public_id, {"reason": reason})
+            audit.record(session, self._clock(), by, f"annotator-{person.status}", person.public_id, {"reason": reason})
 
         decisions.check_signed(by, reason)
         self._write(change)
 
-    def _read(self, what: Callable[[Session], T]) -> T:
-        return self.database.read(what)
+    def _read(self, action: Callable[[Session], T]) -> T:
+        return self.database.read(action)
 
-    def _write(self, what: Callable[[Session], T]) -> T:
-        return self.database.write(what)
+    def _write(self, action: Callable[[Session], T]) -> T:
+        return self.database.write(action)
 
 
-def _annotator(session: Session, which: str) -> Annotator:
+def _annotator(session: Session, name: str) -> Annotator:
     annotator = session.scalars(
-        select(Annotator).where(or_(Annotator.public_id == which, Annotator.pseudonym_key == which.casefold())).with_for_update()
+        select(Annotator).where(or_(Annotator.public_id == name, Annotator.pseudonym_key == name.casefold())).with_for_update()
     ).first()
     if annotator is None:
-        raise StudyError(f"nobody in this study is called {which!r}; `seetell study status` lists who is")
+        raise StudyError(f"nobody in this study is called {name!r}; `seetell study status` lists who is")
     return annotator
 
 

@@ -116,7 +116,7 @@ class StudyService:
 
     def practice(self, seat: Seat) -> tuple[PracticeItem, ...]:
         """Texts to practise on; none if the study has no practice."""
-        return self._look(seat, lambda session, me: seats.practice(session))
+        return self._read(seat, lambda session, me: seats.practice(session))
 
     def answer_practice(self, seat: Seat, item: str, values: Mapping[str, int]) -> Feedback:
         """Answer one; it may be answered again.
@@ -124,11 +124,11 @@ class StudyService:
         Raises:
             StudyError: no such practice text, or values other than 1 to 5 for every aspect.
         """
-        return self._with(seat, lambda session, me: seats.answer_practice(session, me, item, values, self._clock()))
+        return self._write(seat, lambda session, me: seats.answer_practice(session, me, item, values, self._clock()))
 
     def practised(self, seat: Seat) -> bool:
         """Whether practice is passed, so that `begin` will go through; True if the study has none."""
-        return self._look(seat, seats.practised)
+        return self._read(seat, seats.practised)
 
     def begin(self, seat: Seat) -> Seat:
         """Start rating.
@@ -165,23 +165,23 @@ class StudyService:
             me.status = "done"
             return Work((), True, "finished")
 
-        return self._look(seat, look) or self._with(seat, take)
+        return self._read(seat, look) or self._write(seat, take)
 
     def submit(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Keep a form. The same form again changes nothing; never raises for anything a browser can send."""
-        return self._with(
+        return self._write(
             seat, lambda session, me: submit.submit(session, _campaign(session, hold=True), me, form, self._clock())
         )
 
     def skip(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Skip a slot: `event_id`, `slot`, `reason` (one of the protocol's), `note`. Somebody else will be given it."""
-        return self._with(
+        return self._write(
             seat, lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "skip", self._clock())
         )
 
     def flag(self, seat: Seat, form: Mapping[str, Any]) -> Receipt:
         """Flag a slot, as `skip`; it stays to be rated."""
-        return self._with(
+        return self._write(
             seat, lambda session, me: submit.note(session, _campaign(session, hold=True), me, form, "flag", self._clock())
         )
 
@@ -189,11 +189,11 @@ class StudyService:
 
     def progress(self, seat: Seat) -> Progress:
         """How far this annotator is."""
-        return self._look(seat, work.progress)
+        return self._read(seat, work.progress)
 
     def history(self, seat: Seat, *, limit: int = 200) -> tuple[Rated, ...]:
         """This annotator's forms, the latest first."""
-        return self._look(seat, lambda session, me: work.history(session, me, limit))
+        return self._read(seat, lambda session, me: work.history(session, me, limit))
 
     def slot(self, seat: Seat, slot: str) -> SlotView:
         """One slot that this annotator holds or has rated.
@@ -201,7 +201,7 @@ class StudyService:
         Raises:
             NotYours: any other.
         """
-        view = self._look(seat, lambda session, me: work.one(session, me, slot))
+        view = self._read(seat, lambda session, me: work.slot_view(session, me, slot))
         if view is None:
             raise NotYours(f"slot {slot!r} was never given to {seat.pseudonym!r}")
         return view
@@ -217,26 +217,26 @@ class StudyService:
             wanted = select(Media).where(Media.public_id == media).options(undefer(Media.content))
             return session.scalars(wanted).first()
 
-        image = self._look(seat, find)
+        image = self._read(seat, find)
         if image is None:
             raise NotYours(f"the study has no image {media!r}")
         return image.content, image.mime
 
-    def _with(self, seat: Seat, what: Callable[[Session, Annotator], T]) -> T:
+    def _write(self, seat: Seat, action: Callable[[Session, Annotator], T]) -> T:
         """Write as an annotator, whose row is locked meanwhile: two tabs of one person take turns."""
-        return self._database.write(lambda session: what(session, _annotator(session, seat, lock=True)))
+        return self._database.write(lambda session: action(session, _annotator(session, seat, lock=True)))
 
-    def _as(self, seat: Seat, what: Callable[[Session, Annotator], None]) -> Seat:
+    def _as(self, seat: Seat, action: Callable[[Session, Annotator], None]) -> Seat:
         """Change something about an annotator."""
 
         def change(session: Session, me: Annotator) -> Seat:
-            what(session, me)
+            action(session, me)
             return seats.view(session, me, seat.key)
 
-        return self._with(seat, change)
+        return self._write(seat, change)
 
-    def _look(self, seat: Seat, what: Callable[[Session, Annotator], T]) -> T:
-        return self._database.read(lambda session: what(session, _annotator(session, seat)))
+    def _read(self, seat: Seat, action: Callable[[Session, Annotator], T]) -> T:
+        return self._database.read(lambda session: action(session, _annotator(session, seat)))
 
 
 def _campaign(session: Session, *, hold: bool = False) -> Campaign:

@@ -52,8 +52,8 @@ def complaints(error: ValidationError, model: type[BaseModel] | None = None) -> 
     """What pydantic complains of, as text; with the model, unknown keys get the nearest known one."""
     details = error.errors(include_url=False)
     texts = [_complaint(model, detail) for detail in details[:_SHOWN_COMPLAINTS]]
-    more = len(details) - len(texts)
-    return "; ".join(texts) + (f"; and {more} more" if more else "")
+    remainder = len(details) - len(texts)
+    return "; ".join(texts) + (f"; and {remainder} more" if remainder else "")
 
 
 def _complaint(model: type[BaseModel] | None, detail: Any) -> str:
@@ -74,9 +74,9 @@ def _complaint(model: type[BaseModel] | None, detail: Any) -> str:
 
 def _keys_at(model: type[BaseModel] | None, place: list[str]) -> list[str]:
     """The keys a section knows, walking down from the top; none where the path leads out of the model's sections."""
-    here: Any = model
+    section: Any = model
     for part in place:
-        field = here.model_fields.get(part) if here is not None else None
+        field = section.model_fields.get(part) if section is not None else None
         types = () if field is None else (field.annotation, *get_args(field.annotation))  # `Sweep | None` is a section
-        here = next((kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return [] if here is None else [name for name in here.model_fields if name not in _INTERNAL_KEYS]
+        section = next((kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return [] if section is None else [name for name in section.model_fields if name not in _INTERNAL_KEYS]

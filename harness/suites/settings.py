@@ -33,10 +33,10 @@ class Setting:
 
     def apply(self, table: dict[str, Any]) -> None:
         """Put the value in its place, in the table itself."""
-        here = table
+        section = table
         for key in self.path[:-1]:
-            here = here.setdefault(key, {})
-        here[self.path[-1]] = self.value
+            section = section.setdefault(key, {})
+        section[self.path[-1]] = self.value
 
     def __str__(self) -> str:
         return ".".join(map(toml_key, self.path)) + "=" + json.dumps(self.value, sort_keys=True, default=str)

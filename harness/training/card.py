@@ -22,7 +22,7 @@ def card(record: Mapping[str, Any]) -> str:
     best = next(evaluation for evaluation in losses["evaluations"] if evaluation["step"] == losses["best"])
     first = losses["evaluations"][0]
     story = recipe["task"] == "story"
-    made = "trained from new weights with the architecture and tokenizer of" if recipe["from_scratch"] else "adapted from"
+    verb = "trained from new weights with the architecture and tokenizer of" if recipe["from_scratch"] else "adapted from"
     early = ", early, because it got no better" if record["stopped_early"] else ""
     kinds = {"likelihood, nats a token": "likelihood", "contrastive loss": "contrast", "anisotropy": "anisotropy"}
     values = [(label, f"{first[kind]:.4f}", f"{best[kind]:.4f}") for label, kind in kinds.items()]
@@ -34,7 +34,7 @@ base_model: {json.dumps(_hub_name(recipe["model"]))}
 
 # A language model of {"stories" if story else "captions"}
 
-Made by `seetell train lm` (SeeTell {markdown(str(record["seetell"]))}): {made} {markdown(recipe["model"])}
+Made by `seetell train lm` (SeeTell {markdown(str(record["seetell"]))}): {verb} {markdown(recipe["model"])}
 (content {markdown(record["base"]["digest"][:12])}), with maximum likelihood {_second_loss(recipe["margin"])}.
 
 ## Texts

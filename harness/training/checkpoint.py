@@ -101,22 +101,22 @@ class Checkpoints:
         Raises:
             StoreError: it cannot be read or is of another model.
         """
-        there = sorted(path for path in self.folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name))
-        if not there:
+        present = sorted(path for path in self.folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name))
+        if not present:
             return None
         # Equal bits need more than weights: AdamW's averages and step counts, the order of texts (trainer.rng), and every
         # generator that dropout or a library may draw from. Weights are copied in place: AdamW's state is keyed by them.
         try:
-            state = json.loads((there[-1] / "state.json").read_bytes())
-            put_weights(trainer.model, there[-1] / "weights.safetensors")
-            _put_optimizer(trainer, load_file(there[-1] / "optimizer.safetensors"))
+            state = json.loads((present[-1] / "state.json").read_bytes())
+            put_weights(trainer.model, present[-1] / "weights.safetensors")
+            _put_optimizer(trainer, load_file(present[-1] / "optimizer.safetensors"))
             trainer.step = int(state["step"])
             _put_random_states(trainer.rng, state["random"])
             losses = state["losses"]
             return Losses(losses["updates"], losses["evaluations"], losses["best"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise StoreError(
-                f"the checkpoint {there[-1]} cannot be read ({type(error).__name__}: {error}); delete that folder to start again"
+                f"the checkpoint {present[-1]} cannot be read ({type(error).__name__}: {error}); delete it to start again"
             ) from error
 
     def put_best(self, model: Any, losses: Losses) -> None:
@@ -160,16 +160,16 @@ class Checkpoints:
             raise full_disk(error, f"the checkpoint of update {step} in {self.folder}", kept) from error
 
 
-def full_disk(error: Exception, what: str, kept: str) -> StoreError:
+def full_disk(error: Exception, file: str, kept: str) -> StoreError:
     """The error for something that could not be written, with the remedy. safetensors tells the system's number in words."""
     match = re.search(r"os error (\d+)", str(error))
     number = error.errno if isinstance(error, OSError) else int(match.group(1)) if match else None
     if number in _FULL:
         return StoreError(
-            f"there is no room left for {what} ({os.strerror(number)}); {kept}. Free some space and run the same command "
+            f"there is no room left for {file} ({os.strerror(number)}); {kept}. Free some space and run the same command "
             "again to resume"
         )
-    return StoreError(f"{what} cannot be written ({error}); {kept}. Correct that and run the same command again to resume")
+    return StoreError(f"{file} cannot be written ({error}); {kept}. Correct that and run the same command again to resume")
 
 
 def put_weights(model: Any, path: Path) -> None:
@@ -178,10 +178,10 @@ def put_weights(model: Any, path: Path) -> None:
     Raises:
         KeyError, RuntimeError, OSError, SafetensorError: the file is not there, damaged, or of another model.
     """
-    there = load_file(path)
+    stored = load_file(path)
     with torch.no_grad():
         for name, tensor in _weights(model).items():
-            tensor.copy_(there[name])
+            tensor.copy_(stored[name])
 
 
 def _weights(model: Any) -> dict[str, Tensor]:

@@ -97,8 +97,8 @@ def _from_suite(suite: Suite, part: str) -> list[Example]:
         raise SuiteError(
             f"{where} of suite {suite.name!r} is {_named(ref)}, which has no {part} split; give the texts with --{part} FILE"
         )
-    other = type(dataset)(options, suite.folder)
-    return other.texts() if part == "train" else other.examples()
+    twin = type(dataset)(options, suite.folder)
+    return twin.texts() if part == "train" else twin.examples()
 
 
 def _from_file(path: Path, part: str, task: Task) -> Dataset:

@@ -126,11 +126,11 @@ def train_lm(
 
 def _check_folder(out: Path) -> None:
     """Refuse a folder of something else before anything is loaded."""
-    there = [path.name for path in out.iterdir() if path.name != ".lock"] if out.is_dir() else []
+    present = [path.name for path in out.iterdir() if path.name != ".lock"] if out.is_dir() else []
     if out.exists() and not out.is_dir():
         raise StoreError(f"{out} is a file; give a folder for the model: --out")
-    if there and RECORD not in there:
-        raise StoreError(f"{out} holds something else ({sorted(there)[0]}); give a folder that is empty or not there: --out")
+    if present and RECORD not in present:
+        raise StoreError(f"{out} holds something else ({sorted(present)[0]}); give a folder that is empty or not there: --out")
 
 
 def _begin(out: Path, document: Mapping[str, Any]) -> dict[str, Any]:

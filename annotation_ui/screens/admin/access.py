@@ -73,14 +73,14 @@ def _ask() -> None:
     st.write(translate("admin.about"))
     with st.form("admin", width=520):
         secret = st.text_input(translate("admin.secret"), type="password", autocomplete="off")
-        who = st.text_input(translate("admin.name"), help=translate("admin.name_help"), max_chars=60)
+        name = st.text_input(translate("admin.name"), help=translate("admin.name_help"), max_chars=60)
         if st.form_submit_button(translate("admin.sign_in"), type="primary"):
             try:
                 StudyAdmin.open(opened().where, secret=secret or "-").close()
             except NotAllowed:
                 st.error(translate("admin.wrong"))
             else:
-                st.session_state[_SECRET], st.session_state[_NAME] = secret, who
+                st.session_state[_SECRET], st.session_state[_NAME] = secret, name
                 st.rerun()
     if signed_on():
         st.warning(translate("admin.not_named", st.user.get("email") or "\N{EN DASH}", ADMINS))

@@ -44,16 +44,18 @@ def _people(study: StudyAdmin) -> None:
         return
     by_id = {person.annotator: person for person in people}
     with st.form("person", width=640):
-        who = st.selectbox(translate("quality.annotator"), list(by_id), format_func=lambda annotator: by_id[annotator].pseudonym)
-        what = _decision("pause", "resume", "exclude")
+        annotator_id = st.selectbox(
+            translate("quality.annotator"), list(by_id), format_func=lambda annotator: by_id[annotator].pseudonym
+        )
+        decision = _decision("pause", "resume", "exclude")
         reason = st.text_input(translate("quality.reason"), max_chars=300)
-        if st.form_submit_button(translate("quality.apply")) and who and _signed(reason):
-            if what == "pause":
-                study.pause(who, by=name(), reason=reason)
-            elif what == "resume":
-                study.resume(who, by=name(), reason=reason)
+        if st.form_submit_button(translate("quality.apply")) and annotator_id and _signed(reason):
+            if decision == "pause":
+                study.pause(annotator_id, by=name(), reason=reason)
+            elif decision == "resume":
+                study.resume(annotator_id, by=name(), reason=reason)
             else:
-                study.exclude(f"annotator:{who}", "by-hand", reason, name())
+                study.exclude(f"annotator:{annotator_id}", "by-hand", reason, name())
             st.rerun()
 
 
@@ -65,10 +67,10 @@ def _signal(study: StudyAdmin, signal: SignalRow) -> None:
         with st.expander(translate("quality.evidence")):
             st.code(json.dumps(signal.evidence, indent=1, ensure_ascii=False), language="json", wrap_lines=True)
         with st.form(f"signal:{signal.id}"):
-            what = _decision("dismiss", "exclude", index=None)
+            decision = _decision("dismiss", "exclude", index=None)
             reason = st.text_input(translate("quality.reason"), max_chars=300)
-            if st.form_submit_button(translate("quality.apply")) and what and _signed(reason):
-                if what == "exclude":
+            if st.form_submit_button(translate("quality.apply")) and decision and _signed(reason):
+                if decision == "exclude":
                     study.exclude_for(signal.id, by=name(), reason=reason)
                 else:
                     study.dismiss(signal.id, by=name(), reason=reason)

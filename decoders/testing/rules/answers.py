@@ -87,19 +87,21 @@ def _check_text(trial: Trial, generation: Generation, prompt: Prompt, lm: Langua
 
 def _check_finish(trial: Trial, generation: Generation, prompt: Prompt, ends: set[int]) -> None:
     tokens, finish = generation.tokens, generation.finish
-    what = f"to {prompt.text!r} it stops for {finish!r} with tokens {tokens}"
-    trial.hold(bool(tokens), what, "A text that was not written token by token has finish 'retrieved'")
+    observation = f"to {prompt.text!r} it stops for {finish!r} with tokens {tokens}"
+    trial.hold(bool(tokens), observation, "A text that was not written token by token has finish 'retrieved'")
     trial.hold(
         not ends.intersection(tokens[:-1]),
-        f"{what}, but ends other texts at {', '.join(map(str, sorted(ends.intersection(tokens[:-1]))))}",
+        f"{observation}, but ends other texts at {', '.join(map(str, sorted(ends.intersection(tokens[:-1]))))}",
         "Stop at the end token, and say 'eos' only then",
     )
     trial.hold(
-        (finish == "eos") == (tokens[-1] in ends), what, "Say 'eos' when the last token is one that ends texts, else 'length'"
+        (finish == "eos") == (tokens[-1] in ends),
+        observation,
+        "Say 'eos' when the last token is one that ends texts, else 'length'",
     )
     trial.hold(
         finish == "eos" or len(tokens) == LIMITS.max_new_tokens,
-        f"{what}, though it may write {LIMITS.max_new_tokens}",
+        f"{observation}, though it may write {LIMITS.max_new_tokens}",
         "Say 'length' only when the limit is reached",
     )
 

@@ -35,15 +35,15 @@ def _missing_needs(trial: Trial) -> None:
 def _expect_need(trial: Trial, answer: list[Generation] | SeeTellError, need: Need, without: str, work: Work) -> None:
     if isinstance(answer, SeeTellError):
         kept = isinstance(answer, NeedMissing)
-        what = f"{without} it raised {type(answer).__name__}: {answer}"
+        observation = f"{without} it raised {type(answer).__name__}: {answer}"
     else:
         # A setting may make a need idle. That is no break, as long as the text is the same.
         with_it = trial.decode([(replace(prompt, image=prompt.image or items()[1][0].image), seed) for prompt, seed in work])
         kept = [generation.text for generation in answer] == [generation.text for generation in with_it]
-        what = f"{without} it says something else, {answer[0].text!r}"
+        observation = f"{without} it says something else, {answer[0].text!r}"
     trial.hold(
         kept,
-        what,
+        observation,
         f"Ask for models by `self.models.lm`, `.clip` and `.index`, for images by `decoders.loop.images_of`: they raise "
         f"NeedMissing. If it can do without, drop Need.{need.name}",
     )

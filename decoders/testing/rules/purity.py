@@ -140,12 +140,12 @@ def _seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, (torch.Tensor, np.ndarray)):
-        return bool((one == other).all())
-    if isinstance(one, Sequence) and not isinstance(one, str):
-        return len(one) == len(other) and all(_equal(a, b) for a, b in zip(one, other, strict=True))
-    return bool(one == other)
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, (torch.Tensor, np.ndarray)):
+        return bool((first == second).all())
+    if isinstance(first, Sequence) and not isinstance(first, str):
+        return len(first) == len(second) and all(_equal(a, b) for a, b in zip(first, second, strict=True))
+    return bool(first == second)
 
 
 def _inputs(trial: Trial) -> None:

@@ -51,12 +51,12 @@ def _config_round_trip(trial: Trial) -> None:
         )  # fmt: skip
 
 
-def _refused(trial: Trial, action: Callable[[], object], what: str, setting: str) -> None:
+def _refused(trial: Trial, action: Callable[[], object], observation: str, setting: str) -> None:
     try:
         action()
     except ValidationError:
         return
-    raise trial.broken(f"its Config {what}", f"Derive it from decoders.DecoderConfig and leave {setting} as it is")
+    raise trial.broken(f"its Config {observation}", f"Derive it from decoders.DecoderConfig and leave {setting} as it is")
 
 
 def _toml(value: object) -> str:

@@ -41,15 +41,15 @@ def annotate(
     _check_installed()
     from harness.study.service import StudyService
 
-    where = place(study, results)
-    StudyService.open(where).close()
+    address = place(study, results)
+    StudyService.open(address).close()
     _check_port(host, port)
-    _welcome(where, f"http://{'localhost' if host in _ANY else host}:{port}")
+    _welcome(address, f"http://{'localhost' if host in _ANY else host}:{port}")
     command = [sys.executable, "-m", "annotation_ui", "--host", host, "--port", str(port)]
     command += ["--results", str(results.resolve()), *(["--open"] if browse else [])]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, command, os.environ | {"SEETELL_STUDY": where})  # noqa: S606  # a list, no shell
+    os.execve(sys.executable, command, os.environ | {"SEETELL_STUDY": address})  # noqa: S606  # a list, no shell
 
 
 def serve(
@@ -69,15 +69,15 @@ def _check_installed() -> None:
 
 def place(study: str, results: Path) -> str:
     """Where a study is: a URL, or an absolute path, since the app's process is another one."""
-    where = find(study, results)
-    return where if isinstance(where, str) else str(where.resolve())
+    folder = find(study, results)
+    return folder if isinstance(folder, str) else str(folder.resolve())
 
 
-def _welcome(where: str, url: str) -> None:
+def _welcome(address: str, url: str) -> None:
     """Say where to go; while nobody has joined, with a link for the first one."""
     from harness.study.admin import StudyAdmin
 
-    study = StudyAdmin.open(where)
+    study = StudyAdmin.open(address)
     try:
         if not study.annotators():
             console.say(f"To rate, open {url}/?invite={study.invite(note='printed by annotate', by='annotate')}")

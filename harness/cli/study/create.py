@@ -106,34 +106,34 @@ def create(
     design = wishes.design(name)
     sources = read_sources(Results(results), suite, runs)
     with console.progress_bar("images") as progress:
-        made = create_study(design, sources, results / "studies" / name, database=database, progress=progress)
-    plan = _plan(made, design, sources)
-    link = link_to(url, made.invite)
+        created = create_study(design, sources, results / "studies" / name, database=database, progress=progress)
+    plan = _plan(created, design, sources)
+    link = link_to(url, created.invite)
     if as_json:
-        secrets = {"invite": made.invite, "link": link, "admin_secret": made.admin_secret}
-        console.emit(plan | secrets | {"notes": list(made.notes)})
+        secrets = {"invite": created.invite, "link": link, "admin_secret": created.admin_secret}
+        console.emit(plan | secrets | {"notes": list(created.notes)})
         return DONE
     _show_plan(name, plan)
-    for note in made.notes:
+    for note in created.notes:
         console.say(f"note: {note}")
     if design.preset:
         protocol = preset(design.preset)
         console.say(f"protocol {protocol.name}: {protocol.about}")
-    console.say(f"\nadmin secret (shown once): {made.admin_secret}")
-    console.say(f"invitation for {max(made.plan.lanes, 2)} people, 30 days: {link}")
+    console.say(f"\nadmin secret (shown once): {created.admin_secret}")
+    console.say(f"invitation for {max(created.plan.lanes, 2)} people, 30 days: {link}")
     console.say(f"next: `seetell annotate {name}` starts the app; then open the invitation")
     return DONE
 
 
-def _plan(made: Created, design: Design, sources: Sources) -> dict[str, Any]:
+def _plan(created: Created, design: Design, sources: Sources) -> dict[str, Any]:
     """What a new study will take and what it can find."""
     from harness.study.analysis.power import StudyPlan, forecast
     from harness.study.rating.work import GUESSED_SECONDS
 
-    plan = made.plan
+    plan = created.plan
     content: dict[str, Any] = {
-        "study": made.where,
-        "database": made.database,
+        "study": created.where,
+        "database": created.database,
         "systems": [run.name for run in sources.runs],
         "items": plan.items,
         "ratings_per_item": plan.k,

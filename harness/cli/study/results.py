@@ -60,15 +60,15 @@ def analyze(
     from harness.study.analysis.findings import publish, study_report
 
     writers: dict[str, Callable[[Report], str]] = {"md": reports.to_markdown, "json": reports.to_json, "tex": reports.to_latex}
-    wanted = format_of("json" if as_json else format, out, writers, ", or --format")
+    chosen = format_of("json" if as_json else format, out, writers, ", or --format")
     store = Results(results)
     with console.err.status("analysing the ratings"), opened(name, results) as study:
         report = study_report(study, store, excluded=excluded, seed=seed)
         runs = study.runs()
-    if wanted == "table":
+    if chosen == "table":
         _show(report)
     else:
-        deliver(writers[wanted](report), out)
+        deliver(writers[chosen](report), out)
     if report.frozen and excluded == "exclude":
         path = publish(report, runs, store)
         console.say(f"wrote {path}; `seetell leaderboard` shows its columns beside the metrics")

@@ -81,7 +81,7 @@ def retrieve(suite: Suite, examples: Sequence[Example], *, progress: Progress = 
             f"suite {suite.name!r} asks with {name} ({model.dtype}). Build the index with that model"
         )
     titles = [_title(example, ref) for example in examples]
-    rows, cosines = _found(index, model, titles, ref.top)
+    rows, cosines = _search(index, model, titles, ref.top)
     return Retrieval(index, source, titles, rows, cosines)
 
 
@@ -120,20 +120,20 @@ def quality(examples: Sequence[Example], retrieval: Retrieval) -> dict[str, Any]
     ]
     if scenes:
         figures["scenes"] = len(scenes)
-        figures["place"] = sum(ours["place"] == theirs["place"] for ours, theirs in scenes)
-        figures["object"] = sum(bool(_kinds(ours) & _kinds(theirs)) for ours, theirs in scenes)
+        figures["place"] = sum(ours["place"] == pool_scene["place"] for ours, pool_scene in scenes)
+        figures["object"] = sum(bool(_kinds(ours) & _kinds(pool_scene)) for ours, pool_scene in scenes)
         figures["chance"] = _chance(examples, retrieval)
     return figures
 
 
 def _chance(examples: Sequence[Example], retrieval: Retrieval) -> dict[str, float]:
     """How many titles a random image of the index would get right on average."""
-    every = [meta_of(row).get("scene") for row in retrieval.index.rows(range(len(retrieval.index)))]
-    pool = [scene for scene in every if scene]
+    scenes_of_rows = [meta_of(row).get("scene") for row in retrieval.index.rows(range(len(retrieval.index)))]
+    pool = [scene for scene in scenes_of_rows if scene]
     wanted = [example.meta["scene"] for example in examples if "scene" in example.meta]
     pairs = len(pool) * len(wanted)
-    places = sum(ours["place"] == theirs["place"] for ours in wanted for theirs in pool)
-    things = sum(bool(_kinds(ours) & _kinds(theirs)) for ours in wanted for theirs in pool)
+    places = sum(ours["place"] == pool_scene["place"] for ours in wanted for pool_scene in pool)
+    things = sum(bool(_kinds(ours) & _kinds(pool_scene)) for ours in wanted for pool_scene in pool)
     return {"place": len(wanted) * places / pairs, "object": len(wanted) * things / pairs}
 
 
@@ -179,7 +179,7 @@ def _title(example: Example, ref: ImagesRef) -> str:
     return CLEANERS[ref.cleaner](example.prompt) or " ".join(example.prompt.split())
 
 
-def _found(index: Index, model: Model, titles: list[str], top: int) -> tuple[list[list[int]], list[list[float]]]:
+def _search(index: Index, model: Model, titles: list[str], top: int) -> tuple[list[list[int]], list[list[float]]]:
     """Rows and cosines for titles, from the cache where they were asked for before."""
     content = [index.manifest.digest(), titles, top]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

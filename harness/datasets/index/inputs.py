@@ -243,7 +243,7 @@ def _parts(items: Sequence[Item]) -> Iterator[str]:
 def _each_once(items: list[Item], source: str) -> list[Item]:
     """Sorted by name; of two members of one name only one could ever be read."""
     items = sorted(items, key=lambda item: item.name)
-    if twice := next((one.name for one, other in pairwise(items) if one.name == other.name), None):
+    if twice := next((previous.name for previous, following in pairwise(items) if previous.name == following.name), None):
         raise DataError(f"{source} holds {twice} twice; expected each name once. Pack it again")
     return items
 

@@ -148,12 +148,12 @@ def _draw(rng: random.Random, style: Style) -> Scene:
     if first.kind in SMALL:
         choices.append("on")
     relation = rng.choice(choices)
-    others = {
+    alternatives = {
         "beside": [kind for kind in KINDS if kind != first.kind],
         "above": [kind for kind in KINDS if kind not in FLYERS],
         "on": sorted(SUPPORTS),
     }[relation]
-    second = _thing(rng, others, plain)
+    second = _thing(rng, alternatives, plain)
     count = rng.choice((1, 1, 2)) if relation == "on" else rng.choice((1, 1, 2, 3))
     return Scene(place, first, count, relation, second)
 

@@ -38,8 +38,8 @@ def with_images(systems: Sequence[Outputs], places: Sequence[Path]) -> list[Outp
     """
     where = tuple(place.absolute() for place in places)
     for place in where:
-        there, missing = find_paths(Path(), place)
-        if missing or not there:
+        present, missing = find_paths(Path(), place)
+        if missing or not present:
             raise DataError(f"--images {place}: there is no such folder, zip, tar or parquet file")
     shelf = _Shelf(where)
     return [_with_images(system, shelf) for system in systems]
@@ -96,8 +96,8 @@ class _Shelf:
     @cached_property
     def members(self) -> frozenset[str]:
         """Names of all image files, as `Images` takes them; captions may lie beside them under the same stem."""
-        every = (member for source in self._images.sources for member in _members(source))
-        return frozenset(member for member in every if PurePosixPath(member).suffix.lower() in IMAGE_ENDINGS)
+        members = (member for source in self._images.sources for member in _members(source))
+        return frozenset(member for member in members if PurePosixPath(member).suffix.lower() in IMAGE_ENDINGS)
 
     @cached_property
     def _by_stem(self) -> Mapping[str, list[str]]:

@@ -159,23 +159,23 @@ def read_for_suite(path: Path, examples: Sequence[Example], *, text: str = "", i
     known, by_id = references_of_examples(examples), {example.id: example for example in examples}
     samples: dict[tuple[str, int], Sample] = {}
     answered: dict[tuple[str, int], str] = {}
-    others = []
+    candidates = []
     for answer in answers:
         match = known.match(answer.keys, answer.place)
         if match is None:
-            others.append(answer.id)
+            candidates.append(answer.id)
             continue
         _check_once(answered, (match, answer.draw), answer.id, path)
         _check_prompt(answer, by_id[match])
         samples[match, answer.draw] = _sample(by_id[match], answer)
     if not samples:
         raise DataError(
-            f"{path} answers none of the suite's {len(examples)} examples: its ids are such as {first_few(others[:2])}, the "
+            f"{path} answers none of the suite's {len(examples)} examples: its ids are such as {first_few(candidates[:2])}, the "
             f"suite's such as {first_few([example.id for example in examples[:2]])}; name the field that joins them with --id"
         )
     notes = _notes(samples.values())
-    if others:
-        notes.append(f"{len(others)} outputs are about no example of the suite and are left out: {first_few(others)}")
+    if candidates:
+        notes.append(f"{len(candidates)} outputs are about no example of the suite and are left out: {first_few(candidates)}")
     draws = 1 + max(draw for _, draw in samples)
     missing = [(example.id, draw) for example in examples for draw in range(draws) if (example.id, draw) not in samples]
     for example_id, draw in missing:
@@ -257,21 +257,23 @@ def _check_once(answered: dict[tuple[str, int], str], key: tuple[str, int], name
     answered[key] = name
 
 
-def _check_lines(path: Path, lines: int, references: Path, others: int) -> None:
+def _check_lines(path: Path, lines: int, references: Path, expected: int) -> None:
     """Refuse two texts of different lengths: one line less, and every caption behind it would have the wrong reference."""
-    if lines != others:
+    if lines != expected:
         raise DataError(
-            f"{path} has {lines} lines and {references} has {others}; plain text is joined line by line, so expected as "
+            f"{path} has {lines} lines and {references} has {expected}; plain text is joined line by line, so expected as "
             "many. Take a format with ids"
         )
 
 
 def _check_prompt(answer: _Answer, example: Example) -> None:
-    ours, theirs = (" ".join(text.replace("<|endoftext|>", " ").split()) for text in (example.prompt, answer.prompt))
-    if ours and theirs and ours != theirs:
+    example_prompt, answer_prompt = (
+        " ".join(text.replace("<|endoftext|>", " ").split()) for text in (example.prompt, answer.prompt)
+    )
+    if example_prompt and answer_prompt and example_prompt != answer_prompt:
         raise DataError(
-            f"{answer.place} ({one_line(answer.id)[:80]}) continues {theirs[:50]!r}; the suite's {example.id!r} is "
-            f"{ours[:50]!r}. Expected outputs of the same examples in the same order"
+            f"{answer.place} ({one_line(answer.id)[:80]}) continues {answer_prompt[:50]!r}; the suite's {example.id!r} is "
+            f"{example_prompt[:50]!r}. Expected outputs of the same examples in the same order"
         )
 
 

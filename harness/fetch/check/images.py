@@ -69,8 +69,8 @@ def _open_all(section: Section, images: Sequence[tuple[str, ImageLike]], progres
     findings = []
     if broken:
         remedy = "fetch them again; as they are, these examples fail and are counted as failures"
-        more = f"; and {len(broken) - MOST_BROKEN:,} more (--json lists them all)" if len(broken) > MOST_BROKEN else ""
-        detail = f"{count(broken, 'image')} cannot be read: {'; '.join(broken[:MOST_BROKEN])}{more}"
+        remainder = f"; and {len(broken) - MOST_BROKEN:,} more (--json lists them all)" if len(broken) > MOST_BROKEN else ""
+        detail = f"{count(broken, 'image')} cannot be read: {'; '.join(broken[:MOST_BROKEN])}{remainder}"
         findings.append(Finding(section.name, "problem", detail, (remedy,), tuple(broken)))
     if twins:
         findings.append(

@@ -42,8 +42,8 @@ def check_suite(
     findings: list[Finding] = []
     for section in sections:
         findings += _check_section(section, suite, deep, progress)
-    for other in sections[1:]:
-        findings += _overlap(sections[0], other)
+    for later in sections[1:]:
+        findings += _overlap(sections[0], later)
     if suite.images is not None:
         findings += _check_titles_images(suite, suite.images, deep, progress)
     findings += check_models(suite, called or suite.name, deep=deep)
@@ -92,8 +92,8 @@ def _check_section(section: Section, suite: Suite, deep: bool, progress: Progres
         if section.name == "[data]":
             section.examples = counted(section.examples, suite)
     except (DataError, SuiteError) as error:
-        how = section.ref.how.strip()
-        return [*findings, Finding(section.name, "problem", str(error), (how,) if how else ())]
+        steps = section.ref.how.strip()
+        return [*findings, Finding(section.name, "problem", str(error), (steps,) if steps else ())]
     findings += counts
     if section.name == "[data]" and (suite.data.exclude or suite.data.first):
         findings.append(Finding(section.name, "ok", f"{len(section.examples):,} of them count, after `exclude` and `first`"))
@@ -110,19 +110,21 @@ def _check_inputs(section: Section, dataset: Dataset) -> tuple[list[Finding], se
     findings: list[Finding] = []
     lost: set[str] = set()
     for key, pattern in dataset.inputs():
-        there, missing = find_paths(dataset.folder, pattern)
+        present, missing = find_paths(dataset.folder, pattern)
         if not missing:
-            shown = str(there[0]) if len(there) == 1 else f"{len(there)} files, {there[0]} to {there[-1].name}"
+            shown = str(present[0]) if len(present) == 1 else f"{len(present)} files, {present[0]} to {present[-1].name}"
             findings.append(Finding(section.name, "ok", f"{key}: {shown}"))
             continue
         lost.add(key)
         first = first_few([path.name for path in missing])
-        what = f"there is no {missing[0]}" if len(missing) == 1 else f"{len(missing)} files are missing: {first}"
+        missing_files = f"there is no {missing[0]}" if len(missing) == 1 else f"{len(missing)} files are missing: {first}"
         if key == "images" and section.without == "note":
-            findings.append(Finding(section.name, "note", f"{key}: {what}; only texts are read here, so it may stay away"))
+            findings.append(
+                Finding(section.name, "note", f"{key}: {missing_files}; only texts are read here, so it may stay away")
+            )
         else:
             steps = steps_for(missing[0], key, section.ref.how)
-            findings.append(Finding(section.name, "problem", f"{key}: {what}", steps))
+            findings.append(Finding(section.name, "problem", f"{key}: {missing_files}", steps))
     return findings, lost
 
 
@@ -184,29 +186,34 @@ def _check_titles_images(suite: Suite, ref: ImagesRef, deep: bool, progress: Pro
     return _check_section(Section("[images]", DataRef(dataset=ref.dataset, options=ref.options)), suite, deep, progress)
 
 
-def _overlap(first: Section, other: Section) -> list[Finding]:
+def _overlap(first: Section, second: Section) -> list[Finding]:
     """What the examples that are asked share with those that captions or training come from."""
-    if not first.examples or not other.examples:
+    if not first.examples or not second.examples:
         return []
-    where = f"{first.name} and {other.name}"
+    where = f"{first.name} and {second.name}"
     findings = []
-    shared = same_examples(first.examples, other.examples)
+    shared = same_examples(first.examples, second.examples)
     remedy = ("take another split in one of them: what a method has seen before must not be what it is tested on",)
     if shared:
         findings.append(Finding(where, "problem", f"{count(shared, 'example')} in both: {first_few(shared)}", remedy))
     twins = [
-        f"{example_id} = {other.contents[digest]}"
+        f"{example_id} = {second.contents[digest]}"
         for digest, example_id in first.contents.items()
-        if digest in other.contents and example_id not in shared
+        if digest in second.contents and example_id not in shared
     ]
     if twins:
         findings.append(
             Finding(where, "problem", f"{count(twins, 'image')} with the same content in both: {first_few(twins)}", remedy)
         )
-    ours, theirs = (folded(text for example in part.examples for text in example.references) for part in (first, other))
-    if both := ours & theirs:
-        share = f"{len(both):,} of {len(ours):,} different references of {first.name} ({100 * len(both) / len(ours):.1f} %)"
-        findings.append(Finding(where, "note", f"{share} are word for word in {other.name} too: {first_few(sorted(both))}"))
+    first_texts, second_texts = (
+        folded(text for example in part.examples for text in example.references) for part in (first, second)
+    )
+    if shared_texts := first_texts & second_texts:
+        percent = f"{100 * len(shared_texts) / len(first_texts):.1f} %"
+        share = f"{len(shared_texts):,} of {len(first_texts):,} different references of {first.name} ({percent})"
+        findings.append(
+            Finding(where, "note", f"{share} are word for word in {second.name} too: {first_few(sorted(shared_texts))}")
+        )
     if not findings:
         findings.append(Finding(where, "ok", "share no example, image or text" if first.contents else "share no example or text"))
     return findings

@@ -95,7 +95,8 @@ def on_front(quality: float, speed: float, peers: Iterable[tuple[float, float]],
     """
     sign = 1.0 if higher else -1.0
     return not any(
-        sign * other >= sign * quality and fast >= speed and (other, fast) != (quality, speed) for other, fast in peers
+        sign * peer_quality >= sign * quality and fast >= speed and (peer_quality, fast) != (quality, speed)
+        for peer_quality, fast in peers
     )
 
 
@@ -149,10 +150,10 @@ def _with_places(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         down = _pixels([(point["quality"], point["low"], point["high"]) for _, point in of_measure], HEIGHT)
         dots = [(x - 5, x + 5, HEIGHT - y - 5, HEIGHT - y + 5) for x, y in zip(across, down, strict=True)]
         taken: list[tuple[float, float, float, float]] = []
-        for (index, point), dot in sorted(zip(of_measure, dots, strict=True), key=lambda one: one[1][2]):
+        for (index, point), dot in sorted(zip(of_measure, dots, strict=True), key=lambda entry: entry[1][2]):
             options = [(align, dx, dy, _box(dot, align, dx, dy, point["system"])) for dy in _HEIGHTS for align, dx in _BESIDE]
-            others = [*taken, *(other for other in dots if other != dot)]
-            free = [option for option in options if not any(_overlap(option[3], other) for other in others)]
+            occupied = [*taken, *(neighbour for neighbour in dots if neighbour != dot)]
+            free = [option for option in options if not any(_overlap(option[3], neighbour) for neighbour in occupied)]
             align, dx, dy, box = (free or options)[0]
             taken.append(box)
             placed[index] = {**point, "align": align, "dx": dx, "dy": dy}
@@ -173,8 +174,8 @@ def _box(dot: tuple[float, ...], align: str, dx: float, dy: float, name: str) ->
     return left, left + width, y - FONT, y + 2
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return first[0] < second[1] and second[0] < first[1] and first[2] < second[3] and second[2] < first[3]
 
 
 def _label(column: Column) -> str:

@@ -155,14 +155,14 @@ def _item(item: Item, picture: Picture | None, sign: int) -> dict[str, Any]:
         "prompt": printable(item.example.prompt),
         "image": [picture.file, picture.width, picture.height] if picture else None,
         "references": [printable(text) for text in item.example.references],
-        "answers": [[_said(answer) for answer in run_answers] for run_answers in item.answers],
+        "answers": [[_answer_text(answer) for answer in run_answers] for run_answers in item.answers],
         "values": [None if value is None else float(f"{value:.4g}") for value in item.values],
         "best": max(scored, key=lambda scored_place: (scored_place[0], -scored_place[1]))[1] if scored else None,
         "worst": min(scored)[1] if scored else None,
     }
 
 
-def _said(answer: Answer) -> str | list[str]:
+def _answer_text(answer: Answer) -> str | list[str]:
     if answer.failure is not None:
         return [one_line(answer.failure.kind), printable(answer.failure.message)]
     return printable(answer.text)

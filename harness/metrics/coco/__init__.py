@@ -194,8 +194,8 @@ class RougeL(CocoMetric):
                 wanted = reference.split(" ")
                 common = longest_common_subsequence(tokens, wanted)
                 precision, recall = max(precision, common / len(tokens)), max(recall, common / len(wanted))
-            both = precision > 0 and recall > 0
-            rows[i, 0] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision) if both else 0.0
+            defined = precision > 0 and recall > 0
+            rows[i, 0] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision) if defined else 0.0
         return rows
 
     def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -257,12 +257,12 @@ class Cider(CocoMetric):
         references: References, counts: Sequence[Counts], order: int, texts: NDArray[np.int64], pairs: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Clipped cosine of tf-idf vectors of one order, for each (text, reference) pair."""
-        text_counts, theirs = counts[order], references.counts[order]
+        text_counts, reference_counts = counts[order], references.counts[order]
         log_images = np.log(float(len(references.tokens)))
         frequency = references.document_frequency[order]
         weight = log_images - np.log(np.maximum(frequency, 1.0))
-        their_weights = theirs.count * weight[theirs.gram]
-        their_norms = np.sqrt(np.bincount(theirs.text, weights=their_weights**2, minlength=len(references.lengths)))
+        their_weights = reference_counts.count * weight[reference_counts.gram]
+        their_norms = np.sqrt(np.bincount(reference_counts.text, weights=their_weights**2, minlength=len(references.lengths)))
         known = text_counts.gram < len(frequency)
         own = text_counts.count * np.where(
             known, weight[np.where(known, text_counts.gram, 0)] if len(weight) else 0.0, log_images
@@ -274,9 +274,9 @@ class Cider(CocoMetric):
         sizes = last - first
         pair = np.repeat(np.arange(len(texts)), sizes)
         entry = np.repeat(first, sizes) + np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        keys = theirs.text * _SHIFT + theirs.gram
-        other = look_up(keys, their_weights, pairs[pair] * _SHIFT + text_counts.gram[entry])
-        value = np.bincount(pair, weights=np.minimum(own[entry], other) * other, minlength=len(texts))
+        keys = reference_counts.text * _SHIFT + reference_counts.gram
+        reference_weights = look_up(keys, their_weights, pairs[pair] * _SHIFT + text_counts.gram[entry])
+        value = np.bincount(pair, weights=np.minimum(own[entry], reference_weights) * reference_weights, minlength=len(texts))
         norm = norms[texts] * their_norms[pairs]
         similarity: NDArray[np.float64] = np.divide(value, norm, out=np.zeros(len(norm)), where=norm != 0)
         return similarity

@@ -141,8 +141,8 @@ def run_java(
                 f"{java} is too old for {main} (it said: {complaint}); {OLDEST} or newer is needed; {INSTALL}"
             )
         if code != 0:
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}, expected 0"
-            raise JavaError(f"{main} {how}; Java ({java}) said: {complaint or 'nothing'}")
+            ending = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}, expected 0"
+            raise JavaError(f"{main} {ending}; Java ({java}) said: {complaint or 'nothing'}")
         try:
             return ((folder / answer).read_bytes() if answer else out).decode()
         except OSError as error:

@@ -166,9 +166,9 @@ def pairwise_kappas(panel: Panel) -> Kappas:
     confusions = (wide.T @ wide).reshape(len(people), SCALE, len(people), SCALE).transpose(0, 2, 1, 3)
     itself = Estimate.undefined("an annotator with itself; see the repeats")
     rows = [[itself] * len(people) for _ in people]
-    for one in range(len(people)):
-        for other in range(one + 1, len(people)):
-            rows[one][other] = rows[other][one] = kappa(confusions[one, other])
+    for first in range(len(people)):
+        for second in range(first + 1, len(people)):
+            rows[first][second] = rows[second][first] = kappa(confusions[first, second])
     return Kappas(people, tuple(tuple(row) for row in rows))
 
 
@@ -177,8 +177,8 @@ def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -
     looks = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=1)
     n = len(looks)
     if not n:
-        none = Estimate.undefined("no text was shown to an annotator a second time")
-        return Repeats(0, none, none, none, none)
+        undefined = Estimate.undefined("no text was shown to an annotator a second time")
+        return Repeats(0, undefined, undefined, undefined, undefined)
     confusion = np.zeros((SCALE, SCALE))
     at = looks.astype(np.int64) - LOWEST
     np.add.at(confusion, (at[:, 0], at[:, 1]), 1.0)

@@ -263,8 +263,8 @@ def looks(table: RatingTable) -> tuple[Floats, Floats]:
         )
         if (key := tuple(key_parts)) in before
     ]
-    both = np.array(looked, np.float64).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
+    pairs = np.array(looked, np.float64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _summaries(
@@ -411,8 +411,8 @@ def _letters(panel: Panel, differences: tuple[HumanDifference, ...], aspect: str
     place = {panel.systems[system]: index for index, system in enumerate(order)}
     different = np.zeros((len(order), len(order)), bool)
     for difference in own:
-        one, other = place[difference.first], place[difference.second]
-        different[one, other] = different[other, one] = difference.significant
+        row, column = place[difference.first], place[difference.second]
+        different[row, column] = different[column, row] = difference.significant
     letters = letter_display(different)
     return {system: letters[index] for system, index in place.items()}
 

@@ -75,7 +75,11 @@ def _ranks(analysis: Analysis) -> dict[tuple[str, str], tuple[int | None, float 
     ranks: dict[tuple[str, str], tuple[int | None, float | None]] = {}
     own = [summary for summary in analysis.summaries if not summary.reference]
     for summary in own:
-        peers = [other.mean.value for other in own if other.aspect == summary.aspect and other.mean.value is not None]
+        peers = [
+            summary_beside.mean.value
+            for summary_beside in own
+            if summary_beside.aspect == summary.aspect and summary_beside.mean.value is not None
+        ]
         mean = summary.mean.value
         rank = None if mean is None else 1 + sum(peer > mean for peer in peers)
         ranks[summary.aspect, summary.system] = (rank, mean)

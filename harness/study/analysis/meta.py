@@ -208,8 +208,8 @@ def meta_evaluate(
     systems, system_letters = _system_level(human, rated, usable, pairs, draws=permutations, seed=seed)
     columns = zip(usable, segments, systems, segment_letters, system_letters, strict=True)
     verdicts = [
-        MetricVerdict(metric.name, segment, _pooled(human, rated, metric), system, one, other, metric.signature)
-        for metric, segment, system, one, other in columns
+        MetricVerdict(metric.name, segment, _pooled(human, rated, metric), system, first, second, metric.signature)
+        for metric, segment, system, first, second in columns
     ]
     verdicts.sort(key=lambda verdict: (-(verdict.segment.value or 0.0), verdict.metric))
     return MetaEvaluation(aspect, n, tuple(verdicts), missing, _in_words(aspect, verdicts))
@@ -259,14 +259,14 @@ def _segment_level(
     return estimates, _display(taus.mean(axis=1), holm(p), against)
 
 
-def item_taus(one: Floats, other: Floats) -> Floats:
+def item_taus(first: Floats, second: Floats) -> Floats:
     """Kendall's tau-b of each item from the signs of all pairs, `[pairs, items]` twice, to `[items]`.
 
     Where the second orders nothing (all equal) tau-b is 0 / 0; it counts as 0, since it told the texts apart no better than
     a coin. The first must order something on every item.
     """
-    agreed = (one * other).sum(axis=0)
-    untied = np.sqrt((one != 0).sum(axis=0) * (other != 0).sum(axis=0))
+    agreed = (first * second).sum(axis=0)
+    untied = np.sqrt((first != 0).sum(axis=0) * (second != 0).sum(axis=0))
     return np.asarray(np.where(untied > 0, agreed / np.where(untied > 0, untied, 1.0), 0.0))
 
 

@@ -162,8 +162,8 @@ def mean_components(panels: Sequence[Panel]) -> Components:
     if not panels:
         raise DataError("there are no ratings of systems' texts to take variances from; plan without a pilot's name")
     by_aspect = [variance_components(panel) for panel in panels]
-    values: dict[str, Any] = {name: sum(getattr(one, name) for one in by_aspect) / len(by_aspect) for name in PARTS}
-    clipped = tuple(name for name in PARTS if any(name in one.clipped for one in by_aspect))
+    values: dict[str, Any] = {name: sum(getattr(plan_parts, name) for plan_parts in by_aspect) / len(by_aspect) for name in PARTS}
+    clipped = tuple(name for name in PARTS if any(name in plan_parts.clipped for plan_parts in by_aspect))
     return Components(**values, clipped=clipped)
 
 
@@ -192,9 +192,9 @@ class _Pairs:
             return np.array([(2 * count * squares - 2 * total**2).sum(), (count * count - count).sum()])
 
         ia, is_, as_ = within("ia"), within("is"), within("as")
-        i, a, s, every = within("i"), within("a"), within("s"), within("")
+        i, a, s, overall = within("i"), within("a"), within("s"), within("")
         only = {"i": i - ia - is_, "a": a - ia - as_, "s": s - is_ - as_}
-        nothing = every - i - a - s + ia + is_ + as_
+        nothing = overall - i - a - s + ia + is_ + as_
 
         def half(sums: Floats) -> float:
             return float(sums[0] / sums[1] / 2) if sums[1] > 0.5 else math.nan
@@ -287,7 +287,7 @@ def _variance(plan: StudyPlan, parts: Components) -> float:
     ratings = plan.items * plan.ratings_per_item
     # Each item is seen by other annotators, so part of how they differ is noise between items too: in taste, and in strictness
     # where the texts of an item are not rated by the same people.
-    others = 1 - plan.ratings_per_item / plan.annotators
-    tastes = parts.system_annotator * others
-    alone = 0.0 if plan.together else parts.item_annotator + parts.annotator * others
+    other_raters = 1 - plan.ratings_per_item / plan.annotators
+    tastes = parts.system_annotator * other_raters
+    alone = 0.0 if plan.together else parts.item_annotator + parts.annotator * other_raters
     return 2 * (parts.system_item / plan.items + (parts.residual + alone + tastes) / ratings)

@@ -87,7 +87,7 @@ def to_markdown(report: Report) -> str:
     parts += ["## Exclusions", markdown(report.effect.sentence)] if not report.effect.ratings else []
     if report.no_metas:
         parts += ["## Metrics against people", markdown(_sentence(report.no_metas))]
-    parts += ["## How it was made", "\n".join(f"- {markdown(line)}" for line in _made(report))]
+    parts += ["## How it was made", "\n".join(f"- {markdown(line)}" for line in _provenance(report))]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -217,8 +217,8 @@ def _agreement(analysis: Analysis) -> Sheet:
 def _agreement_row(agreement: Agreement) -> tuple[str, ...]:
     kappas = agreement.kappas.defined
     pairs = f"{sum(kappas) / len(kappas):.2f} ({min(kappas):.2f} to {max(kappas):.2f})" if kappas else "n/a"
-    others = sorted(estimate.value for estimate in agreement.without.values() if estimate.value is not None)
-    spread = f"{others[0]:.3f} to {others[-1]:.3f}" if others else "n/a"
+    alternatives = sorted(estimate.value for estimate in agreement.without.values() if estimate.value is not None)
+    spread = f"{alternatives[0]:.3f} to {alternatives[-1]:.3f}" if alternatives else "n/a"
     return (
         agreement.aspect,
         _ranged(agreement.ordinal, 3),
@@ -313,7 +313,7 @@ def _counts(analysis: Analysis) -> str:
     )
 
 
-def _made(report: Report) -> Iterator[str]:
+def _provenance(report: Report) -> Iterator[str]:
     analysis = report.analysis
     counted = "do not count" if report.excluded == "exclude" else "count"
     yield f"Ratings: sha256 {analysis.sha256}; excluded ratings {counted}."

@@ -34,30 +34,30 @@ class ControlText:
 
 
 def swap(
-    example: Example, texts: Mapping[str, Mapping[str, str]], others: Sequence[Example], random: np.random.Generator
+    example: Example, texts: Mapping[str, Mapping[str, str]], candidates: Sequence[Example], random: np.random.Generator
 ) -> ControlText | None:
     """Another image's text that shares least words with what is said about this one.
 
     Args:
         example: what it is shown with.
         texts: by system and example id.
-        others: where it may come from.
+        candidates: examples whose texts may be taken.
         random: which are looked at.
     """
     own = _words(" ".join([*(by_id[example.id] for by_id in texts.values()), *example.references]))
     system_texts = {by_id[example.id] for by_id in texts.values()}
     names = sorted(texts)
     best: tuple[float, ControlText] | None = None
-    for index in random.permutation(len(others))[:_CANDIDATES]:
-        other = others[int(index)]
+    for index in random.permutation(len(candidates))[:_CANDIDATES]:
+        donor = candidates[int(index)]
         name = names[int(random.integers(len(names)))]
-        text = texts[name][other.id]
-        if other.id == example.id or text in system_texts or not text.strip():
+        text = texts[name][donor.id]
+        if donor.id == example.id or text in system_texts or not text.strip():
             continue
         words = _words(text)
         shared = len(words & own) / max(1, len(words))
         if best is None or shared < best[0]:
-            best = shared, ControlText("swap", text, name, other.id)
+            best = shared, ControlText("swap", text, name, donor.id)
     return best[1] if best else None
 
 

@@ -188,13 +188,13 @@ class Maker:
     def _outputs(self, session: Session, items: Sequence[Item], systems: Sequence[System]) -> dict[tuple[int, int], int]:
         outputs = {}
         for number, (example, item) in enumerate(zip(self.chosen, items, strict=True)):
-            for which, system in enumerate(systems):
-                outputs[number, which] = Output(item_id=item.id, text=plain_text(self.texts[system.name][example.id]))
+            for index, system in enumerate(systems):
+                outputs[number, index] = Output(item_id=item.id, text=plain_text(self.texts[system.name][example.id]))
         session.add_all(outputs.values())
         session.flush()
         session.add_all(
-            Origin(output_id=output.id, kind="system", system_id=systems[which].id, text_sha256=_sha256(output.text))
-            for (_, which), output in outputs.items()
+            Origin(output_id=output.id, kind="system", system_id=systems[index].id, text_sha256=_sha256(output.text))
+            for (_, index), output in outputs.items()
         )
         same = sum(len({self.texts[system.name][example.id] for system in systems}) < len(systems) for example in self.chosen)
         if same:
@@ -243,19 +243,19 @@ class Maker:
         for kind in order.get(str(slot.control), ("reference", "swap", "scramble")):
             if (slot.item, kind) in self.controls:
                 return self.controls[slot.item, kind]
-            made = self._make(kind, self.chosen[slot.item], self.chosen)
-            if made is None:
+            control = self._make(kind, self.chosen[slot.item], self.chosen)
+            if control is None:
                 continue
-            output = Output(item_id=items[slot.item].id, text=plain_text(made.text))
+            output = Output(item_id=items[slot.item].id, text=plain_text(control.text))
             session.add(output)
             session.flush()
             sources = {example.id: item.id for example, item in zip(self.chosen, items, strict=True)}
             session.add(
                 Origin(
                     output_id=output.id,
-                    kind=made.kind,
-                    system_id=systems[made.system] if made.system else None,
-                    from_item_id=sources[made.source] if made.source else None,
+                    kind=control.kind,
+                    system_id=systems[control.system] if control.system else None,
+                    from_item_id=sources[control.source] if control.source else None,
                     text_sha256=_sha256(output.text),
                 )
             )
@@ -264,9 +264,9 @@ class Maker:
         self.notes.append("some controls were left out: the texts are too short or too much alike to make them")
         return None
 
-    def _make(self, kind: str, example: Example, others: Sequence[Example]) -> controls.ControlText | None:
+    def _make(self, kind: str, example: Example, candidates: Sequence[Example]) -> controls.ControlText | None:
         if kind == "swap":
-            return controls.swap(example, self.texts, others, self.random)
+            return controls.swap(example, self.texts, candidates, self.random)
         make = controls.scramble if kind == "scramble" else controls.reference
         return make(example, self.texts, self.random)
 

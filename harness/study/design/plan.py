@@ -236,11 +236,11 @@ def _swap_away(queue: list[int], place: int, rotations: int) -> None:
         around = queue[max(index - 1, 0) : index] + queue[index + 1 : index + 2]
         return any(unit // rotations == queue[index] // rotations for unit in around)
 
-    for other in range(len(queue)):
-        queue[place], queue[other] = queue[other], queue[place]
-        if not clash(place) and not clash(other):
+    for candidate in range(len(queue)):
+        queue[place], queue[candidate] = queue[candidate], queue[place]
+        if not clash(place) and not clash(candidate):
             return
-        queue[place], queue[other] = queue[other], queue[place]
+        queue[place], queue[candidate] = queue[candidate], queue[place]
 
 
 def _rows_of_lanes(queues: Sequence[Sequence[int]], systems: int, random: np.random.Generator) -> list[list[int]]:
@@ -269,10 +269,10 @@ def _rows_of_lanes(queues: Sequence[Sequence[int]], systems: int, random: np.ran
         before = [used.setdefault(unit, np.zeros(rows, dtype=np.int64)) for unit in queue]
         cost = np.array([counts[bag] for counts in before], dtype=np.float64).reshape(len(queue), len(bag))
         _, columns = linear_sum_assignment(cost + 1e-3 * random.random(cost.shape))
-        mine = [bag[column] for column in columns]
-        for counts, row in zip(before, mine, strict=True):
+        values = [bag[column] for column in columns]
+        for counts, row in zip(before, values, strict=True):
             counts[row] += 1
-        rows_of_lanes.append(mine)
+        rows_of_lanes.append(values)
     return rows_of_lanes
 
 
@@ -298,8 +298,8 @@ def _controls_of_lanes(
 def _turns(kinds: Sequence[Control], random: np.random.Generator) -> list[Iterator[Control]]:
     """Kinds in turn, from a random one: with repeats, and without."""
     order = [kinds[index] for index in random.permutation(len(kinds))] if kinds else []
-    others = [kind for kind in order if kind != "repeat"]
-    return [_round(order), _round(others)]
+    fresh_kinds = [kind for kind in order if kind != "repeat"]
+    return [_round(order), _round(fresh_kinds)]
 
 
 def _round(kinds: Sequence[Control]) -> Iterator[Control]:

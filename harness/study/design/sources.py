@@ -64,7 +64,7 @@ def read_sources(results: Results, suite: str, names: Sequence[str] = ()) -> Sou
         StudyError: a name that leads to no run or to several; runs that are incomplete or of different data.
     """
     suite, folders = runs_of(results, suite)
-    chosen = [find_folder(folders, suite, name) for name in names] if names else _all(folders, suite)
+    chosen = [find_folder(folders, suite, name) for name in names] if names else _complete_runs(folders, suite)
     if len(chosen) < 2:
         raise StudyError(
             f"a study compares two systems or more, and {suite!r} has {len(chosen)} complete; name others with --runs"
@@ -160,7 +160,7 @@ def find_folder(folders: Sequence[RunFolder], suite: str, name: str) -> RunFolde
     raise StudyError(f"{suite!r} has several runs of {name!r}; say which: {', '.join(folder.path.name for folder in complete)}")
 
 
-def _all(folders: Sequence[RunFolder], suite: str) -> list[RunFolder]:
+def _complete_runs(folders: Sequence[RunFolder], suite: str) -> list[RunFolder]:
     names = dict.fromkeys(label_of(folder) for folder in folders if folder.complete)
     return [find_folder(folders, suite, name) for name in names if name != CONSTANT]
 

@@ -101,8 +101,8 @@ class _Study:
 
 def datasheet(session: Session, described: Mapping[str, Any]) -> str:
     """How the ratings were made. Markdown. What the database does not know is called not recorded, never guessed."""
-    made = select(Audit.action).where(Audit.action.in_(("create", "import"))).order_by(Audit.seq).limit(1)
-    study = _Study(session, session.scalars(select(Campaign)).one(), described, session.scalar(made) == "import")
+    query = select(Audit.action).where(Audit.action.in_(("create", "import"))).order_by(Audit.seq).limit(1)
+    study = _Study(session, session.scalars(select(Campaign)).one(), described, session.scalar(query) == "import")
     head = [
         f"# Human evaluation datasheet: {_md(described['name'])}",
         "",

@@ -65,8 +65,8 @@ def export(database: Database, folder: Path, formats: Sequence[str] = FORMATS, *
         }
     )
     for name in tables:
-        for other in set(FORMATS) - set(formats):  # else old ratings would lie beside the new ones, and be imported
-            (folder / f"{name}.{other}").unlink(missing_ok=True)
+        for stale in set(FORMATS) - set(formats):  # else old ratings would lie beside the new ones, and be imported
+            (folder / f"{name}.{stale}").unlink(missing_ok=True)
     for name, content in files.items():
         write_bytes(folder / name, content)
 

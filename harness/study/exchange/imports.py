@@ -135,30 +135,30 @@ class _Filler:
         for row in ratings:  # after all of those: an item may be a swap's source and be rated itself
             if row["source"]:
                 prompts.setdefault(row["source"], "")
-        made = {source: Item(source_id=source, prompt=prompt) for source, prompt in prompts.items()}
-        self.session.add_all(made.values())
+        items = {source: Item(source_id=source, prompt=prompt) for source, prompt in prompts.items()}
+        self.session.add_all(items.values())
         self.session.flush()
-        return {source: item.id for source, item in made.items()}
+        return {source: item.id for source, item in items.items()}
 
     def _systems(self) -> dict[str, int]:
-        made = {
+        items = {
             name: System(
                 name=name, decoder=about.get("decoder", ""), identity=about.get("identity", ""), config=about.get("config", {})
             )
             for name, about in self.described["systems"].items()
         }
-        self.session.add_all(made.values())
+        self.session.add_all(items.values())
         self.session.flush()
-        return {name: system.id for name, system in made.items()}
+        return {name: system.id for name, system in items.items()}
 
     def _outputs(self, ratings: Sequence[rows.Row], items: Mapping[str, int], systems: Mapping[str, int]) -> dict[str, int]:
         first: dict[str, rows.Row] = {}
         for row in sorted(ratings, key=lambda row: row["kind"] == "repeat"):  # a repeat does not say what its text was at first
             first.setdefault(row["output"], row)
-        made = {
+        created = {
             public: Output(public_id=public, item_id=items[row["item"]], text=row["text"] or "") for public, row in first.items()
         }
-        self.session.add_all(made.values())
+        self.session.add_all(created.values())
         self.session.flush()
         self.session.add_all(
             Origin(
@@ -168,22 +168,22 @@ class _Filler:
                 from_item_id=items.get(first[public]["source"]) if first[public]["source"] else None,
                 text_sha256=hashlib.sha256(output.text.encode("utf-8", "replace")).hexdigest(),
             )
-            for public, output in made.items()
+            for public, output in created.items()
         )
         self.session.flush()
-        return {public: output.id for public, output in made.items()}
+        return {public: output.id for public, output in created.items()}
 
     def _people(self, records: Sequence[rows.Row]) -> dict[str, int]:
-        made = {
+        created = {
             public: Annotator(
                 public_id=public, pseudonym=public, pseudonym_key=public, role="annotator", status="done", language="en",
                 lane=number, joined_at=self.now, last_at=self.now,
             )
             for number, public in enumerate(dict.fromkeys(row["annotator"] for row in records))
         }  # fmt: skip
-        self.session.add_all(made.values())
+        self.session.add_all(created.values())
         self.session.flush()
-        return {public: annotator.id for public, annotator in made.items()}
+        return {public: annotator.id for public, annotator in created.items()}
 
     def _slots(
         self, ratings: Sequence[rows.Row], notes: Sequence[rows.Row], outputs: Mapping[str, int], people: Mapping[str, int]
@@ -210,20 +210,20 @@ class _Filler:
         self.session.add_all(blocks.values())
         self.session.flush()
         self.session.add_all(
-            Lease(block_id=blocks[public].id, annotator_id=people[who], at=self.now)
-            for public, those in holders.items()
-            for who in those
+            Lease(block_id=blocks[public].id, annotator_id=people[annotator_id], at=self.now)
+            for public, annotators in holders.items()
+            for annotator_id in annotators
         )
         first: dict[str, rows.Row] = {}
         for row in ratings:
             first.setdefault(row["slot"], row)
         places: dict[str, set[int]] = {}
-        made = {}
+        leases = {}
         for public, row in first.items():
-            taken = places.setdefault(row["block"], set())
-            position = row["position"] if row["position"] not in taken else 1 + max(taken)
-            taken.add(position)
-            made[public] = Slot(
+            positions = places.setdefault(row["block"], set())
+            position = row["position"] if row["position"] not in positions else 1 + max(positions)
+            positions.add(position)
+            leases[public] = Slot(
                 public_id=public,
                 block_id=blocks[row["block"]].id,
                 position=position,
@@ -231,13 +231,13 @@ class _Filler:
                 counted=row["kind"] == "system",
                 repeat_planned=row["kind"] == "repeat",
             )
-        self.session.add_all(made.values())
+        self.session.add_all(leases.values())
         self.session.flush()
         for public, row in first.items():
-            if row["repeat_of"] in made:
-                made[public].repeats_id = made[row["repeat_of"]].id
+            if row["repeat_of"] in leases:
+                leases[public].repeats_id = leases[row["repeat_of"]].id
         self.session.flush()
-        return made
+        return leases
 
     def _forms(self, ratings: Sequence[rows.Row], slots: Mapping[str, Slot], people: Mapping[str, int]) -> None:
         forms: dict[str, list[rows.Row]] = {}

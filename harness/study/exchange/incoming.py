@@ -216,12 +216,12 @@ def _check_forms(ratings: Sequence[rows.Row], file: Path) -> None:
                 f"{row['aspect']} of {row['system']!r} on item {row['item']!r} (form {event}); expected one row an aspect"
             )
         aspects[event, row["aspect"]] = row[FILE_ROW]
-        other = revisions.setdefault((row["slot"], row["annotator"], row["revision"]), event)
-        if other == event and row["status"] == "current":
-            other = current.setdefault(row["slot"], event)
-        if other != event:
+        earlier = revisions.setdefault((row["slot"], row["annotator"], row["revision"]), event)
+        if earlier == event and row["status"] == "current":
+            earlier = current.setdefault(row["slot"], event)
+        if earlier != event:
             raise StudyError(
-                f"{file}: forms {other} and {event} are both revision {row['revision']}, or both count, in slot {row['slot']}; "
+                f"{file}: forms {earlier} and {event} are both revision {row['revision']}, or both count, in slot {row['slot']}; "
                 "expected one form that counts in a slot, and another revision for each change"
             )
 

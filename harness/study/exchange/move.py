@@ -122,8 +122,8 @@ def _copy_table(source: Connection, target: Connection, table: Table) -> int:
         copied += len(rows)
     if later is not None:
         referring = source.execute(select(table.c.id, table.c[later]).where(table.c[later].is_not(None)))
-        for number, other in referring.all():
-            target.execute(update(table).where(table.c.id == number).values({later: other}))
+        for number, referred in referring.all():
+            target.execute(update(table).where(table.c.id == number).values({later: referred}))
     if target.dialect.name == "postgresql" and "id" in table.c and isinstance(table.c.id.type, Integer):
         last = target.execute(select(func.max(table.c.id))).scalar()
         if last is not None:  # new rows go on from there

@@ -158,13 +158,13 @@ def exclude(session: Session, target: str, rule: str, reason: str, by: str, now:
         StudyError: no such target, excluded already, or unsigned.
     """
     check_signed(by, reason)
-    kind, _, which = target.partition(":")
+    kind, _, public = target.partition(":")
     annotator_id, event_id = None, None
     if kind == "annotator":
-        known = (Annotator.public_id == which) | (Annotator.pseudonym_key == which.casefold())
+        known = (Annotator.public_id == public) | (Annotator.pseudonym_key == public.casefold())
         annotator_id = session.scalar(select(Annotator.id).where(known).with_for_update())
     elif kind == "submission":
-        event_id = session.scalar(select(Submission.event_id).where(Submission.event_id == which).with_for_update())
+        event_id = session.scalar(select(Submission.event_id).where(Submission.event_id == public).with_for_update())
     if annotator_id is None and event_id is None:
         raise StudyError(f"there is nothing to exclude at {target!r}; expected annotator:NAME or submission:EVENT-ID")
     standing = select(Exclusion.id).where(

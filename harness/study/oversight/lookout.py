@@ -167,13 +167,13 @@ def annotators(session: Session) -> tuple[AnnotatorRow, ...]:
         )
     )
     times: dict[int, list[int]] = {}
-    for who, active in session.execute(
+    for annotator_id, active in session.execute(
         select(Submission.annotator_id, Submission.active_ms).where(Submission.revision == 0, ~collect.is_untimed())
     ):
-        times.setdefault(who, []).append(active)
+        times.setdefault(annotator_id, []).append(active)
     notes = {
-        (who, kind): number
-        for who, kind, number in session.execute(
+        (annotator_id, kind): number
+        for annotator_id, kind, number in session.execute(
             select(SkipFlag.annotator_id, SkipFlag.kind, func.count())
             .where(SkipFlag.status == "current")
             .group_by(SkipFlag.annotator_id, SkipFlag.kind)

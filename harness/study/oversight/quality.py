@@ -94,10 +94,10 @@ def measures(table: RatingTable, words: Mapping[str, int] | None = None) -> tupl
     variation = {forms.annotator: _variation(forms) for forms in people}
     signals: list[Signal] = []
     for forms in people:
-        others = [value for name, value in variation.items() if name != forms.annotator and value is not None]
+        peers = [value for name, value in variation.items() if name != forms.annotator and value is not None]
         signals += _speed(forms, words or {})
         signals += _longstring(forms)
-        signals += _low_variation(forms, variation[forms.annotator], others)
+        signals += _low_variation(forms, variation[forms.annotator], peers)
         signals += _control(forms, "swap")
         signals += _control(forms, "scramble")
         signals += _repeat(forms)
@@ -178,12 +178,12 @@ def _variation(forms: _Forms) -> float | None:
     return float(np.mean(spread))
 
 
-def _low_variation(forms: _Forms, value: float | None, others: Sequence[float]) -> Iterator[Signal]:
+def _low_variation(forms: _Forms, value: float | None, peers: Sequence[float]) -> Iterator[Signal]:
     """Intra-individual response variability (Dunn et al. 2018), against the other annotators."""
-    if value is None or len(others) < ENOUGH_OTHERS:
+    if value is None or len(peers) < ENOUGH_OTHERS:
         return
-    n = len(others)  # few others say little about the next one: the limit of a prediction interval, not of a normal curve
-    limit = float(np.mean(others) + stdtrit(n - 1, LOW_TAIL) * np.std(others, ddof=1) * np.sqrt(1 + 1 / n))
+    n = len(peers)  # few others say little about the next one: the limit of a prediction interval, not of a normal curve
+    limit = float(np.mean(peers) + stdtrit(n - 1, LOW_TAIL) * np.std(peers, ddof=1) * np.sqrt(1 + 1 / n))
     yield Signal(
         forms.annotator,
         "low-variation",
@@ -191,8 +191,8 @@ def _low_variation(forms: _Forms, value: float | None, others: Sequence[float]) 
         limit,
         value < limit,
         int((forms.kind == "system").sum()),
-        {"others_mean": float(np.mean(others))},
-        f"the ratings vary by {value:.2f} points, those of the others by {np.mean(others):.2f} on average",
+        {"others_mean": float(np.mean(peers))},
+        f"the ratings vary by {value:.2f} points, those of the others by {np.mean(peers):.2f} on average",
     )
 
 

@@ -116,15 +116,15 @@ def verify(session: Session, noted: Head | None = None) -> Verified:
     entries = session.scalars(select(Audit).order_by(Audit.seq)).all()
     campaign = session.scalars(select(Campaign)).one()
     hashes = _hashes(session)
-    made = next((entry for entry in entries if entry.action in ("create", "import")), None)
-    unsealed = "" if made is not None and "content" in made.payload else "texts, images, systems and who wrote which text"
+    creation = next((entry for entry in entries if entry.action in ("create", "import")), None)
+    unsealed = "" if creation is not None and "content" in creation.payload else "texts, images, systems and who wrote which text"
     problems = [
         *_database(session),
         *audit.broken_links(entries),
         *_forms(entries, hashes),
-        *_made(session, campaign, made),
+        *_creation_problems(session, campaign, creation),
         *_documents(session),
-        *_actions(session, entries, imported=made is not None and made.action == "import"),
+        *_actions(session, entries, imported=creation is not None and creation.action == "import"),
         *_freeze(session, campaign, entries),
         *_counts(session, campaign),
     ]
@@ -188,17 +188,17 @@ def _hashes(session: Session) -> dict[str, _Hashes]:
     return hashes
 
 
-def _made(session: Session, campaign: Campaign, made: Audit | None) -> Iterator[str]:
+def _creation_problems(session: Session, campaign: Campaign, creation: Audit | None) -> Iterator[str]:
     """Is what the ratings are about as it was sealed when the study was made?"""
-    if made is None:
+    if creation is None:
         yield "the audit chain has no entry of the making of the study"
         return
     protocol = hashlib.sha256(canonical(campaign.protocol).encode()).hexdigest()
-    if protocol != made.payload.get("protocol", campaign.protocol_sha256) or protocol != campaign.protocol_sha256:
+    if protocol != creation.payload.get("protocol", campaign.protocol_sha256) or protocol != campaign.protocol_sha256:
         yield "the protocol was changed after the study was made"
-    if made.object != campaign.slug:
-        yield f"the study was made as {made.object!r} and is called {campaign.slug!r} now"
-    sealed = made.payload.get("content", {})
+    if creation.object != campaign.slug:
+        yield f"the study was made as {creation.object!r} and is called {campaign.slug!r} now"
+    sealed = creation.payload.get("content", {})
     current = content_hashes(session) if sealed else {}
     for part, digest in sealed.items():
         if current.get(part) != digest:

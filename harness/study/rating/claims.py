@@ -204,8 +204,8 @@ def _claim_one(session: Session, annotator: Annotator, now: datetime, until: dat
     own = select(Block.id).where(free, *new, Block.lane == annotator.lane, Block.topic != (-1 if last is None else last))
     taken = _take(session, own.order_by(Block.seq, Block.id), annotator, now, until)
     if taken is None:
-        other = select(Block.id).where(free, *new, ~_reserved(annotator, now))
-        taken = _take(session, other.order_by(*_preferences(session, annotator, last)), annotator, now, until)
+        unreserved = select(Block.id).where(free, *new, ~_reserved(annotator, now))
+        taken = _take(session, unreserved.order_by(*_preferences(session, annotator, last)), annotator, now, until)
     if taken is None:
         return None
     session.add(Lease(block_id=taken, annotator_id=annotator.id, at=now))
@@ -233,8 +233,8 @@ def _new_to(session: Session, annotator: Annotator) -> tuple[ColumnElement[bool]
 
     Otherwise one person could give two of the k ratings of a text.
     """
-    mine = aliased(Block)
-    had = exists().where(mine.unit == Block.unit, mine.annotator_id == annotator.id)
+    own_block = aliased(Block)
+    had = exists().where(own_block.unit == Block.unit, own_block.annotator_id == annotator.id)
     return ~had, Block.unit.not_in(_units_rated_late(session, annotator))
 
 

@@ -27,18 +27,18 @@ def invite(
         raise StudyError(f"an invitation for {uses} uses lets nobody in; expected 1 to 100,000")
     if not timedelta() < lasts <= timedelta(days=3650):
         raise StudyError(f"an invitation that lasts {lasts} is no use; expected more than nothing and ten years at most")
-    who = None
+    person = None
     if annotator is not None:
-        who = session.scalars(
+        person = session.scalars(
             select(Annotator).where(or_(Annotator.public_id == annotator, Annotator.pseudonym_key == annotator.casefold()))
         ).first()
-        if who is None:
+        if person is None:
             raise StudyError(f"nobody in this study is called {annotator!r}; `seetell study status` lists who is")
     token = secrets.token_urlsafe(16)
     row = Invite(
         token_sha256=token_sha256(token),
-        role=who.role if who else role,
-        annotator_id=who.id if who else None,
+        role=person.role if person else role,
+        annotator_id=person.id if person else None,
         max_uses=uses,
         uses=0,
         note=note,
@@ -51,14 +51,14 @@ def invite(
     return token
 
 
-def revoke(session: Session, which: str, now: datetime, by: str) -> None:
+def revoke(session: Session, invite: str, now: datetime, by: str) -> None:
     """Take an invitation back, by its id or its token.
 
     Raises:
         StudyError: there is no such invitation.
     """
     row = session.scalars(
-        select(Invite).where(or_(Invite.public_id == which, Invite.token_sha256 == token_sha256(which)))
+        select(Invite).where(or_(Invite.public_id == invite, Invite.token_sha256 == token_sha256(invite)))
     ).first()
     if row is None:
         raise StudyError("there is no such invitation; `seetell study invite --list` shows them")

@@ -37,7 +37,7 @@ def views(session: Session, annotator: Annotator, slots: Sequence[Slot]) -> tupl
     )
 
 
-def one(session: Session, annotator: Annotator, public: str) -> SlotView | None:
+def slot_view(session: Session, annotator: Annotator, public: str) -> SlotView | None:
     """A slot that the annotator was given, with what was said; None for any other."""
     given = exists().where(Lease.block_id == Slot.block_id, Lease.annotator_id == annotator.id)
     row = session.execute(_shown(select(Slot.id, Slot.public_id)).where(Slot.public_id == public, given)).first()
@@ -139,10 +139,10 @@ def _values(session: Session, events: Sequence[str]) -> Mapping[str, Mapping[str
     return values
 
 
-def _shown(what: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def _shown(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Add what a screen shows of a slot to a query of slots."""
     return (
-        what.add_columns(Block.public_id.label("block"), Media.public_id.label("media"), Item.prompt, Output.text)
+        query.add_columns(Block.public_id.label("block"), Media.public_id.label("media"), Item.prompt, Output.text)
         .join(Block, Block.id == Slot.block_id)
         .join(Output, Output.id == Slot.output_id)
         .join(Item, Item.id == Output.item_id)
@@ -152,7 +152,7 @@ def _shown(what: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 def _counts() -> Select[*tuple[Any, ...]]:
     me: BindParameter[int] = bindparam("annotator")
-    mine = aliased(Block)
+    own_block = aliased(Block)
     rated = select(func.count(Submission.slot_id.distinct())).where(Submission.annotator_id == me)
     skipped = select(func.count(SkipFlag.event_id)).where(
         SkipFlag.annotator_id == me, SkipFlag.kind == "skip", SkipFlag.status == "current"
@@ -163,7 +163,7 @@ def _counts() -> Select[*tuple[Any, ...]]:
         .where(
             Block.lane == bindparam("lane"),
             Block.state == "open",
-            ~exists().where(mine.unit == Block.unit, mine.annotator_id == me),
+            ~exists().where(own_block.unit == Block.unit, own_block.annotator_id == me),
         )
     )
     people = select(func.count(Annotator.id)).where(

@@ -166,9 +166,9 @@ def check_free(path: Path) -> None:
     Raises:
         StudyError: naming what is in the way.
     """
-    for taken in (path, path.with_name(f"{path.name}-wal")):
-        if taken.exists():
-            raise StudyError(f"{taken} exists; move it away first, or choose another place")
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        if file.exists():
+            raise StudyError(f"{file} exists; move it away first, or choose another place")
 
 
 def shown(url: URL) -> str:

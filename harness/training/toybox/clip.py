@@ -218,9 +218,9 @@ class Pool:
 def _neighbour(scene: Scene, rng: random.Random) -> Scene:
     """A scene of the same split that differs in one thing (or in the two colours exchanged)."""
     while True:
-        other = _changed(scene, rng)
-        if other is not None and other.key != scene.key and split_of(other) == "clip":
-            return other
+        changed = _changed(scene, rng)
+        if changed is not None and changed.key != scene.key and split_of(changed) == "clip":
+            return changed
 
 
 CHANGES = (*("kind", "second kind") * 3, *("colour", "swap") * 2, "second colour", "count", "place", "relation")
@@ -229,22 +229,22 @@ CHANGES = (*("kind", "second kind") * 3, *("colour", "swap") * 2, "second colour
 
 def _changed(scene: Scene, rng: random.Random) -> Scene | None:
     first, second = scene.first, scene.second
-    what = rng.choice(CHANGES)
-    if what == "kind":
+    change = rng.choice(CHANGES)
+    if change == "kind":
         return _valid(replace(scene, first=Thing(rng.choice(KINDS), first.colour)))
-    if what == "colour":
+    if change == "colour":
         return replace(scene, first=Thing(first.kind, rng.choice(COLOURS)))
-    if what == "count":
+    if change == "count":
         return _valid(replace(scene, count=rng.choice((1, 2, 3))))
-    if what == "place":
+    if change == "place":
         return replace(scene, place=rng.choice(PLACES))
     if second is None:
         return None
-    if what == "second kind":
+    if change == "second kind":
         return _valid(replace(scene, second=Thing(rng.choice(KINDS), second.colour)))
-    if what == "second colour":
+    if change == "second colour":
         return replace(scene, second=Thing(second.kind, rng.choice(COLOURS)))
-    if what == "relation":
+    if change == "relation":
         return _valid(replace(scene, relation=rng.choice(RELATIONS)))
     return replace(scene, first=Thing(first.kind, second.colour), second=Thing(second.kind, first.colour))
 

@@ -37,8 +37,8 @@ def measure(similarity: Similarity, scenes_per_style: int = 150, seed: int = 0) 
     for style in ("plain", "ornate"):
         for scene in islice(scenes(style, "dev", seed), scenes_per_style):
             image = png(scene, 192, seed)
-            for gate, others in alternatives(scene).items():
-                texts = [_say(variant, style, f"{scene.key} {seed}") for variant in (scene, *others)]
+            for gate, alternatives_of_gate in alternatives(scene).items():
+                texts = [_say(variant, style, f"{scene.key} {seed}") for variant in (scene, *alternatives_of_gate)]
                 hits[gate].append(int(np.argmax(similarity(image, texts))) == 0)
     return {gate: float(np.mean(answers)) for gate, answers in hits.items()}
 

@@ -214,7 +214,7 @@ def test_folders_of_something_else_damaged_or_in_use_are_refused(corpus_folder: 
         trained(corpus_folder, tmp_path / "out", stop, steps=4, eval_every=2)
     weights = tmp_path / "out" / "checkpoints" / "step-000002" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(StoreError, match="step-000002 cannot be read.*delete that folder"):
+    with pytest.raises(StoreError, match="step-000002 cannot be read.*delete it"):
         trained(corpus_folder, tmp_path / "out", steps=4, eval_every=2)
     (tmp_path / "out" / "training.json").write_text("{")
     with pytest.raises(StoreError, match="training.json cannot be read"):
