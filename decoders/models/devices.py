@@ -58,6 +58,15 @@ def pick_device(wanted: str) -> str:
     return wanted
 
 
+def device_here(wanted: str) -> str:
+    """A device where this machine has it, else what `auto` picks: for work that the driver of a cluster does itself."""
+    try:
+        return pick_device(wanted)
+    except ModelMismatch:
+        check_kind(wanted)
+        return pick_device("auto")
+
+
 def check_device(name: str) -> None:
     """Refuse a device that SeeTell does not compute on, or that this machine does not have.
 

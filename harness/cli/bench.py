@@ -148,7 +148,6 @@ def cluster(
     """
     check_positive({"--batch-size": batch_size, "--repeats": repeats})
     numbers = positive_numbers("--workers", workers)
-    from decoders.models.devices import pick_device
     from harness.bench.cluster import measure
     from harness.decode.experiment import Experiment
     from harness.suites.spec import Suite
@@ -158,8 +157,7 @@ def cluster(
     planned = Experiment(loaded).plan(label)
     with console.progress_bar(f"{loaded.name}/{label}: measuring") as progress:
         engines = measure(
-            planned, address=address, workers=numbers, batch_size=batch_size, repeats=repeats,
-            device=pick_device(device), progress=progress,
+            planned, address=address, workers=numbers, batch_size=batch_size, repeats=repeats, device=device, progress=progress,
         )  # fmt: skip
     if as_json:
         console.emit({"suite": loaded.name, "decoder": label, "engines": [asdict(engine) for engine in engines]})

@@ -71,15 +71,23 @@ class Engine:
                 raise SuiteError(f"{flag} {value} is for a Ray cluster; add --engine ray, or leave it out")
 
     @contextlib.contextmanager
-    def start(self) -> Iterator[tuple[Executor, RowMaker | None]]:
-        """An executor, and what makes the rows of metrics that can be made apart (None: this process)."""
+    def start(self, device: str) -> Iterator[tuple[Executor, RowMaker | None]]:
+        """An executor, and what makes the rows of metrics that can be made apart (None: this process).
+
+        Args:
+            device: what the user asked for; metrics that the driver of a cluster computes itself may have to do without.
+        """
         if self.engine == "inline":
             from harness.decode.executor import InlineExecutor
 
             yield InlineExecutor(console.say), None
             return
+        from decoders.models.devices import device_here
         from harness.decode.cluster.executor import RayExecutor
 
+        here = device_here(device)
+        if device not in ("auto", here):
+            console.say(f"this machine has no {device}; what it computes itself (metrics of all texts together) runs on {here}")
         with RayExecutor(self.address, self.workers, notice=console.say) as cluster:
             yield cluster, cluster.rows
 
@@ -146,7 +154,7 @@ def run(
     if any(planned.spec.language_model for planned in plans):
         for note in prompt_notes(loaded):
             console.say(note)
-    with engine.start() as (executor, row_maker):
+    with engine.start(device) as (executor, row_maker):
         evaluator = experiment.evaluator(device, make_rows=row_maker) if score else None
         report = []
         for planned in plans:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from decoders.base import Decoder, Generation, Limits, Need, Prompt
 from decoders.models.arithmetic import pinned_arithmetic
-from decoders.models.devices import Fit, is_memory_error
+from decoders.models.devices import Fit, is_memory_error, pick_device
 from decoders.models.loaded import Models
 from harness.errors import DecoderFailed, OutOfMemory, PromptTooLong, SeeTellError, UnreadableImage
 from harness.store.runs import Key, Record
@@ -48,6 +48,7 @@ class Job:
     captions: tuple[str, ...] | None
     """What retrieval chooses from."""
     device: str
+    """As the user named it; who decodes decides what `auto` is there."""
     cache: Path
     """Where features that take long to compute are kept."""
     captions_index: Path | None = None
@@ -98,8 +99,8 @@ class Worker:
             if not is_memory_error(error):
                 raise
             raise OutOfMemory(
-                f"one example ({tasks[done].key[0]!r}) does not fit {self.job.device}: {error}. Use a smaller model, shorter "
-                "texts or another --device"
+                f"one example ({tasks[done].key[0]!r}) does not fit {pick_device(self.job.device)}: {error}. Use a smaller "
+                "model, shorter texts or another --device"
             ) from error
 
     def decode(self, tasks: Sequence[Task]) -> list[Record]:
@@ -176,11 +177,12 @@ def load_models(job: Job, needs: frozenset[Need]) -> Models:
 
     use_fetched_models()  # a worker of another process starts without
     spec = job.spec
+    device = pick_device(job.device)
     language_model = image_text = index = None
     if Need.LM in needs and spec.language_model:
-        language_model = load.load_language_model(spec.language_model.name, dtype=spec.dtype, device=job.device)
+        language_model = load.load_language_model(spec.language_model.name, dtype=spec.dtype, device=device)
     if needs & {Need.CLIP, Need.INDEX} and spec.image_text:
-        image_text = load.load_image_text(spec.image_text.name, dtype=spec.dtype, device=job.device)
+        image_text = load.load_image_text(spec.image_text.name, dtype=spec.dtype, device=device)
     if Need.INDEX in needs and job.captions is not None and image_text is not None:
         from harness.datasets.index.captions import built_index, caption_index
 

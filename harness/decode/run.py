@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from decoders.models.devices import pick_device
 from harness.decode.executor import Executor, InlineExecutor, Job, Task
 from harness.decode.plan import Plan
 from harness.errors import Interrupted, StoreError
@@ -106,7 +105,7 @@ def decode(
         tasks = [] if folder.complete else planned.tasks(set(records), limit)
         progress(len(records), len(keys))
         if tasks:
-            job = Job(planned.spec, planned.captions, pick_device(device), cache_folder(), planned.captions_index)
+            job = Job(planned.spec, planned.captions, device, cache_folder(), planned.captions_index)
             _decode_tasks(
                 job,
                 tasks,

@@ -253,7 +253,12 @@ class Evaluator:
         Raises:
             ModelNotFound, ModelMismatch: a model that is not available.
         """
-        return metric_with_models(due.name, due.config, self._pins(due), self.device)
+        pins, device = self._pins(due), self.device
+        if pins and self.make_rows is not None:  # a cluster's device, which this machine need not have
+            from decoders.models.devices import device_here
+
+            device = device_here(device)
+        return metric_with_models(due.name, due.config, pins, device)
 
     def _pins(self, due: Due) -> dict[Need, ModelPin]:
         return {need: self.digests.model(name) for need, name in self._models_of(due).items()}
@@ -265,9 +270,7 @@ class Evaluator:
             return ScoreSheet(due.named(unavailable(due.blank(), len(answers), str(error))))
         rows = None
         if self.make_rows is not None and due.plugin.per_sample:
-            from decoders.models.devices import pick_device
-
-            rows = functools.partial(self.make_rows, due.name, due.config, self._pins(due), pick_device(self.device))
+            rows = functools.partial(self.make_rows, due.name, due.config, self._pins(due), self.device)
         with pinned_arithmetic():
             sheet = score_samples(answers, {due.label: metric}, seed=self.suite.run.seed, rows=rows)
         return replace(sheet, scores=due.named(sheet.scores))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from decoders.base import Need
 from harness.datasets.load import Digests, load_examples
@@ -80,8 +81,8 @@ class Spread:
     def plan(self, label: str) -> Any:
         return plan(self.suite, label, self.examples, digests=self.digests)
 
-    def decode(self, label: str, root: Path, executor: Any, batch_size: int = 4) -> RunFolder:
-        outcome = decode(self.plan(label), self.suite, Results(root), executor=executor, batch_size=batch_size, device="cpu")
+    def decode(self, label: str, root: Path, executor: Any, batch_size: int = 4, device: str = "cpu") -> RunFolder:
+        outcome = decode(self.plan(label), self.suite, Results(root), executor=executor, batch_size=batch_size, device=device)
         assert outcome.complete
         return outcome.folder
 
@@ -169,6 +170,46 @@ def test_the_bytes_are_those_of_one_process_and_so_are_the_scores(tmp_path: Path
         pins = {Need.CLIP: spread.digests.model("toybox:clip")}
         with pytest.raises(MetricUnavailable, match="no example has an image"):
             executor.rows("clipscore", ClipScoreConfig(), pins, "cpu", blind)
+
+
+@pytest.mark.heavy
+def test_a_head_without_a_gpu_puts_its_workers_on_the_nodes_that_have_gpus(tmp_path: Path, cluster: Cluster) -> None:
+    """The node only claims its GPUs, so its workers are told to compute on processors; Ray places them as if they were real."""
+    spread = Spread(tmp_path, size=24)
+    here = spread.decode("magic", tmp_path / "here", InlineExecutor())
+    notices: list[str] = []
+    placed: list[tuple[set[str], float]] = []
+    node = cluster.add(num_cpus=2, num_gpus=2)
+
+    class Watched(RayExecutor):
+        """Looks at Ray's own books while both workers are at work."""
+
+        def run(self, job: Job, tasks: Any, batch_size: int) -> Iterator[list[Record]]:
+            for records in super().run(job, tasks, batch_size):
+                if not placed and len(self._members) == 2 and all(member.ready for member in self._members):
+                    free = self._ray.available_resources().get("GPU", 0)
+                    placed.append(({member.node for member in self._members}, free))
+                yield records
+
+    try:
+        with Watched(cluster.address, probe=lambda _: "cpu", notice=notices.append) as executor:
+            there = spread.decode("magic", tmp_path / "there", executor, batch_size=2, device="auto")
+            apart = Evaluator(spread.suite, spread.examples, spread.digests, "cuda:1", make_rows=executor.rows)
+            assert not any(score.unavailable for score in apart.score(there))
+        assert samples(here) == samples(there)
+        assert placed == [({node.node_id}, 0.0)]
+        assert "the cluster has 2 GPU(s), and each worker computes on its own" in notices
+        assert "a worker that was started for cuda computes on cpu" in notices
+        with RayExecutor(cluster.address, notice=notices.append) as executor:
+            spread.decode("nucleus", tmp_path / "cpu", executor)
+        assert notices[-1] == "the cluster's 2 GPU(s) stay idle: workers compute on cpu"
+        if not torch.cuda.is_available():
+            with RayExecutor(cluster.address, 1, notice=notices.append) as executor, pytest.raises(ClusterError) as refused:
+                spread.decode("nucleus", tmp_path / "cuda", executor, device="cuda:1")
+            assert "given a GPU that its torch" in str(refused.value)
+            assert notices[-1].endswith("Ray assigns them, so --device cuda:1 counts as cuda")
+    finally:
+        cluster.kill(node)
 
 
 @pytest.mark.heavy

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decoders.base import Need
-from harness.decode.cluster.actor import Actor, Hello, MetricRequest, versions
+from decoders.models.devices import check_kind, pick_device
+from harness.decode.cluster.actor import Actor, DeviceProbe, Hello, MetricRequest, own_device, versions
 from harness.decode.cluster.shipping import packed_sample, packed_task
 from harness.decode.executor import Job, Notice, Task
 from harness.errors import ClusterError, SeeTellError, WorkerLost
@@ -84,10 +85,11 @@ class RayExecutor:
 
     Args:
         address: of a running cluster (`auto`, `host:6379`); None starts one on this machine.
-        workers: actors; by default as many as there are GPUs in the cluster, or processors where none are asked for, and more
+        workers: actors; by default as many as there are GPUs in the cluster, or processors where there are none, and more
             as machines join.
         gpus_per_worker: share of a GPU that an actor asks for; by default one where the device is CUDA, else none.
         cpus_per_worker: processors that an actor asks for and uses.
+        probe: says on which device an actor computes; a test can have GPUs that are none.
         notice: told what the user should read.
     """
 
@@ -98,12 +100,14 @@ class RayExecutor:
         *,
         gpus_per_worker: float | None = None,
         cpus_per_worker: int = 1,
+        probe: DeviceProbe = own_device,
         notice: Notice = lambda _: None,
     ) -> None:
         self._address = address
         self._wanted = workers
         self._gpus = gpus_per_worker
         self._cpus = cpus_per_worker
+        self._probe = probe
         self._notice = notice
         self._members: list[_Member] = []
         self._stillborn = 0
@@ -165,7 +169,7 @@ class RayExecutor:
             ClusterError: as `run`.
         """
         self._connect(device)
-        sent = self._ray.put(MetricRequest(name, config, models, self._device))
+        sent = self._ray.put(MetricRequest(name, config, models))
 
         def ask(member: _Member, items: Sequence[Sample]) -> Any:
             return member.actor.rows.remote(sent, items if self._is_here(member) else [*map(packed_sample, items)])
@@ -244,7 +248,7 @@ class RayExecutor:
         while len(self._members) < goal:
             needs = {"num_cpus": self._cpus, "num_gpus": self._gpus or 0}
             remote = self._ray.remote(Actor).options(**needs, max_restarts=0, scheduling_strategy="SPREAD")
-            actor = remote.remote(self._cpus, self._device)
+            actor = remote.remote(self._cpus, self._device, self._probe)
             self._members.append(_Member(actor, actor.hello.remote()))
         if not self._members:
             raise ClusterError(
@@ -311,16 +315,37 @@ class RayExecutor:
     def _is_here(self, member: _Member) -> bool:
         return member.node == self._here
 
-    def _connect(self, device: str) -> None:
-        kind = "cuda" if device.startswith("cuda") else device  # an actor sees its own GPU only, whatever its number
-        if self._ray is not None:
-            if kind != self._device:
-                raise ClusterError(f"this executor works on {self._device}, not on {kind}; make another one")
-            return
-        ray = _import_ray()
+    def _connect(self, wanted: str) -> None:
+        """Join the cluster, or start one, and decide by what it has what its workers compute on."""
+        kind = "auto" if wanted == "auto" else check_kind(wanted).type
+        if self._ray is None:
+            self._join()
+            self._choose(wanted, kind)
+        elif kind not in ("auto", self._device):
+            raise ClusterError(f"this executor works on {self._device}, not on {kind}; make another one")
+
+    def _choose(self, wanted: str, kind: str) -> None:
+        gpus = self._ray.cluster_resources().get("GPU", 0)
+        if kind == "auto" and self._address is None:  # the cluster is this machine, whose torch may not see its GPUs
+            kind = pick_device("auto")
+        elif kind == "auto":
+            kind = "cuda" if gpus else "cpu"
+        self._device = kind
         if self._gpus is None:
             self._gpus = 1.0 if kind == "cuda" else 0.0
-        self._device = kind
+        if kind == "cuda":
+            unnumbered = f"; Ray assigns them, so --device {wanted} counts as cuda" if ":" in wanted else ""
+            self._notice(f"the cluster has {gpus:g} GPU(s), and each worker computes on its own{unnumbered}")
+        elif gpus:
+            self._notice(f"the cluster's {gpus:g} GPU(s) stay idle: workers compute on {kind}")
+        elif self._address is not None and wanted == "auto":
+            self._notice(
+                "the cluster has no GPU now, so workers compute on processors; where it adds nodes with GPUs on demand, give "
+                "--device cuda and --workers"
+            )
+
+    def _join(self) -> None:
+        ray = _import_ray()
         self._token_mode = os.environ.get(_TOKEN_MODE)
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "namespace": "seetell"}
         if self._address is None:
