@@ -35,12 +35,14 @@ __all__ = ["Counts", "StandInDevice", "stand_in_device"]
 _BACKEND = "card"
 _CPU = torch.device("cpu")
 
+# fmt: off
 _FREE = frozenset({
-    "_fused_sdp_choice", "_has_compatible_shallow_copy_type", "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk",
-    "detach", "diagonal", "empty", "empty_like", "empty_strided", "expand", "is_same_size", "lift_fresh", "narrow", "new_empty",
-    "new_empty_strided", "numel", "permute", "reshape", "resize_", "select", "set_", "slice", "split", "split_with_sizes",
-    "squeeze", "sym_size", "t", "transpose", "unbind", "unfold", "unsqueeze", "view",
-})  # fmt: skip
+    "_fused_sdp_choice", "_has_compatible_shallow_copy_type", "_local_scalar_dense", "_reshape_alias", "_unsafe_view", "alias",
+    "as_strided", "chunk", "detach", "diagonal", "empty", "empty_like", "empty_strided", "expand", "is_same_size", "lift_fresh",
+    "narrow", "new_empty", "new_empty_strided", "numel", "permute", "reshape", "resize_", "select", "set_", "slice", "split",
+    "split_with_sizes", "squeeze", "sym_size", "t", "transpose", "unbind", "unfold", "unsqueeze", "view",
+})
+# fmt: on
 """Operators that launch no kernel: they make views or reserve memory."""
 _WAITING = frozenset({
     "_local_scalar_dense", "_unique2", "equal", "is_nonzero", "item", "masked_select", "nonzero", "unique_consecutive",
@@ -162,26 +164,26 @@ def _cause(frame: FrameType | None) -> str:
 
 
 class _Card(torch.Tensor):
-    """A tensor on the stand-in device; its numbers are in `values`, on the CPU."""
+    """A tensor on the stand-in device; its numbers are in `host`, on the CPU."""
 
-    values: Tensor
+    host: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor) -> _Card:
-        made: _Card = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: _Card = torch.Tensor._make_wrapper_subclass(
             cls, values.size(), strides=values.stride(), storage_offset=values.storage_offset(), dtype=values.dtype,
             layout=values.layout, device=torch.device(StandInDevice.name), requires_grad=False,
         )  # fmt: skip
-        made.values = values
+        made.host = values
         return made
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
-        return f"_Card({self.values!r})"
+        return f"_Card({self.host!r})"
 
     def tolist(self) -> Any:
         """The numbers, which have to be waited for."""
-        _device()._download(self.values)
-        return self.values.tolist()
+        _device()._download(self.host)
+        return self.host.tolist()
 
     def numpy(self, *_: Any, **__: Any) -> Any:
         """Refused, as CUDA refuses it."""
@@ -191,12 +193,14 @@ class _Card(torch.Tensor):
         return self.numpy()
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _run(func, args, kwargs or {})
 
 
 def _plain(value: Any) -> Any:
-    return value.values if isinstance(value, _Card) else value
+    return value.host if isinstance(value, _Card) else value
 
 
 def _wrapped(value: Any) -> Any:
@@ -225,9 +229,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     _refuse_mixture(func, name, args, tensors)
     if wanted is not None:
         kwargs = {**kwargs, "device": _CPU}
-    if name in _WAITING:
-        device._note("waits")
-    elif name == "repeat_interleave" and kwargs.get("output_size") is None:
+    if name in _WAITING or (name == "repeat_interleave" and kwargs.get("output_size") is None):
         device._note("waits")
     elif name in _INDEXING and any(_is_mask(index) for index in args[1] or ()):
         # A mask becomes places, whose number the host must know; one number put where a mask is True needs no places.
@@ -290,7 +292,7 @@ def _copied_into(func: Any, args: Any, kwargs: dict[str, Any]) -> Tensor:
     return target
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees the operators that no tensor of the device is part of, such as copies to it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -302,8 +304,8 @@ def _registered() -> Any:
     """Register the device with torch, which cannot be undone; once a process."""
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-    _setup_privateuseone_for_python_backend(_BACKEND)  # type: ignore[no-untyped-call]
-    library = torch.library.Library("aten", "IMPL")
+    _setup_privateuseone_for_python_backend(_BACKEND)
+    library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
 
     def empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Tensor:
         return _Card(torch.empty_strided(size, stride, dtype=dtype))
@@ -314,9 +316,9 @@ def _registered() -> Any:
     def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Tensor:
         return _copied_into(torch.ops.aten.copy_.default, (target, source), {})
 
-    library.impl("empty_strided", empty_strided, "PrivateUse1")
-    library.impl("empty.memory_format", empty, "PrivateUse1")
-    library.impl("_copy_from", copy_from, "PrivateUse1")
+    library.impl("empty_strided", empty_strided, "PrivateUse1")  # type: ignore[no-untyped-call]
+    library.impl("empty.memory_format", empty, "PrivateUse1")  # type: ignore[no-untyped-call]
+    library.impl("_copy_from", copy_from, "PrivateUse1")  # type: ignore[no-untyped-call]
     return library  # whose end would take the operators back
 
 
@@ -331,13 +333,13 @@ def stand_in_device() -> Iterator[StandInDevice]:
     device = StandInDevice()
     usual_tensor, usual_to = torch.tensor, nn.Module.to
     _active.append(device)
-    torch.tensor = _tensor_maker(usual_tensor)  # type: ignore[assignment]
-    nn.Module.to = _mover(usual_to)  # type: ignore[method-assign]
+    torch.tensor = _tensor_maker(usual_tensor)
+    nn.Module.to = _mover(usual_to)  # type: ignore[method-assign, assignment]
     try:
-        with _Mode():
+        with _Mode():  # type: ignore[no-untyped-call]
             yield device
     finally:
-        torch.tensor, nn.Module.to = usual_tensor, usual_to  # type: ignore[assignment, method-assign]
+        torch.tensor, nn.Module.to = usual_tensor, usual_to  # type: ignore[method-assign]
         _active.remove(device)
 
 
@@ -357,7 +359,10 @@ def _mover(usual: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 
     def to(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         places = [
-            (part, name, id(weight)) for part in module.modules() for name, weight in part._parameters.items() if weight is not None
+            (part, name, id(weight))
+            for part in module.modules()
+            for name, weight in part._parameters.items()
+            if weight is not None
         ]
         moved = usual(module, *args, **kwargs)
         for _, tied in itertools.groupby(sorted(places, key=lambda place: place[2]), key=lambda place: place[2]):
