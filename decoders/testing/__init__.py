@@ -12,15 +12,19 @@ The names below are public; pytest is not needed to use them. SeeTell's own deco
 from __future__ import annotations
 
 from decoders.testing.contract import CONTRACT, ContractBroken, check_decoder
+from decoders.testing.device import Counts, StandInDevice, stand_in_device
 from decoders.testing.fakes import fake_caption_index, fake_image_text, fake_language_model, fake_models, fake_prompts
 
 __all__ = [
     "CONTRACT",
     "ContractBroken",
+    "Counts",
+    "StandInDevice",
     "check_decoder",
     "fake_caption_index",
     "fake_image_text",
     "fake_language_model",
     "fake_models",
     "fake_prompts",
+    "stand_in_device",
 ]

@@ -46,7 +46,7 @@ _COLOURS = ("#c1121f", "#2a6f97", "#3a7d44", "#f4a300", "#6a4c93", "#111111", "#
 
 
 def fake_language_model(
-    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False
+    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False, device: str = "cpu"
 ) -> LanguageModel:
     """A two-layer GPT-2 with a byte-level tokenizer, which can encode any text.
 
@@ -58,6 +58,7 @@ def fake_language_model(
         end_at_once: the end token is certain after any prompt, and all hidden states are alike, so that nothing that looks
             at them prefers another token.
         never_ends: the end token has probability 0.
+        device: where it computes.
 
     Raises:
         ValueError: both `end_at_once` and `never_ends`.
@@ -105,15 +106,16 @@ def fake_language_model(
             head[tokenizer.eos_token_id, 0] = _CERTAIN
     kind = "end-at-once" if end_at_once else "never-ends" if never_ends else "plain"
     digest = f"fake-gpt2-{kind}-{seed}-{context}"
-    return LanguageModel(model, tokenizer, name=f"fake:gpt2-{kind}", digest=digest)
+    return LanguageModel(model.to(device), tokenizer, name=f"fake:gpt2-{kind}", digest=digest)
 
 
-def fake_image_text(*, seed: int = 0, indifferent: bool = False) -> ImageTextModel:
+def fake_image_text(*, seed: int = 0, indifferent: bool = False, device: str = "cpu") -> ImageTextModel:
     """A CLIP of two small transformers with the usual tokenizer, 77-token texts and 32-pixel images.
 
     Args:
         seed: of the weights.
         indifferent: to every image, all texts are equally good.
+        device: where it computes.
     """
     torchvision_schemas.ensure()
     from open_clip.model import CLIP
@@ -137,7 +139,8 @@ def fake_image_text(*, seed: int = 0, indifferent: bool = False) -> ImageTextMod
             model.text_projection.fill_(0)
             model.text_projection[0, 0] = 1
     kind = "indifferent" if indifferent else "plain"
-    return ImageTextModel(model, _pixels, _clip_tokenizer(), name=f"fake:clip-{kind}", digest=f"fake-clip-{kind}-{seed}")
+    names = {"name": f"fake:clip-{kind}", "digest": f"fake-clip-{kind}-{seed}"}
+    return ImageTextModel(model.to(device), _pixels, _clip_tokenizer(), **names)
 
 
 def fake_caption_index(image_text: ImageTextModel | None = None, captions: Sequence[str] = _SENTENCES) -> CaptionIndex:
@@ -151,7 +154,9 @@ def fake_caption_index(image_text: ImageTextModel | None = None, captions: Seque
     return CaptionIndex(captions, model.text_features(captions).cpu().numpy())
 
 
-def fake_models(*, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False) -> Models:
+def fake_models(
+    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False, device: str = "cpu"
+) -> Models:
     """All three, so that any decoder can be made with them.
 
     Args:
@@ -159,9 +164,10 @@ def fake_models(*, seed: int = 0, context: int = 64, end_at_once: bool = False, 
         context: positions that the language model has.
         end_at_once: see `fake_language_model`; the image-text model then is indifferent, so that nothing speaks against it.
         never_ends: see `fake_language_model`.
+        device: where the first two compute.
     """
-    lm = fake_language_model(seed=seed, context=context, end_at_once=end_at_once, never_ends=never_ends)
-    clip = fake_image_text(seed=seed, indifferent=end_at_once)
+    lm = fake_language_model(seed=seed, context=context, end_at_once=end_at_once, never_ends=never_ends, device=device)
+    clip = fake_image_text(seed=seed, indifferent=end_at_once, device=device)
     return Models(lm, clip, fake_caption_index(clip))
 
 
