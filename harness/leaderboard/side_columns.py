@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.errors import StoreError
 from harness.leaderboard.frame import Board, Cell, Row
@@ -27,7 +27,7 @@ class HumanCell(Section):
     run: str
     """`suite/label-identity8`."""
     aspect: str
-    value: float | None = Field(ge=1, le=5)
+    value: float | None
     low: float | None
     high: float | None
     items: int = Field(ge=0)
@@ -35,6 +35,17 @@ class HumanCell(Section):
     signature: str
     unavailable: str
     caution: str
+
+
+class HumanScale(Section):
+    """The ends of the scale that people rated on, and the step between its values."""
+
+    low: float
+    high: float
+    step: float = Field(gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
 
 
 class HumanStudy(Section):
@@ -46,7 +57,16 @@ class HumanStudy(Section):
     permutations: int
     seed: int
     aspects: tuple[str, ...]
+    scale: HumanScale = HumanScale(low=1, high=5, step=1)
     cells: tuple[HumanCell, ...]
+
+    @model_validator(mode="after")
+    def _on_the_scale(self) -> HumanStudy:
+        means = [cell.value for cell in self.cells if cell.value is not None]
+        wrong = [mean for mean in means if not self.scale.low <= mean <= self.scale.high]
+        if wrong:
+            raise ValueError(f"a mean rating is {wrong[0]:g}; expected {self.scale}")
+        return self
 
     @classmethod
     def read(cls, path: Path) -> HumanStudy:
@@ -64,7 +84,7 @@ class HumanStudy(Section):
     def remark(self) -> str:
         """What the columns mean, in one sentence."""
         return (
-            f"Human columns, study {self.study}: mean rating from 1 to 5, intervals over other items and other annotators "
+            f"Human columns, study {self.study}: mean rating from {self.scale}, intervals over other items and other annotators "
             f"(two-way bootstrap, {self.draws:,} draws); letters from a paired permutation test over items "
             f"(B = {self.permutations:,}), Holm over all pairs and aspects of the study, seed {self.seed}"
         )
@@ -84,7 +104,7 @@ def with_human(board: Board, studies: Sequence[HumanStudy]) -> Board:
         if not aspects:
             continue
         taken = {column.name for column in board.columns}
-        columns = {aspect: _column(aspect, study.study, taken) for aspect in aspects}
+        columns = {aspect: _column(aspect, study, taken) for aspect in aspects}
         rows = tuple(
             replace(row, cells={**row.cells, **_cells(row, {columns[aspect].name: aspect for aspect in aspects}, cells)})
             for row in board.rows
@@ -97,12 +117,13 @@ def _run_name(row: Row) -> str:
     return f"{row.suite}/{row.decoder}-{row.identity}"
 
 
-def _column(aspect: str, study: str, taken: set[str]) -> Column:
+def _column(aspect: str, study: HumanStudy, taken: set[str]) -> Column:
     """Named by the aspect; by the study too where another study has rated it already."""
     name, label = f"human-{aspect}", f"Human {aspect}"
     if name in taken:
-        name, label = f"{name}:{study}", f"{label} ({study})"
-    return Column(name, label, True, percent=False, description=f"Mean rating by people, 1 to 5, study {study}.", kind="human")
+        name, label = f"{name}:{study.study}", f"{label} ({study.study})"
+    description = f"Mean rating by people, {study.scale}, study {study.study}."
+    return Column(name, label, True, percent=False, description=description, kind="human")
 
 
 def _cells(row: Row, columns: Mapping[str, str], cells: Mapping[tuple[str, str], HumanCell]) -> dict[str, Cell]:

@@ -59,6 +59,7 @@ def import_(
     aspect: str = "",
     value: str = "",
     text: str = "",
+    scale: str = "",
     runs: str = "",
     database: str | None = None,
     results: ResultsFolder = RESULTS,
@@ -81,6 +82,8 @@ def import_(
         aspect: Column of the aspect, or =NAME.
         value: Column of the values; several separated by commas; or a pattern such as 'Human {annotator} {aspect}'.
         text: Column of the rated text.
+        scale: Lowest and highest value that could be given, and the step where it is not 1, such as 0-1, 1-7, 0-100 or 1-5:0.5;
+            1-5 by default, or what the export says.
         runs: Suite whose runs wrote the texts, by name: joined by system, item and text, so that metrics can be compared.
         database: postgresql:// URL of an empty database, instead of a file.
     """
@@ -90,11 +93,19 @@ def import_(
     from harness.study.exchange.export import export_sha256
     from harness.study.exchange.imports import import_ratings
     from harness.study.tables.base import utc_now
+    from harness.study.tables.scale import Scale
 
     columns = ColumnMap(system, item, annotator, aspect, value, text)
     folder = results / "studies" / name
     rows, left_out = import_ratings(
-        source, name, folder, columns=columns, runs=(Results(results), runs) if runs else None, database=database, now=utc_now()
+        source,
+        name,
+        folder,
+        columns=columns,
+        scale=Scale.parse(scale) if scale else None,
+        runs=(Results(results), runs) if runs else None,
+        database=database,
+        now=utc_now(),
     )
     with opened(name, results) as study:
         digest = export_sha256(study.database)

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.intervals import draw_counts
-from harness.study.analysis.panel import HIGHEST, LOWEST, Estimate, Panel
+from harness.study.analysis.panel import Estimate, Panel
+from harness.study.tables.scale import FEW, FIVE, Scale
 
 Floats = NDArray[np.float64]
 Level = Literal["nominal", "ordinal", "interval"]
 
 ALPHA_DRAWS = 1000
-SCALE = HIGHEST - LOWEST + 1
+_TOGETHER = 2**22
+"""Numbers of the coincidence matrices that are made at once."""
 
 ONE_VALUE = "every rating is the same value, so there is no disagreement to compare chance with"
 NO_PAIR = "no text was rated by two annotators"
@@ -56,101 +58,122 @@ class Repeats:
     """Share of exactly equal ratings."""
 
 
-def value_counts(units: Floats) -> Floats:
-    """How often each unit got each value of the scale, `[units, 5]`, from `[units, annotators]` with NaN for no rating."""
-    return np.stack([(units == value).sum(axis=1) for value in range(LOWEST, HIGHEST + 1)], axis=1).astype(np.float64)
+def categories(units: Floats, scale: Scale) -> Floats:
+    """The values that are counted, in order, `[values]`: all of a short scale, those that occur of a long one.
+
+    A value that nobody gave has no part in alpha or kappa, so leaving it out changes nothing but the size of the matrices.
+    """
+    if scale.count <= FEW:
+        return np.array([float(scale.value(code)) for code in range(1, scale.count + 1)])
+    return np.asarray(np.unique(units[~np.isnan(units)]), np.float64)
+
+
+def value_counts(units: Floats, values: Floats) -> Floats:
+    """How often each unit got each value, `[units, values]`, from `[units, annotators]` with NaN for no rating."""
+    half = np.diff(values).min(initial=1.0) / 2
+    return np.stack([(np.abs(units - value) < half).sum(axis=1) for value in values], axis=1).astype(np.float64)
 
 
 def coincidences(counts: Floats) -> Floats:
-    """Each unit's part of the coincidence matrix, `[units, 5, 5]`; nothing from units with a single rating.
+    """Each unit's part of the coincidence matrix, `[units, values, values]`; nothing from units with a single rating.
 
     Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", step 2: each ordered pair of a unit's m ratings counts
     1 / (m - 1).
     """
     ratings = counts.sum(axis=1)
     pairs = counts[:, :, None] * counts[:, None, :]
-    pairs[:, np.arange(SCALE), np.arange(SCALE)] -= counts
+    diagonal = np.arange(counts.shape[1])
+    pairs[:, diagonal, diagonal] -= counts
     shares = np.where(ratings > 1, 1.0 / np.maximum(ratings - 1, 1), 0.0)
     return np.asarray(shares[:, None, None] * pairs)
 
 
-def alphas(matrices: Floats, level: Level) -> Floats:
-    """Krippendorff's alpha of coincidence matrices, `[..., 5, 5]` to `[...]`; NaN where chance leaves no disagreement.
+def alphas(matrices: Floats, level: Level, values: Floats) -> Floats:
+    """Krippendorff's alpha of coincidence matrices, `[..., values, values]` to `[...]`; NaN where chance leaves no disagreement.
 
     Ordinal distances are made of the matrix's own margins, so each replicate of a bootstrap has its own.
     """
     margins = matrices.sum(axis=-1)
     total = margins.sum(axis=-1)
-    distance = _distances(margins, level)
+    distance = _distances(margins, level, values)
     observed = (matrices * distance).sum(axis=(-1, -2))
     expected = (margins[..., :, None] * margins[..., None, :] * distance).sum(axis=(-1, -2))
     defined = expected > 0
     return np.where(defined, 1 - (total - 1) * observed / np.where(defined, expected, 1.0), np.nan)
 
 
-def _distances(margins: Floats, level: Level) -> Floats:
+def _distances(margins: Floats, level: Level, values: Floats) -> Floats:
     if level == "nominal":
-        return np.asarray(1.0 - np.eye(SCALE))
+        return np.asarray(1.0 - np.eye(len(values)))
     # Ordinal: the middle of each value's ranks; their difference is the sum between two values less half of both ends.
     middles = margins.cumsum(axis=-1) - margins / 2
-    places = np.arange(SCALE, dtype=np.float64) if level == "interval" else middles
+    places = values if level == "interval" else middles
     return np.asarray((places[..., :, None] - places[..., None, :]) ** 2)
 
 
 def krippendorff_alpha(
-    units: Floats, level: Level = "ordinal", *, clusters: NDArray[np.int64] | None = None, draws: int = 0, seed: int = 0
+    units: Floats,
+    level: Level = "ordinal",
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    draws: int = 0,
+    seed: int = 0,
+    scale: Scale = FIVE,
 ) -> Estimate:
     """Krippendorff's alpha; `n` counts the texts that at least two annotators rated.
 
     Args:
-        units: `[units, annotators]`, 1 to 5, NaN where there is no rating.
+        units: `[units, annotators]`, on the scale, NaN where there is no rating.
         level: how far apart two values are.
         clusters: for the interval, which units are drawn together, `[units]`, numbers from 0; each on its own by default.
         draws: bootstrap replicates of the interval; 0 for no interval.
         seed: of the replicates.
+        scale: of the ratings.
     """
-    parts = coincidences(value_counts(units))
-    n = int((parts.sum(axis=(1, 2)) > 0).sum())
+    values = categories(units, scale)
+    several = (~np.isnan(units)).sum(axis=1) > 1
+    n = int(several.sum())
     if not n:
         return Estimate.undefined(NO_PAIR)
-    value = float(alphas(parts.sum(axis=0), level))
+    # A unit that one annotator rated adds nothing; clusters of such units alone are drawn like the others.
+    clusters = np.arange(len(units)) if clusters is None else clusters
+    sums = np.zeros((int(clusters.max()) + 1, len(values) ** 2))
+    counts = value_counts(units[several], values)
+    block = max(1, _TOGETHER // len(values) ** 2)
+    for start in range(0, n, block):
+        parts = coincidences(counts[start : start + block])
+        np.add.at(sums, clusters[several][start : start + block], parts.reshape(len(parts), -1))
+    shape = (-1, len(values), len(values))
+    value = float(alphas(sums.sum(axis=0).reshape(shape[1:]), level, values))
     if np.isnan(value):
         return Estimate.undefined(ONE_VALUE, n)
     if not draws:
         return Estimate(value, n=n)
-    clusters = np.arange(len(units)) if clusters is None else clusters
-    sums = np.zeros((int(clusters.max()) + 1, SCALE * SCALE))
-    np.add.at(sums, clusters, parts.reshape(len(parts), -1))
-    drawn = np.concatenate([counts @ sums for counts in draw_counts(len(sums), draws, seed)])
-    return Estimate.within(value, alphas(drawn.reshape(-1, SCALE, SCALE), level), n)
+    replicates = [alphas((drawn @ sums).reshape(shape), level, values) for drawn in draw_counts(len(sums), draws, seed)]
+    return Estimate.within(value, np.concatenate(replicates), n)
 
 
 def panel_alpha(panel: Panel, level: Level = "ordinal", *, draws: int = ALPHA_DRAWS, seed: int = 0) -> Estimate:
     """Alpha over all texts of a panel; the interval draws items, all systems' texts on an item together."""
     clusters = np.repeat(np.arange(len(panel.items)), len(panel.systems))
-    return krippendorff_alpha(panel.units, level, clusters=clusters, draws=draws, seed=seed)
+    return krippendorff_alpha(panel.units, level, clusters=clusters, draws=draws, seed=seed, scale=panel.scale)
 
 
 def leave_one_out(panel: Panel) -> dict[str, Estimate]:
     """Ordinal alpha without each annotator: whose ratings hold it down, whose hold it up."""
-    counts = value_counts(panel.units)
-    estimates = {}
-    for index, annotator in enumerate(panel.annotators):
-        own = value_counts(panel.units[:, index : index + 1])
-        parts = coincidences(counts - own)
-        n = int((parts.sum(axis=(1, 2)) > 0).sum())
-        value = float(alphas(parts.sum(axis=0), "ordinal")) if n else np.nan
-        reason = NO_PAIR if not n else ONE_VALUE
-        estimates[annotator] = Estimate.undefined(reason, n) if np.isnan(value) else Estimate(value, n=n)
-    return estimates
+    columns = np.arange(len(panel.annotators))
+    return {
+        annotator: krippendorff_alpha(panel.units[:, columns != index], scale=panel.scale)
+        for index, annotator in enumerate(panel.annotators)
+    }
 
 
-def kappa(confusion: Floats, shared: str = "they") -> Estimate:
-    """Quadratically weighted kappa of a confusion matrix `[5, 5]` of counts."""
+def kappa(confusion: Floats, shared: str = "they", values: Floats | None = None) -> Estimate:
+    """Quadratically weighted kappa of a confusion matrix `[values, values]` of counts; equally spaced values by default."""
     n = int(confusion.sum())
     if not n:
         return Estimate.undefined(f"{shared} rated no text in common")
-    places = np.arange(SCALE, dtype=np.float64)
+    places = np.arange(len(confusion), dtype=np.float64) if values is None else values
     weights = (places[:, None] - places[None, :]) ** 2
     expected = float((weights * np.outer(confusion.sum(axis=1), confusion.sum(axis=0))).sum()) / n
     if expected == 0:
@@ -161,43 +184,51 @@ def kappa(confusion: Floats, shared: str = "they") -> Estimate:
 def pairwise_kappas(panel: Panel) -> Kappas:
     """Weighted kappa of each two annotators."""
     people = panel.annotators
-    flags = np.stack([panel.units == value for value in range(LOWEST, HIGHEST + 1)], axis=2).astype(np.float64)
-    wide = flags.reshape(len(flags), -1)
-    confusions = (wide.T @ wide).reshape(len(people), SCALE, len(people), SCALE).transpose(0, 2, 1, 3)
+    values = categories(panel.units, panel.scale)
     itself = Estimate.undefined("an annotator with itself; see the repeats")
     rows = [[itself] * len(people) for _ in people]
     for first in range(len(people)):
         for second in range(first + 1, len(people)):
-            rows[first][second] = rows[second][first] = kappa(confusions[first, second])
+            both = panel.units[:, [first, second]]
+            rows[first][second] = rows[second][first] = kappa(_confusion(both, values), values=values)
     return Kappas(people, tuple(tuple(row) for row in rows))
 
 
-def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> Repeats:
+def _confusion(pairs: Floats, values: Floats) -> Floats:
+    """How often each value met each other one, `[values, values]`, from `[units, 2]`; units with a NaN do not count."""
+    whole = pairs[~np.isnan(pairs).any(axis=1)]
+    middles = (values[1:] + values[:-1]) / 2
+    places = np.searchsorted(middles, whole)
+    counts = np.bincount(places[:, 0] * len(values) + places[:, 1], minlength=len(values) ** 2)
+    return counts.reshape(len(values), len(values)).astype(np.float64)
+
+
+def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats, scale: Scale = FIVE) -> Repeats:
     """Agreement of annotators with themselves, from the ratings of the first and the second look, `[pairs]` each."""
     looks = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=1)
     n = len(looks)
     if not n:
         undefined = Estimate.undefined("no text was shown to an annotator a second time")
         return Repeats(0, undefined, undefined, undefined, undefined)
-    confusion = np.zeros((SCALE, SCALE))
-    at = looks.astype(np.int64) - LOWEST
-    np.add.at(confusion, (at[:, 0], at[:, 1]), 1.0)
+    values = categories(looks, scale)
     apart = np.abs(looks[:, 0] - looks[:, 1])
     return Repeats(
         n,
-        krippendorff_alpha(looks),
-        kappa(confusion, "both looks"),
+        krippendorff_alpha(looks, scale=scale),
+        kappa(_confusion(looks, values), "both looks", values),
         Estimate(float(apart.mean()), n=n),
         Estimate(float((apart == 0).mean()), n=n),
     )
 
 
-def fleiss_kappa(units: Floats) -> Estimate:
+def fleiss_kappa(units: Floats, scale: Scale = FIVE) -> Estimate:
     """Fleiss' kappa (1971), for comparison with the published protocol only: it takes 1 and 5 to be as far apart as 4 and 5.
 
     It needs equally many ratings a text; texts with another number than most are left out, and `n` counts those taken.
     """
-    counts = value_counts(units)
+    if np.isnan(units).all():
+        return Estimate.undefined(NO_PAIR)
+    counts = value_counts(units, categories(units, scale))
     ratings = counts.sum(axis=1).astype(np.int64)
     several = ratings[ratings > 1]
     if not len(several):

@@ -31,12 +31,16 @@ from harness.study.analysis.agreement import (
 )
 from harness.study.analysis.bootstrap import DRAWS, FEW_ANNOTATORS, two_way_means
 from harness.study.analysis.human_tests import SignTest, WilcoxonTest, permutation_p, sign_test, tidy, wilcoxon
-from harness.study.analysis.panel import HIGHEST, LOWEST, Estimate, Panel
+from harness.study.analysis.panel import Estimate, Panel
 from harness.study.analysis.power import Components, variance_components
 from harness.study.analysis.ratings import RatingTable
+from harness.study.tables.scale import FIVE, Scale
 from harness.suites.provenance import Signature
 
 Floats = NDArray[np.float64]
+
+_ROUNDING = 1e-6
+"""Less than any step of a scale; a value in steps of a tenth is no whole number of bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Summary:
     median: float
     """Of the single ratings."""
     distribution: tuple[int, ...]
-    """How many gave 1, 2, 3, 4, 5."""
+    """How many gave each value of the scale, or each tenth of a long one (`Scale.parts`)."""
     letters: str = ""
     """Systems that share one cannot be told apart on this aspect (permutation test, Holm); `a` is the best one's."""
     signature: str = ""
@@ -137,6 +141,7 @@ class Analysis:
     components: Mapping[str, Components | str]
     """Variance components by aspect, or why they cannot be told."""
     cautions: tuple[str, ...]
+    scale: Scale = FIVE
 
     def summary(self, system: str, aspect: str) -> Summary:
         """One cell of the table.
@@ -161,7 +166,7 @@ def panels(table: RatingTable, order: Sequence[str] = ()) -> dict[str, Panel]:
     place = {aspect: index for index, aspect in enumerate(order)}
     axes = {"systems": own.systems, "items": own.items, "annotators": own.annotators}
     return {
-        aspect: Panel.of(part.system, part.item, part.annotator, part.value, **axes)
+        aspect: Panel.of(part.system, part.item, part.annotator, part.value, **axes, scale=table.scale)
         for aspect in sorted(own.aspects, key=lambda aspect: place.get(aspect, len(place)))
         for part in [own.where(aspect=aspect)]
     }
@@ -218,6 +223,7 @@ def analyse(
         agreement=tuple(agreement(table, aspect, panel, seed=seed) for aspect, panel in by_aspect.items()),
         components={aspect: _components(panel) for aspect, panel in by_aspect.items()},
         cautions=_cautions(by_aspect),
+        scale=table.scale,
     )
 
 
@@ -227,6 +233,8 @@ def signature(aspect: str, panel: Panel, sha256: str) -> str:
     k = int(np.bincount(counts[counts > 0]).argmax()) if counts.any() else 0
     people = int(panel.rated.any(axis=(0, 1)).sum())
     fields = {"aspect": aspect, "k": k, "annotators": people, "ratings": sha256[:8]}
+    if panel.scale != FIVE:
+        fields["scale"] = panel.scale.name
     return str(Signature.of("human", fields))
 
 
@@ -239,10 +247,10 @@ def agreement(
         aspect,
         panel_alpha(panel, "ordinal", draws=draws, seed=seed),
         panel_alpha(panel, "interval", draws=draws, seed=seed),
-        fleiss_kappa(panel.units),
+        fleiss_kappa(panel.units, panel.scale),
         pairwise_kappas(panel),
         leave_one_out(panel),
-        repeats(*looks(table.where(aspect=aspect))),
+        repeats(*looks(table.where(aspect=aspect)), table.scale),
     )
 
 
@@ -285,7 +293,7 @@ def _references(table: RatingTable, sha256: str, draws: int, seed: int) -> list[
     summaries = []
     for aspect in own.aspects:
         part = _first_looks(own.where(aspect=aspect))
-        panel = Panel.of(["reference"] * len(part), part.item, part.annotator, part.value)
+        panel = Panel.of(["reference"] * len(part), part.item, part.annotator, part.value, scale=table.scale)
         [column] = two_way_means(panel.values, draws=draws, seed=seed).T
         summaries.append(_summary(panel, 0, aspect, column, "", sha256, reference=True))
     return summaries
@@ -315,7 +323,7 @@ def _summary(
         int(rated.any(axis=0).sum()),
         Estimate.within(float(np.nanmean(means)), replicates, items) if len(given) else nothing,
         float(np.median(given)) if len(given) else float("nan"),
-        tuple(int((given == value).sum()) for value in range(LOWEST, HIGHEST + 1)),
+        tuple(int(((given > low - _ROUNDING) & (given < high + _ROUNDING)).sum()) for _, low, high in panel.scale.parts()),
         letters,
         signature(aspect, panel, sha256),
         reference,

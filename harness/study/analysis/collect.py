@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, aliased
 
 from harness.study.analysis.ratings import RatingTable
 from harness.study.tables.identity import Exclusion, Origin, System
-from harness.study.tables.schema import Annotator, Aspect, Block, Item, Output, Rating, Slot, Submission
+from harness.study.tables.scale import Scale
+from harness.study.tables.schema import Annotator, Aspect, Block, Campaign, Item, Output, Rating, Slot, Submission
 
 REFERENCE = "reference"
 """Stands where a system's name would, of a person's text."""
@@ -50,7 +51,12 @@ def ratings(session: Session, *, excluded: bool = False, surplus: bool = False) 
     )  # fmt: skip
     if not excluded:
         query = query.where(~is_excluded())
-    return _table(session.execute(query).all())
+    return _table(session.execute(query).all(), scale_of(session))
+
+
+def scale_of(session: Session) -> Scale:
+    """The scale of the study's ratings."""
+    return Scale.of_protocol(session.scalars(select(Campaign.protocol)).one())
 
 
 def is_excluded() -> ColumnElement[bool]:
@@ -81,8 +87,6 @@ def words(session: Session) -> dict[str, int]:
 
 def runs(session: Session) -> dict[str, str]:
     """Each system's run in the store, as `suite/label-identity8`; empty for a system that has none."""
-    from harness.study.tables.schema import Campaign
-
     suite = session.scalars(select(Campaign.suite)).one()
     rows = session.execute(select(System.name, System.identity).order_by(System.name))
     return {name: f"{suite}/{name}-{identity[:8]}" if identity else "" for name, identity in rows}
@@ -96,7 +100,7 @@ def planned_blocks(session: Session) -> dict[str, int]:
     return counts
 
 
-def _table(rows: Any) -> RatingTable:
+def _table(rows: Any, scale: Scale) -> RatingTable:
     columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 13
     system, item, annotator, aspect, value, kind, position, active, at, earlier, revision, output, slot = columns
     repeat = [output is not None for output in earlier]
@@ -105,7 +109,7 @@ def _table(rows: Any) -> RatingTable:
         item=np.array(item, dtype=np.str_),
         annotator=np.array(annotator, dtype=np.str_),
         aspect=np.array(aspect, dtype=np.str_),
-        value=np.array(value, dtype=np.int8),
+        value=scale.values(np.array(value, dtype=np.int64)),
         kind=np.array(["repeat" if again else origin for again, origin in zip(repeat, kind, strict=True)], dtype=np.str_),
         position=np.array(position, dtype=np.int64),
         seconds=np.array(active, dtype=np.float64) / 1000,  # None becomes NaN
@@ -115,4 +119,5 @@ def _table(rows: Any) -> RatingTable:
         output=np.array(
             [place if again else text for again, place, text in zip(repeat, slot, output, strict=True)], dtype=np.str_
         ),
+        scale=scale,
     )

@@ -19,6 +19,7 @@ from harness.study.analysis.exclusions import effect
 from harness.study.analysis.meta import MetaEvaluation, meta_evaluate, metric_scores
 from harness.study.analysis.ratings import RatingTable
 from harness.study.analysis.reports import Report
+from harness.study.tables.scale import FIVE
 
 Excluded = Literal["exclude", "include"]
 FROZEN = "frozen"
@@ -155,6 +156,7 @@ def human_columns(analysis: Analysis, runs: Mapping[str, str]) -> dict[str, Any]
         "permutations": analysis.permutations,
         "seed": analysis.seed,
         "aspects": list(analysis.aspects),
+        **({} if analysis.scale == FIVE else {"scale": analysis.scale.to_json()}),
         "cells": [
             {
                 "run": runs[summary.system],

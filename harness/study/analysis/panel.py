@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.metrics.intervals import CONFIDENCE
+from harness.study.tables.scale import FIVE, Scale
 
 Floats = NDArray[np.float64]
-
-
-LOWEST, HIGHEST = 1, 5
-"""The scale of every rating."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,8 @@ class Panel:
     items: tuple[str, ...]
     annotators: tuple[str, ...]
     values: Floats
-    """`[systems, items, annotators]`, 1 to 5; NaN where an annotator did not rate a text."""
+    """`[systems, items, annotators]`, on the scale; NaN where an annotator did not rate a text."""
+    scale: Scale = FIVE
 
     @classmethod
     def of(
@@ -40,6 +38,7 @@ class Panel:
         systems: Sequence[str] | None = None,
         items: Sequence[str] | None = None,
         annotators: Sequence[str] | None = None,
+        scale: Scale = FIVE,
     ) -> Panel:
         """Make a panel from one entry a rating.
 
@@ -51,6 +50,7 @@ class Panel:
             systems: the first axis and its order; what occurs, sorted, by default.
             items: the second axis, so that panels of several aspects fit on each other.
             annotators: the third.
+            scale: of the ratings.
 
         Raises:
             DataError: a value off the scale, a name that is on no axis, columns of different lengths, or two ratings of one
@@ -63,9 +63,8 @@ class Panel:
                 f"columns of {[len(names) for names in columns]} names came with {len(values)} ratings; expected one of each a "
                 "rating"
             )
-        if len(values) and not ((values >= LOWEST) & (values <= HIGHEST)).all():
-            worst = values[~((values >= LOWEST) & (values <= HIGHEST))][0]
-            raise DataError(f"a rating is {worst:g}; expected {LOWEST} to {HIGHEST}")
+        if not (on_scale := scale.holds(values)).all():
+            raise DataError(f"a rating is {values[~on_scale][0]:g}; expected {scale}")
         axes = [
             _names(np.unique(names)) if given is None else tuple(given)
             for names, given in zip(columns, (systems, items, annotators), strict=True)
@@ -81,7 +80,7 @@ class Panel:
                 f"{columns[1][twice]!s}; expected the last revision only"
             )
         cube[at] = values
-        return cls(axes[0], axes[1], axes[2], cube)
+        return cls(axes[0], axes[1], axes[2], cube, scale)
 
     @property
     def rated(self) -> NDArray[np.bool_]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.study.tables.scale import FIVE, Scale
+
 KINDS = ("system", "reference", "swap", "scramble", "repeat")
 """What a text is: a system's, a person's, a caption of another image, the words out of order, or shown once before."""
 
@@ -25,8 +27,8 @@ class RatingTable:
     annotator: NDArray[np.str_]
     """Public id."""
     aspect: NDArray[np.str_]
-    value: NDArray[np.int8]
-    """1 to 5."""
+    value: NDArray[Any]
+    """On the scale: whole numbers of 8 bits from 1 to 5, else float64."""
     kind: NDArray[np.str_]
     """One of `KINDS`."""
     position: NDArray[np.int64]
@@ -41,13 +43,14 @@ class RatingTable:
     """0 for a first answer, more for edits."""
     output: NDArray[np.str_]
     """Public id of the text."""
+    scale: Scale = FIVE
 
     def __post_init__(self) -> None:
-        lengths = {field.name: getattr(self, field.name).shape for field in fields(self)}
+        lengths = {name: getattr(self, name).shape for name in COLUMNS}
         if len(set(lengths.values())) > 1 or any(len(shape) != 1 for shape in lengths.values()):
             raise ValueError(f"a rating table needs equal-length columns, not {lengths}")
-        if len(self) and not (self.value.min() >= 1 and self.value.max() <= 5):
-            raise ValueError(f"ratings are 1 to 5, not {self.value.min()} to {self.value.max()}")
+        if not self.scale.holds(self.value).all():
+            raise ValueError(f"ratings are {self.scale}, not {self.value.min()} to {self.value.max()}")
 
     def __len__(self) -> int:
         return int(self.value.shape[0])
@@ -75,10 +78,11 @@ class RatingTable:
     @cached_property
     def sha256(self) -> str:
         """Hash of the content; the order of rows does not matter."""
-        names = [field.name for field in fields(self)]
         rows = sorted(
-            "\x1f".join(repr(value) for value in row) for row in zip(*(getattr(self, n).tolist() for n in names), strict=True)
+            "\x1f".join(repr(value) for value in row) for row in zip(*(getattr(self, n).tolist() for n in COLUMNS), strict=True)
         )
+        if self.scale != FIVE:  # a hash of ratings from 1 to 5 is what it was before there were others
+            rows.append(self.scale.name)
         return hashlib.sha256("\x1e".join(rows).encode("utf-8", "backslashreplace")).hexdigest()
 
     def where(self, **wanted: Any) -> RatingTable:
@@ -91,4 +95,8 @@ class RatingTable:
 
     def rows(self, keep: NDArray[Any]) -> RatingTable:
         """Rows by a mask or by their numbers."""
-        return RatingTable(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        return RatingTable(**{name: getattr(self, name)[keep] for name in COLUMNS}, scale=self.scale)
+
+
+COLUMNS = tuple(field.name for field in fields(RatingTable) if field.name != "scale")
+"""The arrays of a table."""

@@ -19,6 +19,7 @@ from harness.study.analysis.exclusions import Effect
 from harness.study.analysis.meta import MetaEvaluation
 from harness.study.analysis.panel import Estimate
 from harness.study.analysis.power import PARTS, Components
+from harness.study.tables.scale import FEW, Scale
 
 FORMATS = ("table", "md", "json", "tex")
 DIGITS = 9
@@ -125,6 +126,8 @@ def to_json(report: Report) -> str:
 
 def _plain(value: Any) -> Any:
     """Frozen values as JSON knows them; numbers rounded, NaN null."""
+    if isinstance(value, Scale):
+        return value.to_json()
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
@@ -144,11 +147,12 @@ def _ratings(analysis: Analysis) -> Sheet:
     people = [own.get(("reference", aspect, True)) for aspect in analysis.aspects]
     if any(people):
         lines.append(_line("people's texts (not compared)", people))
-    heads = tuple(head for aspect in analysis.aspects for head in (aspect, "1/2/3/4/5"))
+    values = "/".join(label for label, _, _ in analysis.scale.parts())
+    heads = tuple(head for aspect in analysis.aspects for head in (aspect, values))
     note = (
         "Mean over items with its 95 % interval over other items and other annotators (two-way bootstrap), median in brackets, "
         "letters: systems that share one cannot be told apart on that aspect (paired permutation test over items, Holm over all "
-        "pairs and aspects). Then how many ratings were 1 to 5."
+        f"pairs and aspects). Then how many ratings were {values if analysis.scale.count > FEW else analysis.scale}."
     )
     return Sheet("Ratings", note, ("System", *heads, "Ratings"), tuple(lines))
 
@@ -309,7 +313,7 @@ def _meta(meta: MetaEvaluation) -> Sheet:
 def _counts(analysis: Analysis) -> str:
     return (
         f"{analysis.ratings:,} ratings of {len(analysis.systems)} systems on {analysis.items:,} items by {analysis.annotators} "
-        f"annotators, on {', '.join(analysis.aspects)}, from 1 to 5."
+        f"annotators, on {', '.join(analysis.aspects)}, from {analysis.scale}."
     )
 
 

@@ -21,6 +21,7 @@ from harness.study.analysis import collect
 from harness.study.oversight import decisions
 from harness.study.tables.base import PRACTICE_SHARE, from_ms, pairs
 from harness.study.tables.identity import Origin
+from harness.study.tables.scale import Scale
 from harness.study.tables.schema import (
     Annotator,
     Audit,
@@ -49,10 +50,11 @@ _KINDS = {
 def codebook(described: Mapping[str, Any], tables: Mapping[str, Any]) -> str:
     """Every column of every file, and what each value of each aspect means. Markdown."""
     suite = f" of the suite `{described['suite']}`" if described["suite"] else ""
+    scale = Scale.of_protocol(described["protocol"])
     lines = [
         f"# Codebook: {_md(described['name'])}",
         "",
-        f"{_md(described['title'])} Ratings from 1 to 5 of texts{suite}; written by SeeTell {seetell_version()}.",
+        f"{_md(described['title'])} Ratings from {scale} of texts{suite}; written by SeeTell {seetell_version()}.",
         "",
         "Times are UTC: ISO 8601, and timestamps in Parquet. In CSV a text that begins with one of `= + - @ '`, a "
         "tab or a line break has an apostrophe in front, so that no spreadsheet runs it; `seetell study import` takes it away.",
@@ -254,7 +256,8 @@ def _criteria(study: _Study) -> list[str]:
         if anchored
         else "what the values mean: not recorded"
     )
-    lines = ["## 4. Quality criteria", "", f"Each is rated from 1 to 5 by itself, {meaning}.", ""]
+    scale = Scale.of_protocol(described["protocol"])
+    lines = ["## 4. Quality criteria", "", f"Each is rated from {scale} by itself, {meaning}.", ""]
     lines += [
         f"- **{_md(aspect['label'])}** (`{code}`): {_md(aspect['definition']) or 'definition not recorded'}"
         for code, aspect in described["aspects"].items()

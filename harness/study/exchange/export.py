@@ -119,7 +119,8 @@ def describe(session: Session) -> dict[str, Any]:
 
 def _collect(session: Session) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, Any]]:
     described = describe(session)
-    tables = {"ratings": (rows.RATINGS, rows.ratings(session)), "notes": (rows.NOTES, rows.notes(session))}
+    columns = rows.rating_columns(collect.scale_of(session))
+    tables = {"ratings": (columns, rows.ratings(session)), "notes": (rows.NOTES, rows.notes(session))}
     words = {"codebook": datasheet.codebook(described, tables), "datasheet": datasheet.datasheet(session, described)}
     entry, digest = audit.head(session)
     hashes = {"ratings_sha256": collect.ratings(session).sha256, "audit": {"entry": entry, "hash": digest}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -100,6 +101,11 @@ def _checked(row: Mapping[str, Any], columns: Sequence[Column], where: str) -> R
 def _typed(cell: Any, column: Column) -> Any:
     if column.type == "text":
         return str(cell)
+    if column.type == "number":
+        number = float(cell)
+        if isinstance(cell, bool) or not math.isfinite(number):
+            raise ValueError(cell)
+        return int(number) if number.is_integer() else number
     if column.type == "whole number":
         if isinstance(cell, str) and not _WHOLE.fullmatch(cell.strip()):
             cell = float(cell)  # 4.0 is 4, as spreadsheets and data frames write it
@@ -164,9 +170,11 @@ def _to_parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"text": pa.string(), "whole number": pa.int64(), "time": pa.timestamp("ms", tz="UTC")}
-    schema = pa.schema([pa.field(column.name, types[column.type], metadata={"meaning": column.meaning}) for column in columns])
-    arrays = [pa.array([row[column.name] for row in rows], type=types[column.type]) for column in columns]
+    kinds = {"text": pa.string(), "number": pa.float64(), "whole number": pa.int64(), "time": pa.timestamp("ms", tz="UTC")}
+    types = {column.name: kinds[column.type] for column in columns}
+    fields = [pa.field(column.name, types[column.name], metadata={"meaning": column.meaning}) for column in columns]
+    schema = pa.schema(fields)
+    arrays = [pa.array([row[column.name] for row in rows], type=types[column.name]) for column in columns]
     buffer = io.BytesIO()
     pq.write_table(pa.table(arrays, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()

@@ -27,6 +27,7 @@ from harness.study.tables.base import canonical, from_ms, plain_text
 from harness.study.tables.content import content_hashes
 from harness.study.tables.database import FILE, locate
 from harness.study.tables.identity import Exclusion, Origin, System
+from harness.study.tables.scale import Scale
 from harness.study.tables.schema import (
     Annotator,
     Aspect,
@@ -50,6 +51,7 @@ def import_ratings(
     folder: Path,
     *,
     columns: ColumnMap = OURS,
+    scale: Scale | None = None,
     runs: tuple[Results, str] | None = None,
     database: str | None = None,
     now: datetime,
@@ -61,6 +63,7 @@ def import_ratings(
         name: of the new study.
         folder: where it is kept.
         columns: what the file calls its columns, where they are not ours.
+        scale: of the ratings; by default that of the export, or else 1 to 5.
         runs: store and suite of the runs that wrote the texts, to be joined with the ratings.
         database: a PostgreSQL URL instead of a file in the folder.
         now: the time.
@@ -73,7 +76,7 @@ def import_ratings(
     """
     if not NAME.fullmatch(name):
         raise StudyError(f"{name!r} cannot be a study's name; expected small letters, digits, '.', '_' and '-'")
-    given = incoming.read(source, name, columns)
+    given = incoming.read(source, name, columns, scale)
     if runs is not None:
         given = join_runs(given, *runs)
     with fresh(locate(database or folder / FILE), folder) as target:
@@ -87,6 +90,7 @@ class _Filler:
 
     def __init__(self, session: Session, described: Mapping[str, Any], now: datetime) -> None:
         self.session, self.described, self.now = session, described, now
+        self.scale = Scale.of_protocol(described["protocol"])
 
     def fill(self, ratings: Sequence[rows.Row], notes: Sequence[rows.Row]) -> None:
         """Everything, in one transaction."""
@@ -246,7 +250,7 @@ class _Filler:
         entries = []
         for event, given in forms.items():
             row = given[0]
-            values = {rating["aspect"]: rating["value"] for rating in given}
+            values = {rating["aspect"]: self.scale.code(rating["value"]) for rating in given}
             if len(values) < len(given):
                 raise StudyError(f"form {event} gives two values to one aspect")
             ordered = {code: values[code] for code in self.aspects if code in values}
@@ -276,7 +280,8 @@ class _Filler:
             )
         self.session.flush()
         self.session.add_all(
-            Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=row["value"]) for row in ratings
+            Rating(event_id=row["event_id"], aspect_id=self.aspects[row["aspect"]], value=self.scale.code(row["value"]))
+            for row in ratings
         )
         self.session.add_all(
             Exclusion(event_id=event, rule=given[0]["excluded"], reason="imported", decided_by="import", at=self.now)

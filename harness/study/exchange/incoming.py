@@ -20,6 +20,7 @@ from harness.study.exchange.export import MANIFEST_FILE, STUDY_FILE
 from harness.study.rating.forms import MOST_MS
 from harness.study.rating.views import SKIP_REASONS, Task
 from harness.study.tables.base import canonical, plain_text
+from harness.study.tables.scale import FIVE, Scale
 from harness.suites.sections import checked
 
 _STATUSES = ("current", "superseded", "surplus", "withdrawn")
@@ -77,22 +78,34 @@ class _Known(BaseModel):
     systems: dict[str, _System] = {}
 
 
-def read(source: Path, name: str, columns: ColumnMap = OURS) -> Given:
+def read(source: Path, name: str, columns: ColumnMap = OURS, scale: Scale | None = None) -> Given:
     """Read a file of ratings, or the folder of an export.
+
+    Args:
+        source: the file or folder.
+        name: of the new study.
+        columns: what the file calls its columns.
+        scale: of the ratings; by default that of the export, or else 1 to 5.
 
     Raises:
         StudyError: there are none, or one that no study can hold; it names the row, the rule and what would do.
     """
     file = _ratings_file(source)
     manifest = _manifest(file)
-    read_rows = files.read(file, rows.RATINGS, columns)
+    read_rows = files.read(file, rows.AS_READ, columns)
     if manifest is not None and rows.sha256(read_rows) != manifest.export_sha256:
         raise StudyError(f"{file} has other ratings than {MANIFEST_FILE} beside it says; {_UNCHANGED}")
-    ratings = [_completed(row, f"row {row[FILE_ROW]} of {file}") for row in read_rows]
+    known = _known(file.with_name(STUDY_FILE)) if file.stem == "ratings" else _Known()
+    own = Scale.of_protocol(known.protocol)
+    if scale is None:
+        scale = own
+    elif "scale" in known.protocol and scale != own:
+        raise StudyError(f"--scale {scale.name}: {STUDY_FILE} beside the ratings says {own.name}; leave --scale out")
+    ratings = [_completed(row, f"row {row[FILE_ROW]} of {file}", scale) for row in read_rows]
     if not ratings:
         raise StudyError(f"{file} has no ratings")
     _check(ratings, file)
-    return Given(ratings, _notes(file), _described(file, name, ratings))
+    return Given(ratings, _notes(file), _described(known, name, ratings, scale))
 
 
 def _manifest(file: Path) -> _Manifest | None:
@@ -145,10 +158,13 @@ def _notes(file: Path) -> list[rows.Row]:
     return notes
 
 
-def _completed(row: rows.Row, where: str) -> rows.Row:
+def _completed(row: rows.Row, where: str, scale: Scale) -> rows.Row:
     """Fill in what ratings from elsewhere do not say."""
-    if not 1 <= row["value"] <= 5:
-        raise StudyError(f"{where}: value is {row['value']}; expected 1 to 5")
+    try:
+        scale.code(row["value"])
+    except ValueError:
+        remedy = "" if scale != FIVE else "; --scale names another scale, such as 0-1, 1-7, 0-100 or 1-5:0.5"
+        raise StudyError(f"{where}: value is {row['value']}; expected {scale}{remedy}") from None
     kind = row["kind"] or ("reference" if row["system"] == REFERENCE else "system")
     if kind not in KINDS:
         raise StudyError(f"{where}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
@@ -238,8 +254,7 @@ def _agree(ratings: Sequence[rows.Row], name: str, columns: Sequence[str], file:
                 )
 
 
-def _described(file: Path, name: str, ratings: Sequence[rows.Row]) -> dict[str, Any]:
-    known = _known(file.with_name(STUDY_FILE)) if file.stem == "ratings" else _Known()
+def _described(known: _Known, name: str, ratings: Sequence[rows.Row], scale: Scale) -> dict[str, Any]:
     codes = dict.fromkeys(row["aspect"] for row in ratings)
     aspects = {code: text.model_dump() for code, text in known.aspects.items() if code in codes}
     blank = {"definition": "", "anchors": [], "examples": []}
@@ -253,7 +268,7 @@ def _described(file: Path, name: str, ratings: Sequence[rows.Row]) -> dict[str, 
         "ratings_per_item": known.ratings_per_item or _most_ratings(ratings),
         "annotators": known.annotators or len({row["annotator"] for row in ratings}),
         "seed": known.seed,
-        "protocol": known.protocol,
+        "protocol": known.protocol | ({} if scale == FIVE else {"scale": scale.to_json()}),
         "aspects": aspects,
         "systems": {system: known.systems.get(system, _System()).model_dump() for system in sorted(systems)},
     }

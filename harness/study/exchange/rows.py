@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -15,11 +15,12 @@ from harness.study.analysis.collect import REFERENCE
 from harness.study.rating.forms import COUNTS
 from harness.study.tables.base import canonical, to_ms
 from harness.study.tables.identity import Exclusion, Origin, System
+from harness.study.tables.scale import FIVE, Scale
 from harness.study.tables.schema import Annotator, Aspect, Block, Item, Output, Rating, SkipFlag, Slot, Submission
 
-Type = Literal["text", "whole number", "time"]
+Type = Literal["text", "number", "whole number", "time"]
 Row = dict[str, Any]
-"""By column name: a text, a whole number, or None; times are milliseconds since 1970, UTC."""
+"""By column name: a text, a number, or None; times are milliseconds since 1970, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ RATINGS = (
     Column("input", "text", "keys, mouse, touch or form.", "the browser did not say"),
     Column("client", "text", "Version of the page.", "the browser did not say"),
 )  # fmt: skip
+AS_READ = tuple(replace(column, type="number") if column.name == "value" else column for column in RATINGS)
+"""The same columns for reading: a value may be any number, until it is known on which scale it is."""
 NOTES = (
     Column("event_id", "text", "The note: a UUID made in the browser."),
     Column("kind", "text", "skip (could not be rated) or flag (rated, and pointed at)."),
@@ -87,10 +90,22 @@ NOTES = (
 _ORDER = ("event_id", "aspect")
 
 
+def rating_columns(scale: Scale) -> tuple[Column, ...]:
+    """The columns of ratings on a scale."""
+    if scale == FIVE:
+        return RATINGS
+    low, high = scale.value(1), scale.value(scale.count)
+    whole = all(isinstance(scale.value(code), int) for code in (1, 2))
+    meaning = f"{low} (worst) to {high} (best), on the scale {scale}."
+    value = Column("value", "whole number" if whole else "number", meaning, needed=True)
+    return tuple(value if column.name == "value" else column for column in RATINGS)
+
+
 def ratings(session: Session) -> list[Row]:
     """Every rating there is, whatever its status, sorted by form and aspect."""
     first, source = aliased(Slot), aliased(Item)
     excluded = _exclusions(session)
+    scale = collect.scale_of(session)
     query = (
         select(
             Submission, Rating.value, Aspect.code, Annotator.public_id.label("annotator"),
@@ -123,7 +138,7 @@ def ratings(session: Session) -> list[Row]:
                 "item": rating.source_id,
                 "annotator": rating.annotator,
                 "aspect": rating.code,
-                "value": rating.value,
+                "value": scale.value(rating.value),
                 "kind": "repeat" if rating.repeat_of else rating.kind,
                 "status": form.status,
                 "excluded": "; ".join(sorted(set(rules))) or None,

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from harness.errors import StudyError, StudyOutdated
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The layout that this SeeTell reads and writes: the latest of `harness/study/tables/migrations/versions`."""
 FILE, POINTER = "study.sqlite", "database.url"
 """What a study's folder holds: the database itself, or the address of one."""

@@ -329,7 +329,8 @@ class Rating(Base):
     event_id: Mapped[str] = mapped_column(ForeignKey("submission.event_id"), primary_key=True)
     aspect_id: Mapped[int] = mapped_column(ForeignKey("aspect.id"), primary_key=True)
     value: Mapped[int]
-    __table_args__ = (CheckConstraint("value BETWEEN 1 AND 5", name="value"),)
+    """The number of its step on the study's scale (`harness.study.tables.scale`)."""
+    __table_args__ = (CheckConstraint("value BETWEEN 1 AND 1001", name="value"),)
 
 
 class SkipFlag(Base):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.study.analysis.panel import Panel
 from harness.study.analysis.power import ASSUMED, Components, StudyPlan
-from harness.study.analysis.ratings import RatingTable
+from harness.study.analysis.ratings import COLUMNS, RatingTable
 
 
 def simulated(
@@ -71,8 +71,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> RatingTable:
 
 def joined(*tables: RatingTable) -> RatingTable:
     """Tables one after the other."""
-    names = RatingTable.__dataclass_fields__
-    return RatingTable(**{name: np.concatenate([getattr(each, name) for each in tables]) for name in names})
+    return RatingTable(**{name: np.concatenate([getattr(each, name) for each in tables]) for name in COLUMNS})
 
 
 def simulate_panel(

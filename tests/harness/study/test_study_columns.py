@@ -68,7 +68,7 @@ def test_annotator_and_aspect_in_one_name_and_a_list_of_items_in_a_cell(tmp_path
         (LONG, ColumnMap("modle", "id", "rater", "question", "answer"), "no column 'modle' .did you mean 'model'"),
         (LONG, ColumnMap("model", "id", "rater", "question", "score {annotator}"), "no column like 'score {annotator}'"),
         (LONG, ColumnMap("model", "id", "rater", "", "answer"), "no column 'aspect'.*--aspect COLUMN"),
-        (LONG.replace("4.0", "4.5"), MAPPED, "row 1 of .*value is '4.5'; expected a whole number"),
+        (LONG.replace("4.0", "4.5"), MAPPED, "row 1 of .*value is 4.5; expected 1 to 5; --scale names another"),
         (LONG.replace("4.0", "[4, 5]"), MAPPED, "row 1 of .*holds a list"),
         (LONG.replace("4.0", "[4, 5"), MAPPED, "begins like a list and is none"),
         (

@@ -77,7 +77,7 @@ def test_an_old_layout_is_told_and_mended(old: Path) -> None:
     admin = StudyAdmin.open(old)
     assert admin.verify().ok
     assert admin.overview().refused == 1
-    migrations.downgrade(database.engine, "-1")
+    migrations.downgrade(database.engine, "0001")
     assert contents(database) == before
     assert database.schema() == "0001"
 

@@ -191,7 +191,7 @@ def test_ratings_from_elsewhere(tmp_path: Path) -> None:
     [
         ("system,item,annotator,aspect\na,i,x,fluency\n", "no column 'value'"),
         ("system,item,annotator,aspect,value\na,i,x,fluency,9\n", "expected 1 to 5"),
-        ("system,item,annotator,aspect,value\na,i,x,fluency,good\n", "expected a whole number"),
+        ("system,item,annotator,aspect,value\na,i,x,fluency,good\n", "expected a number"),
         ("system,item,annotator,aspect,value\na,i,,fluency,3\n", "annotator is empty"),
         ("", "no column"),
         ("system,item,annotator,aspect,value,kind\na,i,x,fluency,3,odd\n", "kind is 'odd'"),
