@@ -229,7 +229,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     as `I;16`, those of PGM as `I` scaled to 16 bits, and 32-bit samples of TIFF as signed `I`.
     """
     if image.mode == "F":
-        levels = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=1e9, neginf=0) * _float_scale(np.asarray(image))
+        with np.errstate(invalid="ignore"):  # some of the bit patterns that are no number make the conversion complain
+            levels = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=1e9, neginf=0) * _float_scale(np.asarray(image))
     elif image.mode == "I" and image.format == "TIFF":
         levels = np.asarray(image, dtype=np.int64) % 2**32 / 16_843_009  # 2**32 - 1 -> 255
     else:

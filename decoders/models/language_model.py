@@ -291,4 +291,5 @@ def _special_ids(tokenizer: Any) -> frozenset[int]:
     """Ids that never belong in a text: flagged as special, or added to the vocabulary in angle brackets."""
     added = tokenizer.added_tokens_decoder.items()
     brackets = {i for i, token in added if token.special or (token.content[:1] == "<" and token.content[-1:] == ">")}
-    return frozenset(brackets | {int(i) for i in tokenizer.all_special_ids})
+    # A special token that the vocabulary lacks has no id.
+    return frozenset(brackets | {int(i) for i in tokenizer.all_special_ids if i is not None})

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 
-from decoders.errors import ModelMismatch
+from decoders.errors import ModelMismatch, SeeTellError
 from decoders.models import torchvision_schemas
 from decoders.models.clip_folder import check_pickles, local_text, read_config, staged, weights_file
-from decoders.models.devices import check_device
+from decoders.models.devices import check_device, is_memory_error
 from decoders.models.files import Files, no_network
 from decoders.models.gguf_file import read_gguf, read_gguf_beside
 from decoders.models.hf_clip import read_hf_clip
@@ -29,9 +28,6 @@ from decoders.models.sentence_encoder import SentenceEncoder
 Model = TypeVar("Model", LanguageModel, ImageTextModel, SentenceEncoder)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
-"""What transformers and open_clip raise for folders whose files do not fit together."""
 
 _loaded: dict[tuple[str, type, str, str], Any] = {}
 """The models of this process, by content, kind, dtype and device."""
@@ -223,7 +219,9 @@ def _reading(failure: str, files: Files) -> Iterator[None]:
     try:
         with no_network():
             yield
-    except _UNREADABLE as error:
+    except Exception as error:  # the boundary to libraries that build whatever a stranger's files say
+        if isinstance(error, SeeTellError) or is_memory_error(error):
+            raise
         raise ModelMismatch(
             f"{failure} ({_reason(error)}); expected the files that a model and its fast tokenizer are saved to together, in "
             f"{files.folder}"
@@ -235,6 +233,11 @@ def _reading(failure: str, files: Files) -> Iterator[None]:
 
 def _check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:
     """Refuse a tokenizer that reaches only a part of its model: it is another model's, or none at all."""
+    longest = tokenizer.model_max_length
+    if isinstance(longest, bool) or not isinstance(longest, int | float):
+        raise ModelMismatch(
+            f"the tokenizer of {name} has model_max_length {longest!r}; expected a number in its tokenizer_config.json"
+        )
     known = len(tokenizer.get_vocab())
     if known < rows / 2:
         raise ModelMismatch(
