@@ -101,6 +101,10 @@ class StudyAdmin:
         """Each system's run in the store, as `suite/label-identity8`; empty for a system that has none."""
         return self._read(collect.runs)
 
+    def given_scores(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        """Scores that were imported with the ratings, by system, metric and item."""
+        return self._read(collect.given_scores)
+
     def verify(self, against: Path | None = None) -> Verified:
         """Check the study against its audit chain.
 

@@ -34,7 +34,7 @@ def show(study: StudyAdmin) -> None:
 def _report(study: StudyAdmin) -> None:
     try:
         with st.spinner(translate("results.busy")):
-            report = study_report(study, Results(opened().results), draws=DRAWS)
+            report = study_report(study, Results(opened().results), scores=study.given_scores(), draws=DRAWS)
     except SeeTellError as error:
         st.warning(str(error))
         return

@@ -59,6 +59,8 @@ def import_(
     aspect: str = "",
     value: str = "",
     text: str = "",
+    scores: str = "",
+    unscored: str = "",
     scale: str = "",
     runs: str = "",
     database: str | None = None,
@@ -82,6 +84,9 @@ def import_(
         aspect: Column of the aspect, or =NAME.
         value: Column of the values; several separated by commas; or a pattern such as 'Human {annotator} {aspect}'.
         text: Column of the rated text.
+        scores: Columns of metrics' scores of the same texts, separated by commas: they are compared with the ratings. -NAME where
+            lower is better.
+        unscored: Systems without scores, separated by commas: people, whose texts are the references that metrics compare with.
         scale: Lowest and highest value that could be given, and the step where it is not 1, such as 0-1, 1-7, 0-100 or 1-5:0.5;
             1-5 by default, or what the export says.
         runs: Suite whose runs wrote the texts, by name: joined by system, item and text, so that metrics can be compared.
@@ -95,7 +100,7 @@ def import_(
     from harness.study.tables.base import utc_now
     from harness.study.tables.scale import Scale
 
-    columns = ColumnMap(system, item, annotator, aspect, value, text)
+    columns = ColumnMap(system, item, annotator, aspect, value, text, scores, unscored)
     folder = results / "studies" / name
     rows, left_out = import_ratings(
         source,

@@ -63,7 +63,7 @@ def analyze(
     chosen = format_of("json" if as_json else format, out, writers, ", or --format")
     store = Results(results)
     with console.err.status("analysing the ratings"), opened(name, results) as study:
-        report = study_report(study, store, excluded=excluded, seed=seed)
+        report = study_report(study, store, scores=study.given_scores(), excluded=excluded, seed=seed)
         runs = study.runs()
     if chosen == "table":
         _show(report)

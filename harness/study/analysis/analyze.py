@@ -281,8 +281,9 @@ def _summaries(
     replicates = two_way_means(np.concatenate([panel.values for panel in by_aspect.values()]), draws=draws, seed=seed)
     columns = iter(replicates.T)
     return [
-        _summary(panel, index, aspect, next(columns), letters[aspect].get(system, ""), sha256)
+        _summary(panel, index, aspect, next(columns), letters[aspect].get(system, ""), signed)
         for aspect, panel in by_aspect.items()
+        for signed in [signature(aspect, panel, sha256)]
         for index, system in enumerate(panel.systems)
     ]
 
@@ -295,7 +296,7 @@ def _references(table: RatingTable, sha256: str, draws: int, seed: int) -> list[
         part = _first_looks(own.where(aspect=aspect))
         panel = Panel.of(["reference"] * len(part), part.item, part.annotator, part.value, scale=table.scale)
         [column] = two_way_means(panel.values, draws=draws, seed=seed).T
-        summaries.append(_summary(panel, 0, aspect, column, "", sha256, reference=True))
+        summaries.append(_summary(panel, 0, aspect, column, "", signature(aspect, panel, sha256), reference=True))
     return summaries
 
 
@@ -307,13 +308,13 @@ def _first_looks(table: RatingTable) -> RatingTable:
 
 
 def _summary(
-    panel: Panel, index: int, aspect: str, replicates: Floats, letters: str, sha256: str, *, reference: bool = False
+    panel: Panel, index: int, aspect: str, replicates: Floats, letters: str, signed: str, *, reference: bool = False
 ) -> Summary:
     values = panel.values[index]
     rated = ~np.isnan(values)
     given = values[rated]
     items = int(rated.any(axis=1).sum())
-    means = panel.item_means[index]
+    means = panel.on_systems([panel.systems[index]]).item_means[0]
     nothing = Estimate.undefined(f"nobody rated it on {aspect}")
     return Summary(
         panel.systems[index],
@@ -325,7 +326,7 @@ def _summary(
         float(np.median(given)) if len(given) else float("nan"),
         tuple(int(((given > low - _ROUNDING) & (given < high + _ROUNDING)).sum()) for _, low, high in panel.scale.parts()),
         letters,
-        signature(aspect, panel, sha256),
+        signed,
         reference,
     )
 

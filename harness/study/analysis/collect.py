@@ -16,6 +16,9 @@ from harness.study.tables.schema import Annotator, Aspect, Block, Campaign, Item
 REFERENCE = "reference"
 """Stands where a system's name would, of a person's text."""
 
+GIVEN_SCORES = "given_scores"
+"""Of an imported system's configuration: scores that came in the file of its ratings, sealed with the system."""
+
 
 def ratings(session: Session, *, excluded: bool = False, surplus: bool = False) -> RatingTable:
     """Current ratings, one row a value.
@@ -90,6 +93,12 @@ def runs(session: Session) -> dict[str, str]:
     suite = session.scalars(select(Campaign.suite)).one()
     rows = session.execute(select(System.name, System.identity).order_by(System.name))
     return {name: f"{suite}/{name}-{identity[:8]}" if identity else "" for name, identity in rows}
+
+
+def given_scores(session: Session) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores that were imported with the ratings, by system, metric and item; `-NAME` of a metric of which lower is better."""
+    rows = session.execute(select(System.name, System.config).order_by(System.name))
+    return {name: config[GIVEN_SCORES] for name, config in rows if GIVEN_SCORES in config}
 
 
 def planned_blocks(session: Session) -> dict[str, int]:

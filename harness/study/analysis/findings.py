@@ -16,11 +16,13 @@ from harness.store.runs import Results, write_json
 from harness.study.analysis.analyze import Analysis, analyse, panels
 from harness.study.analysis.bootstrap import DRAWS
 from harness.study.analysis.exclusions import effect
-from harness.study.analysis.meta import MetaEvaluation, meta_evaluate, metric_scores
+from harness.study.analysis.meta import MetaEvaluation, imported_scores, meta_evaluate, metric_scores
 from harness.study.analysis.ratings import RatingTable
 from harness.study.analysis.reports import Report
 from harness.study.tables.scale import FIVE
 
+GivenScores = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""By system, metric and item."""
 Excluded = Literal["exclude", "include"]
 FROZEN = "frozen"
 HUMAN_FILE = "human.json"
@@ -50,7 +52,15 @@ class Study(Protocol):
     def runs(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
-def study_report(study: Study, results: Results, *, excluded: Excluded = "exclude", seed: int = 0, draws: int = DRAWS) -> Report:
+def study_report(
+    study: Study,
+    results: Results,
+    *,
+    scores: GivenScores | None = None,
+    excluded: Excluded = "exclude",
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Report:
     """Analyse a study.
 
     Until it is frozen, systems have stand-in names and metrics are not held against the ratings, so that nobody stops when
@@ -59,6 +69,7 @@ def study_report(study: Study, results: Results, *, excluded: Excluded = "exclud
     Args:
         study: as `StudyAdmin.open` gives it.
         results: where the runs of its systems are.
+        scores: what was imported with the ratings, as `StudyAdmin.given_scores` gives it.
         excluded: whether ratings that were excluded count; the effect of leaving them out is reported either way.
         seed: of every resampling.
         draws: of the two-way bootstrap.
@@ -83,7 +94,9 @@ def study_report(study: Study, results: Results, *, excluded: Excluded = "exclud
             else analyse(shown, study=overview.name, seed=seed, draws=draws, sha256=table.sha256, order=overview.aspects)
         )
     if frozen:
-        metas, why_not = metrics_against_people(tables[excluded], study.runs(), results, seed=seed, order=overview.aspects)
+        metas, why_not = metrics_against_people(
+            tables[excluded], study.runs(), results, seed=seed, order=overview.aspects, scores=scores
+        )
     else:
         metas, why_not = (), "metrics are held against the ratings when the study is frozen"
     return Report(analyses[excluded], excluded, effect(analyses["include"], analyses["exclude"]), frozen, metas, why_not)
@@ -101,9 +114,15 @@ def _capital(index: int) -> str:
 
 
 def metrics_against_people(
-    table: RatingTable, runs: Mapping[str, str], results: Results, *, seed: int = 0, order: Sequence[str] = ()
+    table: RatingTable,
+    runs: Mapping[str, str],
+    results: Results,
+    *,
+    seed: int = 0,
+    order: Sequence[str] = (),
+    scores: GivenScores | None = None,
 ) -> tuple[tuple[MetaEvaluation, ...], str]:
-    """Every metric of the systems' runs against every aspect; or why they are not available."""
+    """Every metric of the systems' runs, and every one that came with the ratings, against every aspect; or why there is none."""
     from harness.store.find import find_run
 
     by_aspect = panels(table, order)
@@ -117,13 +136,18 @@ def metrics_against_people(
             loaded[system] = ScoredRun.load(find_run(results, runs[system]))
         except SeeTellError as error:
             absent[system] = f"the scores of {system!r} are not available: {error}"
+    given = {system: scores[system] for system in table.systems if system in (scores or {})} if scores else {}
     if absent and len(loaded) < 2:
-        return (), "; ".join(absent.values())
+        if not given:
+            return (), "; ".join(absent.values())
+        loaded, absent = {}, {system: "it has no scores" for system in table.systems if system not in given}
     first = next(iter(by_aspect.values()))
-    scores, left_out = metric_scores(loaded, first.items)
+    metrics, left_out = metric_scores(loaded, first.items) if loaded else ((), {})
+    systems = list(loaded or given)
+    metrics = (*metrics, *imported_scores(given, systems, first.items))
     left_out |= {f"system {system!r}": reason for system, reason in absent.items()}
-    present = {aspect: panel.on_systems(list(loaded)) for aspect, panel in by_aspect.items()}
-    return tuple(meta_evaluate(aspect, panel, scores, left_out, seed=seed) for aspect, panel in present.items()), ""
+    present = {aspect: panel.on_systems(systems) for aspect, panel in by_aspect.items()}
+    return tuple(meta_evaluate(aspect, panel, metrics, left_out, seed=seed) for aspect, panel in present.items()), ""
 
 
 def publish(report: Report, runs: Mapping[str, str], results: Results) -> Path:

@@ -9,7 +9,6 @@ Resampling Methods"), at the system level by a paired bootstrap of their accurac
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, spearmanr
 
 from harness.compare.corrections import holm
 from harness.compare.differences import gives_back, load_metric, signature_changes
@@ -32,6 +31,7 @@ Floats = NDArray[np.float64]
 
 META_DRAWS = 2000
 _LETTER = re.compile(r"[a-z]|\(\d+\)")
+NO_RANKS = Estimate.undefined("not computed")
 LEAST_SCORED = 0.9
 """A metric that scores a smaller share of the rated items is left out, so that the others are not judged on the rest alone."""
 
@@ -78,6 +78,8 @@ class MetricVerdict:
     """Metrics that share one cannot be told apart at the system level."""
     signature: str = ""
     """How the leaderboard's column of that name was made."""
+    ranks: Estimate = NO_RANKS
+    """Spearman's rank correlation over all rated texts at once; `n` texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,32 @@ def metric_scores(runs: Mapping[str, ScoredRun], items: Sequence[str]) -> tuple[
                     MetricScores(score.output, score.higher_is_better, rows, _one_output(metric.finalise, place), score.signature)
                 )
     return tuple(usable), left_out
+
+
+def imported_scores(
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]], systems: Sequence[str], items: Sequence[str]
+) -> tuple[MetricScores, ...]:
+    """Scores that came with the ratings; a corpus score is the mean of its texts'.
+
+    Args:
+        scores: by system, metric and item; lower ones are better where a metric's name begins with a minus sign.
+        systems: in the order of the panel.
+        items: in the order of the panel.
+    """
+    metrics = []
+    for name in dict.fromkeys(name for system in systems for name in scores.get(system, {})):
+        by_system = [scores.get(system, {}).get(name, {}) for system in systems]
+        values = np.array([[by_item.get(item, np.nan) for item in items] for by_item in by_system])
+        rows = np.stack([values, np.where(np.isnan(values), np.nan, 1.0)], axis=-1)
+        metrics.append(
+            MetricScores(name.removeprefix("-"), not name.startswith("-"), rows, _mean_of_rows, "imported with the ratings")
+        )
+    return tuple(metrics)
+
+
+def _mean_of_rows(sums: Floats) -> Floats:
+    """From sums of scores and of ones, `[..., 2]`, to means, `[...]`."""
+    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _unusable(runs: Mapping[str, ScoredRun], label: str, resampling: str, no_interval: str) -> str:
@@ -208,10 +236,11 @@ def meta_evaluate(
     systems, system_letters = _system_level(human, rated, usable, pairs, draws=permutations, seed=seed)
     columns = zip(usable, segments, systems, segment_letters, system_letters, strict=True)
     verdicts = [
-        MetricVerdict(metric.name, segment, _pooled(human, rated, metric), system, first, second, metric.signature)
+        MetricVerdict(metric.name, segment, tau, system, first, second, metric.signature, rho)
         for metric, segment, system, first, second in columns
+        for tau, rho in [_pooled(human, rated, metric)]
     ]
-    verdicts.sort(key=lambda verdict: (-(verdict.segment.value or 0.0), verdict.metric))
+    verdicts.sort(key=lambda verdict: (-(verdict.segment.value or 0.0), -(verdict.pooled.value or 0.0), verdict.metric))
     return MetaEvaluation(aspect, n, tuple(verdicts), missing, _in_words(aspect, verdicts))
 
 
@@ -287,13 +316,15 @@ def _order(values: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
     return np.asarray(np.where(np.abs(apart) <= 1e-12 * scale, 0.0, np.sign(apart)))
 
 
-def _pooled(human: Floats, rated: NDArray[np.bool_], metric: MetricScores) -> Estimate:
-    """Kendall's tau-b over all rated texts, ties of people and metric included."""
+def _pooled(human: Floats, rated: NDArray[np.bool_], metric: MetricScores) -> tuple[Estimate, Estimate]:
+    """Kendall's tau-b and Spearman's rank correlation over all rated texts, ties of people and metric included."""
     n = int(rated.sum())
-    value = float(kendalltau(human[rated], metric.segments[rated]).statistic)
-    if math.isnan(value):
-        return Estimate.undefined("the metric, or people, give every text the same score", n)
-    return Estimate(value, n=n)
+    people, scores = human[rated], metric.segments[rated]
+    if len(np.unique(people)) < 2 or len(np.unique(scores)) < 2:
+        undefined = Estimate.undefined("the metric, or people, give every text the same score", n)
+        return undefined, undefined
+    tau, rho = float(kendalltau(people, scores).statistic), float(spearmanr(people, scores).statistic)
+    return Estimate(tau, n=n), Estimate(rho, n=n)
 
 
 def _system_level(

@@ -286,6 +286,7 @@ def _meta(meta: MetaEvaluation) -> Sheet:
             verdict.metric,
             f"{_ranged(verdict.segment, 3)} {verdict.segment_letters}".strip(),
             _ranged(verdict.pooled, 3),
+            _ranged(verdict.ranks, 3),
             f"{_ranged(verdict.system)} {verdict.system_letters}".strip(),
         )
         for verdict in meta.verdicts
@@ -296,18 +297,18 @@ def _meta(meta: MetaEvaluation) -> Sheet:
             None,
             [
                 meta.verdict,
-                f"{meta.items} items. Segment: Kendall's tau-b within items; pooled: over all texts; systems: share of pairs of "
-                "systems in which the metric's corpus scores and people name the same winner. Metrics that share a letter cannot "
-                "be told apart (segment: exchanging their taus item by item; systems: drawing items anew; Holm). Annotators are "
-                "taken as given.",
+                f"{meta.items} items. Segment: Kendall's tau-b within items; pooled: over all texts; ranks: Spearman's "
+                "over all texts; systems: share of pairs of systems in which the metric's corpus scores and people name the same "
+                "winner. Metrics that share a letter cannot be told apart (segment: exchanging their taus item by item; "
+                "systems: drawing items anew; Holm). Annotators are taken as given.",
                 f"Left out: {missing}." if missing else "",
             ],
         )
     )
     title = f"Which metric should I believe? {meta.aspect}"
     if not rows:
-        rows = (("none", "n/a", "n/a", "n/a"),)
-    return Sheet(title, note, ("Metric", "segment", "pooled", "systems"), rows)
+        rows = (("none", "n/a", "n/a", "n/a", "n/a"),)
+    return Sheet(title, note, ("Metric", "segment", "pooled", "ranks", "systems"), rows)
 
 
 def _counts(analysis: Analysis) -> str:

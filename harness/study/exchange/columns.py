@@ -7,15 +7,20 @@ aspect (`fluency`, `relevance`), both in one name (`Human 1 RE`), or whole lists
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import StudyError, did_you_mean
+from harness.study.tables.base import plain_text
 
+LOWER = "-"
+"""Begins the name of a column of scores of which lower ones are better."""
 CONSTANT = "="
 """Begins a value that is the same in every row, where a column's name would stand."""
+_MOST_NAMED = 20
 _PLACES = ("annotator", "aspect")
 FILE_ROW = "file_row"
 """Key of a record that tells its row in the file, from 1."""
@@ -32,6 +37,10 @@ class ColumnMap:
     value: str = ""
     """One column; several separated by commas; or a pattern such as `Human {annotator} {aspect}`, whose places hold no spaces."""
     text: str = ""
+    scores: str = ""
+    """Columns of metrics' scores of the same texts, separated by commas; `-NAME` where lower is better."""
+    unscored: str = ""
+    """Systems whose scores are not taken, separated by commas."""
 
     @property
     def given(self) -> bool:
@@ -55,7 +64,7 @@ def long_records(records: Sequence[Mapping[str, Any]], columns: ColumnMap, where
         StudyError: a column that is not there, a pattern that fits none, or lists beside a column of items.
     """
     names = list(dict.fromkeys(name for record in records[:1] for name in record if name is not None))
-    fixed = {key: name for key, name in asdict(columns).items() if key != "value" and name}
+    fixed = {key: name for key, name in asdict(columns).items() if key not in ("value", "scores", "unscored") and name}
     for name in fixed.values():
         if not name.startswith(CONSTANT):
             _known(name, names, where)
@@ -77,6 +86,45 @@ def long_records(records: Sequence[Mapping[str, Any]], columns: ColumnMap, where
                 extra = {} if item is None else {"item": item}
                 long.append(kept | shared | places | extra | {"value": value, FILE_ROW: number})
     return long
+
+
+def given_scores(records: Sequence[Mapping[str, Any]], columns: ColumnMap, where: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores that stand beside the ratings, by system, metric (as `ColumnMap.scores` names it) and item.
+
+    Args:
+        records: rows of the file.
+        columns: what its columns are called.
+        where: the file, as messages call it.
+
+    Raises:
+        StudyError: a column or a system that is not there, a score that is no number, or two scores of one text.
+    """
+    names = list(dict.fromkeys(name for record in records[:1] for name in record if name is not None))
+    metrics = [name.strip() for name in columns.scores.split(",") if name.strip()]
+    for metric in metrics:
+        _known(metric.removeprefix(LOWER), names, where)
+    systems = dict.fromkeys(plain_text(str(_cell(record, columns.system or "system"))) for record in records)
+    unscored = [name.strip() for name in columns.unscored.split(",") if name.strip()]
+    for name in unscored:
+        if name not in systems:
+            raise StudyError(
+                f"{where} has no system {name!r}{did_you_mean(name, list(systems))}; it has: {_listed(list(systems))}"
+            )
+    given: dict[str, dict[str, dict[str, float]]] = {}
+    for number, record in enumerate(records, start=1):
+        system = plain_text(str(_cell(record, columns.system or "system")))
+        for metric in metrics if system not in unscored else ():
+            row = f"row {number} of {where}: {metric.removeprefix(LOWER)}"
+            of_metric = given.setdefault(system, {}).setdefault(metric, {})
+            for place, cell in _items(record.get(metric.removeprefix(LOWER)), row):
+                item = plain_text(str(_cell(record, columns.item or "item") if place is None else place))
+                try:
+                    score = math.nan if cell is None or cell == "" else float(cell)
+                except (TypeError, ValueError) as error:
+                    raise StudyError(f"{row} is {str(cell)[:60]!r}; expected a number") from error
+                if math.isfinite(score) and of_metric.setdefault(item, score) != score:
+                    raise StudyError(f"{row} is {score:g}, and an earlier row says {of_metric[item]:g} of the same text")
+    return given
 
 
 def _value_columns(columns: ColumnMap, names: Sequence[str], where: str) -> dict[str, dict[str, str]]:
@@ -105,9 +153,15 @@ def _value_columns(columns: ColumnMap, names: Sequence[str], where: str) -> dict
 def _known(name: str, names: Sequence[str], where: str) -> None:
     if name not in names:
         raise StudyError(
-            f"{where} has no column {name!r}{did_you_mean(name, names)}; it has: {', '.join(names) or 'none'}. For something "
+            f"{where} has no column {name!r}{did_you_mean(name, names)}; it has: {_listed(names)}. For something "
             f"that is the same in every row write {CONSTANT}NAME"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return (
+        ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "") or "none"
+    )
 
 
 def _cell(record: Mapping[str, Any], name: str) -> Any:

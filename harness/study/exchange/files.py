@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StudyError
-from harness.study.exchange.columns import FILE_ROW, OURS, ColumnMap, long_records
+from harness.study.exchange.columns import FILE_ROW, OURS, ColumnMap, given_scores, long_records
 from harness.study.exchange.rows import Column, Row
 from harness.study.tables.base import from_ms, to_ms
 
@@ -56,18 +56,7 @@ def read(path: Path, columns: Sequence[Column], mapping: ColumnMap = OURS) -> li
     Raises:
         StudyError: not a file of that format, a column that is missing, or a cell of the wrong type.
     """
-    kind = path.suffix.lstrip(".").lower() or "csv"
-    readers = {"csv": _from_csv, "tsv": _from_tsv, "jsonl": _from_jsonl, "parquet": _from_parquet}
-    if kind not in readers:
-        raise StudyError(f"{path} has no known file name extension; expected .csv, .tsv, .jsonl or .parquet")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StudyError(f"{path} cannot be read ({error.strerror})") from error
-    try:
-        records = readers[kind](content, columns)
-    except (ValueError, UnicodeDecodeError, csv.Error, OSError) as error:
-        raise StudyError(f"{path} is not a valid {kind} file ({error})") from error
+    records = _records(path, columns)
     if mapping.given:
         records = long_records(records, mapping, str(path))
     missing = [column.name for column in columns if column.needed and (not records or column.name not in records[0])]
@@ -80,6 +69,27 @@ def read(path: Path, columns: Sequence[Column], mapping: ColumnMap = OURS) -> li
         _checked(row, columns, f"row {row.get(FILE_ROW, number)} of {path}") | {FILE_ROW: row.get(FILE_ROW, number)}
         for number, row in enumerate(records, start=1)
     ]
+
+
+def scores(path: Path, mapping: ColumnMap) -> dict[str, dict[str, dict[str, float]]]:
+    """The scores that stand beside ratings (`given_scores`); nothing where no column of scores is named."""
+    return given_scores(_records(path, ()), mapping, str(path)) if mapping.scores else {}
+
+
+def _records(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    kind = path.suffix.lstrip(".").lower() or "csv"
+    readers = {"csv": _from_csv, "tsv": _from_tsv, "jsonl": _from_jsonl, "parquet": _from_parquet}
+    if kind not in readers:
+        raise StudyError(f"{path} has no known file name extension; expected .csv, .tsv, .jsonl or .parquet")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read ({error.strerror})") from error
+    try:
+        records = readers[kind](content, columns)
+    except (ValueError, UnicodeDecodeError, csv.Error, OSError) as error:
+        raise StudyError(f"{path} is not a valid {kind} file ({error})") from error
+    return records
 
 
 def _checked(row: Mapping[str, Any], columns: Sequence[Column], where: str) -> Row:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.errors import StudyError
+from harness.study.analysis import collect
 from harness.study.analysis.collect import REFERENCE
 from harness.study.analysis.ratings import KINDS
 from harness.study.exchange import files, rows
@@ -105,7 +106,12 @@ def read(source: Path, name: str, columns: ColumnMap = OURS, scale: Scale | None
     if not ratings:
         raise StudyError(f"{file} has no ratings")
     _check(ratings, file)
-    return Given(ratings, _notes(file), _described(known, name, ratings, scale))
+    described = _described(known, name, ratings, scale)
+    for system, scores in files.scores(file, columns).items():
+        if system in described["systems"]:
+            config = described["systems"][system]["config"]
+            described["systems"][system]["config"] = {**config, collect.GIVEN_SCORES: scores}
+    return Given(ratings, _notes(file), described)
 
 
 def _manifest(file: Path) -> _Manifest | None:

@@ -43,7 +43,7 @@ def join_runs(given: Given, results: Results, suite: str) -> Given:
         folder = find_folder(folders, suite, name)
         run = source(folder)
         texts[name] = run.texts
-        systems[name] = {"decoder": run.decoder, "identity": run.identity, "config": dict(run.config)}
+        systems[name] = {"decoder": run.decoder, "identity": run.identity, "config": {**run.config, **systems[name]["config"]}}
         task = RunSpec.model_validate(folder.describe()["spec"]).task
     ratings = [_with_text(row, texts[row["system"]], suite) if _joins(row, texts) else row for row in given.ratings]
     return replace(given, ratings=ratings, described={**given.described, "suite": suite, "task": task, "systems": systems})

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc, stdtrit
 
 from harness.study.analysis.ratings import RatingTable
+from harness.study.tables.scale import FIVE
 
 Floats = NDArray[np.float64]
 Rule = Literal["speed", "longstring", "low-variation", "swap", "scramble", "repeat", "drift"]
@@ -26,7 +27,7 @@ FAST_SHARE = 0.2
 LONGEST_RUN = 8
 """Forms in a row with the same answer to every aspect."""
 REPEAT_ERROR = 0.75
-"""Points between two looks at one text, on average."""
+"""Points between two looks at one text, on average, on a scale from 1 to 5; on a longer one as much more."""
 CONTROL_P = 0.05
 DRIFT_ERRORS = 3.0
 ENOUGH_FORMS, ENOUGH_CONTROLS, ENOUGH_REPEATS, ENOUGH_OTHERS = 10, 10, 5, 5
@@ -100,7 +101,7 @@ def measures(table: RatingTable, words: Mapping[str, int] | None = None) -> tupl
         signals += _low_variation(forms, variation[forms.annotator], peers)
         signals += _control(forms, "swap")
         signals += _control(forms, "scramble")
-        signals += _repeat(forms)
+        signals += _repeat(forms, REPEAT_ERROR * float(table.scale.high - table.scale.low) / float(FIVE.high - FIVE.low))
         signals += _drift(forms, usual)
     return tuple(signals)
 
@@ -156,7 +157,7 @@ def _longstring(forms: _Forms) -> Iterator[Signal]:
         run = run + 1 if equal else 1
         if run > best:
             best, end = run, index
-    answer = [None if np.isnan(value) else int(value) for value in forms.values[end]]
+    answer = [None if np.isnan(value) else int(value) if value.is_integer() else float(value) for value in forms.values[end]]
     yield Signal(
         forms.annotator,
         "longstring",
@@ -236,7 +237,7 @@ def _mean(values: Floats) -> Floats:
     return np.where(counts > 0, np.where(rated, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def _repeat(forms: _Forms) -> Iterator[Signal]:
+def _repeat(forms: _Forms, most: float) -> Iterator[Signal]:
     place = {output: index for index, output in enumerate(forms.output.tolist())}
     pairs = [
         (place[before], index)
@@ -252,10 +253,10 @@ def _repeat(forms: _Forms) -> Iterator[Signal]:
         forms.annotator,
         "repeat",
         error,
-        REPEAT_ERROR,
-        error > REPEAT_ERROR,
+        most,
+        error > most,
         len(pairs),
-        {"texts": forms.output[second[apart > REPEAT_ERROR]].tolist()[:20]},
+        {"texts": forms.output[second[apart > most]].tolist()[:20]},
         f"a second look at {len(pairs)} texts differs by {error:.2f} points on average",
     )
 

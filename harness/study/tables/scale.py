@@ -21,10 +21,12 @@ from harness.errors import StudyError
 
 MOST_VALUES = 1001
 """Values that a scale may have: 0 to 100 in tenths."""
+_ROUNDED = Fraction(1, 50)
+"""Of a step: how far a value may lie from one that no decimal number is, as 1.33 does from one and a third."""
 FEW = 11
 """Up to so many values are counted one by one; more are counted in ten equal parts."""
-_WRITTEN = re.compile(r"(-?\d+(?:\.\d+)?)\s*(?:-|to|\.\.)\s*(-?\d+(?:\.\d+)?)(?::(\d+(?:\.\d+)?))?")
-_EXAMPLES = "expected the lowest and the highest value, and the step where it is not 1, as in 1-7, 0-100 or 1-5:0.5"
+_WRITTEN = re.compile(r"(-?\d+(?:\.\d+)?)\s*(?:-|to|\.\.)\s*(-?\d+(?:\.\d+)?)(?::(\d+(?:\.\d+|/[1-9]\d*)?))?")
+_EXAMPLES = "expected the lowest and the highest value, and the step where it is not 1, as in 1-7, 0-100, 1-5:0.5 or 1-4:1/3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Scale:
 
     def to_json(self) -> dict[str, Any]:
         """As a protocol holds it."""
-        return {name: _plain(number) for name, number in (("low", self.low), ("high", self.high), ("step", self.step))}
+        return {name: _exact(number) for name, number in (("low", self.low), ("high", self.high), ("step", self.step))}
 
     @property
     def count(self) -> int:
@@ -89,11 +91,11 @@ class Scale:
     @property
     def name(self) -> str:
         """Short, as in signatures: `1-5`, `0-100`, `1-5:0.5`."""
-        step = "" if self.step == 1 else f":{_plain(self.step)}"
+        step = "" if self.step == 1 else f":{_exact(self.step)}"
         return f"{_plain(self.low)}-{_plain(self.high)}{step}"
 
     def __str__(self) -> str:
-        steps = "" if self.step == 1 else f" in steps of {_plain(self.step)}"
+        steps = "" if self.step == 1 else f" in steps of {_exact(self.step)}"
         return f"{_plain(self.low)} to {_plain(self.high)}{steps}"
 
     def code(self, value: float) -> int:
@@ -103,6 +105,8 @@ class Scale:
             ValueError: the value is not on the scale.
         """
         steps = (Fraction(str(value)) - self.low) / self.step
+        if not _is_decimal(self.step) and abs(steps - round(steps)) < _ROUNDED:
+            steps = Fraction(round(steps))
         if steps.denominator != 1 or not 0 <= steps < self.count:
             raise ValueError(f"{value} is not on the scale from {self}")
         return int(steps) + 1
@@ -140,6 +144,15 @@ class Scale:
 
 FIVE = Scale(Fraction(1), Fraction(5))
 """The scale of studies that are made here."""
+
+
+def _exact(number: Fraction) -> int | float | str:
+    """A number as JSON holds it without a loss: a third is no decimal number, and is written 1/3."""
+    return _plain(number) if _is_decimal(number) else str(number)
+
+
+def _is_decimal(number: Fraction) -> bool:
+    return Fraction(str(float(number))) == number
 
 
 def _plain(number: Fraction) -> int | float:
