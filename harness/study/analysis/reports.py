@@ -298,7 +298,7 @@ def _meta(meta: MetaEvaluation) -> Sheet:
                 meta.verdict,
                 f"{meta.items} items. Segment: Kendall's tau-b within items; pooled: over all texts; systems: share of pairs of "
                 "systems in which the metric's corpus scores and people name the same winner. Metrics that share a letter cannot "
-                "be told apart (segment: exchanging their taus item by item; systems: drawing items anew; Holm). Annotators are "
+                "be told apart (segment: exchanging their taus item by item; systems: resampling items; Holm). Annotators are "
                 "taken as given.",
                 f"Left out: {missing}." if missing else "",
             ],
