@@ -26,7 +26,7 @@ POLICY = "; ".join(
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "same-origin",  # an invitation stands in the address of the page where it is used
+    "Referrer-Policy": "same-origin",  # an invitation is in the address of the page where it is used
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }

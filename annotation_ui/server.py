@@ -9,7 +9,7 @@ from pathlib import Path
 from annotation_ui.opened import RESULTS, open_study
 
 _SCRIPT = "from annotation_ui.main import main\n\nmain()\n"
-"""The script that Streamlit runs. It tells browsers the script's path, so it lies where its path says nothing."""
+"""The script that Streamlit runs. It tells browsers the script's path, so its folder has a neutral name."""
 
 
 def serve(where: str, host: str, port: int, *, browse: bool, results: Path = RESULTS) -> None:

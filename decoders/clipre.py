@@ -1,4 +1,4 @@
-"""CLIPRe: answer an image with the caption of some other image that lies nearest to it (Su et al. 2022, section 4.1)."""
+"""CLIPRe: answer an image with the caption of some other image that is nearest to it (Su et al. 2022, section 4.1)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What can go wrong while decoding, each with what was expected and the remedy.
 
 SeeTellError                 every error that SeeTell raises on purpose; `harness.errors` hangs the rest of the tree here
-├── ModelNotFound            a model name that leads nowhere, or a folder that lacks a file
+├── ModelNotFound            a model name that cannot be resolved, or a folder that lacks a file
 ├── ModelMismatch            a model that cannot do what was asked (wrong activation, wrong tokenizer, no end token)
 ├── NeedMissing              a decoder that needs a model, an image or an index which the suite does not give
 ├── UnreadableImage          an image that is missing, truncated or no image

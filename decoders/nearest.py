@@ -112,7 +112,7 @@ class FeatureRows:
     def _best(
         self, query: NDArray[np.float32], scores: NDArray[np.float32], rows: NDArray[np.int64], top: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        # Where even the last of the shortlist is as good as the last one wanted, a better one may stand behind it.
+        # Where even the last of the shortlist is as good as the last one wanted, a better one may follow it.
         while len(rows) < len(self) and scores[-1] > scores[top - 1] - _ROUNDING:
             longer = self._shortlist(query[None], 8 * len(rows))
             scores, rows = longer[0][0], longer[1][0]

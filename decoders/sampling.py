@@ -100,11 +100,11 @@ class _MassSampler(_Sampler):
 
     @abstractmethod
     def order(self, log_probs: Tensor, probs: Tensor) -> Tensor:
-        """Where each token stands in that order, `[batch, vocabulary]`, the smallest first."""
+        """The rank of each token in that order, `[batch, vocabulary]`, the smallest first."""
 
     @abstractmethod
     def before(self, place: Tensor, token: Tensor) -> Tensor:
-        """Which tokens stand before one of them: places `[batch, vocabulary]` and ids `[batch, 1]` to bool like the places."""
+        """Which tokens precede one of them: places `[batch, vocabulary]` and ids `[batch, 1]` to bool like the places."""
 
     @abstractmethod
     def overshoot(self, mass: Tensor) -> Tensor:

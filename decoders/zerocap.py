@@ -80,7 +80,7 @@ class ZeroCapConfig(DecoderConfig):
 
 
 class ZeroCap(Decoder):
-    """Steers the language model by shifting the cached keys and values of its context, anew for each token.
+    """Steers the language model by shifting the cached keys and values of its context at each token.
 
     With p the shifted distribution, p0 the unshifted one, and q a softmax over the likeliest tokens of the cosine between the
     image and the text with the token appended (cond_text included), a gradient step lowers

@@ -155,7 +155,7 @@ class CandidateCosines:
         self._scorer = clip.prefix_scorer()
         self._pieces: dict[int, str] = {}
         self._slots: dict[str, int] = {}
-        """Where each text stands in the tables; the most recently used is last."""
+        """The place of each text in the tables; the most recently used is last."""
         self._places = torch.empty(0, lm.vocab_size, dtype=torch.int32, device=clip.device)
         """`[slots, vocabulary]`: where among its text's features a candidate's are; -1 if it has none."""
         self._features = torch.empty(0, 0, 0, device=clip.device)

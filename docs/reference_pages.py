@@ -1,4 +1,4 @@
-"""The pages that are made from the code: docs/api.md, docs/suites.md and docs/decoders.md. `make docs` writes them anew.
+"""The pages that are made from the code: docs/api.md, docs/suites.md and docs/decoders.md. `make docs` writes them again.
 
 A test holds the pages to what this program makes. `python docs/reference_pages.py --check` says which are not current.
 """
@@ -200,7 +200,7 @@ def main() -> None:
             if "--check" not in sys.argv[1:]:
                 path.write_text(content, "utf-8")
     if "--check" in sys.argv[1:] and stale:
-        sys.exit(f"not current: {', '.join(stale)}; `make docs` writes them anew")
+        sys.exit(f"not current: {', '.join(stale)}; `make docs` writes them again")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def run(
         only: labels of the decoders to run; all of the suite's by default.
         limit: only the first so many examples; the runs stay incomplete, are not scored and can be resumed.
         settings: what to change of the suite, as `--set` does, such as `{"magic.beta": 1.5}`.
-        fresh: decode anew what is on disk; the old answers are kept in the run's folder.
+        fresh: decode again what is on disk; the old answers are kept in the run's folder.
         score: whether complete runs are scored.
         batch_size: examples decoded together; the suite's own by default. It never changes a text.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.

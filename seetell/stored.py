@@ -152,7 +152,7 @@ def compare(
         settings: what the second run was made with, such as `{"magic.beta": 1.5}`.
         correction: of the p-values, over all numbers of the table.
         by: the number whose largest moves are kept, such as `cider`.
-        common: compare only the examples that both runs have, scored anew.
+        common: compare only the examples that both runs have, scored again.
         permutations: exchanges in a test.
         seed: of the test and the intervals.
         device: where models of metrics run.

@@ -83,7 +83,7 @@ class Draft {
       }
       for (const name of ["changes", "shownAt", "firstAt", "activeMs", "hiddenMs"]) this[name] = kept[name] ?? this[name];
     } catch {
-      // not ours, or torn: begin anew
+      // not ours, or torn: start again
     }
   }
 

@@ -1,4 +1,4 @@
-// The keys. They are heard before anybody else on the page, so none is lost to Streamlit's own shortcuts or to where the focus is.
+// The keys: handled before every other listener of the page, so that neither Streamlit's shortcuts nor the focus takes one.
 
 const keys = {
   key(event) {
@@ -39,7 +39,7 @@ const keys = {
   },
 
   dialogKey(event, dialog, at) {
-    event.stopImmediatePropagation(); // nothing behind a dialog hears a key; the browser closes it on Escape
+    event.stopImmediatePropagation(); // nothing behind a dialog receives a key; the browser closes it on Escape
     const key = meant(event).toLowerCase();
     const sameAgain = { panel: "g?", large: "z" }[dialog.className]?.includes(key);
     if (sameAgain && !event.repeat) {

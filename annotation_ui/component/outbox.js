@@ -14,13 +14,13 @@ class Outbox {
    * @param {string} space  prefix of this annotator's keys
    * @param {string} url    where forms go
    * @param {(forms: object[]) => void} otherWay  sends forms by the component's trigger value
-   * @param {(answer: object|null, asked?: number) => void} heard  called after every change, with the server's answer if there is one
+   * @param {(answer: object|null, asked?: number) => void} onChange  called after every change, with the server's answer if there is one
    */
-  constructor(space, url, otherWay, heard) {
+  constructor(space, url, otherWay, onChange) {
     this.prefix = `${space}:form:`;
     this.url = url;
     this.otherWay = otherWay;
-    this.heard = heard;
+    this.onChange = onChange;
     this.memory = new Map(); // what localStorage would not take
     this.state = "saved";
     this.wait = RETRY_FIRST_MS;
@@ -46,7 +46,7 @@ class Outbox {
     }
     this.emptySince = Infinity;
     if (this.state === "saved") this.state = "waiting";
-    this.heard(null);
+    this.onChange(null);
     this.flush();
   }
 
@@ -87,7 +87,7 @@ class Outbox {
       this.state = "saved";
       this.emptySince = Math.min(this.emptySince, performance.now());
     }
-    this.heard(null);
+    this.onChange(null);
   }
 
   async flush() {
@@ -101,10 +101,10 @@ class Outbox {
       this.wait = RETRY_FIRST_MS;
       this.state = "waiting";
       this.acknowledge(answer.receipts.map((receipt) => receipt.event_id));
-      this.heard(answer, asked);
+      this.onChange(answer, asked);
     } catch (error) {
       this.state = error.status === 401 ? "signed-out" : error.status ? "waiting" : "offline";
-      this.heard(null);
+      this.onChange(null);
       this.otherWay(entries);
     } finally {
       this.busy = false;

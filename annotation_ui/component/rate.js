@@ -23,10 +23,10 @@ class Rate {
     this.pictures = new Map();
     this.build();
     this.done = new Set(recall(`${this.space}:done`)); // slots that were finished in this tab
-    this.outbox = new Outbox(this.space, data.urls.outbox, (forms) => this.trigger(forms), (answer, asked) => this.heard(answer, asked));
+    this.outbox = new Outbox(this.space, data.urls.outbox, (forms) => this.trigger(forms), (answer, asked) => this.onAnswer(answer, asked));
     for (const entry of this.outbox.waiting()) if (entry.kind !== "flag") this.done.add(entry.form.slot);
     this.listen();
-    this.heard(data);
+    this.onAnswer(data);
     this.outbox.flush();
   }
 
@@ -36,7 +36,7 @@ class Rate {
     this.data = data;
     this.label();
     this.outbox.acknowledge(data.receipts.map((receipt) => receipt.event_id));
-    this.heard(data);
+    this.onAnswer(data);
   }
 
   trigger(forms) {
@@ -147,7 +147,7 @@ class Rate {
   // ---- work -----------------------------------------------------------------------------------------------------------------
 
   /** Something changed: texts came (`asked`: when for), forms were acknowledged, the line went down. */
-  heard(answer, asked) {
+  onAnswer(answer, asked) {
     if (answer?.work) this.take(answer.work, answer.progress, asked);
     const waiting = this.outbox ? this.outbox.waiting().length : 0;
     const state = this.outbox ? this.outbox.state : "saved";
@@ -188,7 +188,7 @@ class Rate {
     this.asking = true;
     const asked = performance.now();
     try {
-      this.heard(await post(this.data.urls.next, {}), asked);
+      this.onAnswer(await post(this.data.urls.next, {}), asked);
     } catch (error) {
       if (error.status && this.setTrigger) this.setTrigger("more", Date.now()); // else the clock asks again
     } finally {

@@ -85,7 +85,7 @@ def _begin(seat: Seat) -> None:
 
 
 def _place(count: int) -> int:
-    """Which text it is, from 0. It stands in the address, so that a reload in the middle does not begin anew."""
+    """Which text it is, from 0. It is in the address, so that a reload in the middle does not start again."""
     text = st.query_params.get("text", "1")
     return min(int(text) - 1, count) if text.isascii() and text.isdigit() and int(text) else 0
 

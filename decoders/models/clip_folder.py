@@ -1,4 +1,4 @@
-"""Folders of open_clip models: the text parts that lie elsewhere, the files that decide a feature, and loading without the hub.
+"""Folders of open_clip models: the text parts that are elsewhere, the files that decide a feature, and loading without the hub.
 
 `open_clip_config.json` may name a text tower (`hf_model_name`) and a tokenizer (`hf_tokenizer_name`) of transformers. open_clip
 looks both up on the hub, or relative to the current directory, whenever it builds the model. Here they are resolved to folders
@@ -23,7 +23,7 @@ from decoders.models.files import Files, content_hash
 CONFIG = "open_clip_config.json"
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
 TEXT_FILES = ("config.json", *TOKENIZER_FILES)
-"""What is read of a text tower: its weights lie in the model's own file."""
+"""What is read of a text tower: its weights are in the model's own file."""
 _PREFERRED = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 """Weights in the order in which open_clip looks for them."""
 
@@ -126,7 +126,7 @@ def complete_digest(files: Files, parts: TextParts, hashed: Sequence[str]) -> st
         uncovered["weights"] = weights
     if parts.tower is not None:
         uncovered["text tower"] = parts.tower / "config.json"
-    if parts.tokenizer is not None:  # whose class may stand in config.json, and whose vocabulary in a file of any name
+    if parts.tokenizer is not None:  # whose class may be named in config.json, and whose vocabulary in a file of any name
         beside = (*parts.tokenizer.glob("*.json"), *parts.tokenizer.glob("*.model"), *parts.tokenizer.glob("*.txt"))
         covered = {path for pattern in hashed for path in parts.tokenizer.glob(pattern)}
         uncovered |= {f"tokenizer/{path.name}": path for path in sorted(beside) if path not in covered}

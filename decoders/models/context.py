@@ -57,7 +57,7 @@ class Context(ABC):
 
     @property
     def mask(self) -> Tensor:
-        """`[batch, slots]` bool, False where a slot lies behind the text's end."""
+        """`[batch, slots]` bool, False where a slot is behind the text's end."""
         return torch.arange(self._longest, device=self.lengths.device) < self.lengths[:, None]
 
     @torch.no_grad()
@@ -144,7 +144,7 @@ class _Ahead:
 class TreeContext(Context):
     """Candidates share their text's keys and values; see `decoders.models.tree_attention`.
 
-    Keys and values stand in buffers with room to grow, each text's own from slot 0 on, whatever the others' lengths.
+    Keys and values are in buffers with room to grow, each text's own from slot 0 on, whatever the others' lengths.
     """
 
     def __init__(self, lm: LanguageModel, cache: Any, lengths: Tensor, hidden: Tensor, logits: Tensor) -> None:

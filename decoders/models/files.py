@@ -43,7 +43,7 @@ class HubSource:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a model lies."""
+    """Where a model is."""
 
     folder: Path
     weights: tuple[Path, ...]

@@ -116,7 +116,7 @@ class ImageTextModel:
         return pixels
 
     def forget(self) -> None:
-        """Encode images and candidate texts anew from here on, so that a measurement includes it."""
+        """Encode images and candidate texts again from here on, so that a measurement includes it."""
         self._images.clear()
         self._continuations.clear()
 

@@ -256,7 +256,7 @@ def _float_scale(samples: NDArray[np.float32]) -> float:
 
 
 class StoredImage(Protocol):
-    """An image that lies inside something larger (an archive, a table) and is read only when it is needed.
+    """An image inside something larger (an archive, a table), read only when it is needed.
 
     Its values are hashable and can be pickled, two are equal only if they lead to the same bytes, and `str()` of one names it
     in messages.

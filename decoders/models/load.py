@@ -42,7 +42,7 @@ def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu
         device: a torch device, such as `cpu` or `cuda:0`.
 
     Raises:
-        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelNotFound: the name cannot be resolved, or its folder lacks files.
         ModelMismatch: the files are there but are no causal language model that SeeTell can use.
     """
     return _once(LanguageModel, _read_language_model, name, find_language_model(name), dtype, device)
@@ -79,7 +79,7 @@ def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -
         device: a torch device, such as `cpu` or `cuda:0`.
 
     Raises:
-        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelNotFound: the name cannot be resolved, or its folder lacks files.
         ModelMismatch: the files do not fit together, or the name combines an architecture with weights that were trained with
             another activation (`ViT-B-32` with OpenAI's weights, which need `ViT-B-32-quickgelu`).
     """
@@ -95,7 +95,7 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
         device: a torch device, such as `cpu` or `cuda:0`.
 
     Raises:
-        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelNotFound: the name cannot be resolved, or its folder lacks files.
         ModelMismatch: the files are no such encoder.
     """
     files = find_language_model(name, "sentence encoder")

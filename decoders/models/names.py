@@ -107,7 +107,7 @@ def _text_sources(own: HubSource, names: TextNames, folder: Path | None) -> list
 
 
 def hub_source_of(name: str) -> HubSource | None:
-    """Where on the hub the model of a name lies; None for models that lie in a folder or come with SeeTell.
+    """Where on the hub the model of a name is; None for models that are in a folder or come with SeeTell.
 
     Raises:
         ModelNotFound, ModelMismatch: as the loaders, as far as it can be told without files.
@@ -122,7 +122,7 @@ def hub_source_of(name: str) -> HubSource | None:
     if scheme == "open_clip":
         repository, _, file = _pretrained(*_architecture(rest))["hf_hub"].rpartition("/")
         names = TextNames.of(open_clip_config(rest)["model_cfg"])
-        # A tokenizer of transformers mostly lies beside the weights.
+        # A tokenizer of transformers is mostly beside the weights.
         beside = TOKENIZER_FILES if names.tokenizer == repository else ()
         return HubSource(repository, "", (f"{Path(file).stem}.safetensors" if file else "open_clip*.safetensors", *beside))
     return None
@@ -132,7 +132,7 @@ def find_language_model(name: str, kind: str = "language model") -> Files:
     """The files of a language model or, as `kind` calls it in errors, of a sentence encoder.
 
     Raises:
-        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelNotFound: the name cannot be resolved, or its folder lacks files.
         ModelMismatch: the folder holds no tokenizer.
     """
     scheme, rest = _split(name, LANGUAGE_SCHEMES, kind, "hf:gpt2@607a30d783df")
@@ -153,10 +153,10 @@ def find_language_model(name: str, kind: str = "language model") -> Files:
 
 
 def find_image_text(name: str) -> Files:
-    """The files of an image-text model; their digest covers a text tower and tokenizer that lie elsewhere.
+    """The files of an image-text model; their digest covers a text tower and tokenizer that are elsewhere.
 
     Raises:
-        ModelNotFound: the name leads nowhere, or to a folder that lacks files.
+        ModelNotFound: the name cannot be resolved, or its folder lacks files.
         ModelMismatch: the files do not fit together, or the architecture's activation is not the one its weights need.
     """
     scheme, rest = _split(name, IMAGE_TEXT_SCHEMES, "image-text model", "open_clip:ViT-B-32-quickgelu@openai")

@@ -44,7 +44,7 @@ class PackedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """A plain copy of the weight, `[out, in]`, made anew each time."""
+        """A plain copy of the weight, `[out, in]`, made at every access."""
         return self._packed.to_dense()
 
     @property

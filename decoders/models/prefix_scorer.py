@@ -151,7 +151,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, askin
         asking: who sees whom.
     """
     # Two parts of one softmax. On the path, queries of a node share keys: one batched product, padded to the node with most
-    # queries. Behind the path a token sees at most TAIL tokens of its own text, which stand just before it in the packed row:
+    # queries. Behind the path a token sees at most TAIL tokens of its own text, which are just before it in the packed row:
     # one step back at a time costs a multiplication a token, and no padding.
     q = q * q.shape[-1] ** -0.5
     slots = keys.shape[2]

@@ -1,4 +1,4 @@
-"""What a language model makes of texts that somebody else wrote: how likely they are, and what vector stands at their end.
+"""What a language model makes of texts that somebody else wrote: how likely they are, and the vector of their last token.
 
 Batches hold texts of like length, as many as fit a budget, so the numbers depend on the company only by rounding.
 """
@@ -30,12 +30,12 @@ def plain_ids(lm: LanguageModel, text: str) -> list[int]:
 
 
 def log_likelihoods(lm: LanguageModel, before: Sequence[Ids], texts: Sequence[Ids]) -> NDArray[np.float64]:
-    """Natural log of the probability of each text given what stands before it, `[n]` float64.
+    """Natural log of the probability of each text given what precedes it, `[n]` float64.
 
     Args:
         lm: the model.
         before: ids of what each text continues, at least one each.
-        texts: ids of the texts; together with what stands before they must fit the model's context.
+        texts: ids of the texts; together with what precedes them they must fit the model's context.
     """
     likelihoods = np.zeros(len(texts))
     whole = [[*first, *text] for first, text in zip(before, texts, strict=True)]

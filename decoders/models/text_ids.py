@@ -90,7 +90,7 @@ class WordIds:
 class CandidateIds:
     """Ids of texts continued by each of some candidate tokens of a language model.
 
-    A piece that starts a word adds the same ids whatever stands before it, so these are kept in a table. The others (pieces that
+    A piece that starts a word adds the same ids whatever precedes it, so these are kept in a table. The others (pieces that
     continue a word, accents, `&`, quotation marks that spaces are removed around) are read as whole texts.
     """
 
@@ -152,11 +152,11 @@ class CandidateIds:
 
 
 _UNSEEN, _DEPENDS = -1, -2
-"""Lengths of pieces that have not come yet, and of those whose ids depend on what stands before them."""
+"""Lengths of pieces that have not come yet, and of those whose ids depend on what precedes them."""
 
 
 def starts_a_word(piece: str) -> bool:
-    """Whether a piece reads the same, in words and in CLIP ids, whatever plain text stands before it."""
+    """Whether a piece reads the same, in words and in CLIP ids, whatever plain text precedes it."""
     from decoders.models.language_model import clean_up
 
     return _STARTS_A_WORD.fullmatch(piece) is not None and clean_up("a" + piece) == "a" + piece

@@ -89,7 +89,7 @@ def _laid_out(paths: Ids, node: Ids, whole: Ids, ends: Ids, shared: Ids, texts: 
     start = np.concatenate([known, shared])
     size = np.concatenate([lengths, ends + 1]) - start
     is_text = np.arange(len(owner)) >= count
-    order = np.argsort(owner, kind="stable")  # paths stand before texts in `owner`, so they come first in their node
+    order = np.argsort(owner, kind="stable")  # paths precede texts in `owner`, so they come first in their node
     owner, start, size, is_text = owner[order], start[order], size[order], is_text[order]
     segment = np.repeat(np.arange(len(size)), size)
     offset = np.arange(len(segment)) - np.repeat(np.cumsum(size) - size, size)
@@ -123,7 +123,7 @@ def shared_beginnings(bodies: Ids) -> Ids:
     live = np.ones((rows, k), bool)
     for place in range(width):
         values = np.where(live, bodies[:, :, place], NOTHING)
-        middle = np.sort(values, axis=1)[:, k // 2]  # what more than half agree on stands there
+        middle = np.sort(values, axis=1)[:, k // 2]  # the value that more than half agree on, if any
         live &= values == middle[:, None]
         longer = (middle != NOTHING) & (2 * live.sum(axis=1) > k)
         live &= longer[:, None]

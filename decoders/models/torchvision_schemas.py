@@ -41,7 +41,7 @@ def ensure() -> bool:
             return True
         if find_spec("torchvision") is None or _own_operators():
             return False
-        library = _Library("torchvision", "FRAGMENT")  # a fragment: another project's may stand beside it
+        library = _Library("torchvision", "FRAGMENT")  # a fragment: another project's may exist beside it
         _library.append(library)
         for name, schema in SCHEMAS.items():
             if not hasattr(torch.ops.torchvision, name):

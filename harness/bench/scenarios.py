@@ -1,7 +1,7 @@
 """Each method as its authors published it and as SeeTell does it, in turn, on the same images and in one process.
 
 Yardstick and product take turns within each repeat, so that a slow moment of the machine hits both; the ratio is taken
-within each repeat and its median is what counts. Both read and encode their images anew each time. The yardstick does one image
+within each repeat and its median is what counts. Both read and encode their images each time. The yardstick does one image
 at a time because the published programs do; it may be given fewer images, since each of them costs it the same.
 """
 

@@ -2,7 +2,7 @@
 
 Each decoder decodes the same examples several times, in turn with the others, so that a slow moment of the machine hits all of
 them; the median counts. Image encoding is part of the time, because a method that looks has to look. Ratios inside one
-session hold; seconds are the machine's, which is why the device stands in the signature.
+session hold; seconds are the machine's, which is why the device is in the signature.
 """
 
 from __future__ import annotations

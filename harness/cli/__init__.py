@@ -72,7 +72,7 @@ index_verbs = App(
 )
 index_verbs.command("harness.cli.index:images", help="Index images, for stories to find by their titles.")
 index_verbs.command("harness.cli.index:captions", help="Index captions, for CLIPRe to choose from.")
-index_verbs.command("harness.cli.index:query", help="Show what lies nearest to a text or an image.")
+index_verbs.command("harness.cli.index:query", help="Show what is nearest to a text or an image.")
 index_verbs.command("harness.cli.index:info", help="Show what an index is: rows, kind, model, source, what was left out.")
 index_verbs.command("harness.cli.index:retrieved", help="Show which images a suite of stories finds for its titles.")
 

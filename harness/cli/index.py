@@ -133,7 +133,7 @@ def query(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show what lies nearest to a text or an image.
+    """Show what is nearest to a text or an image.
 
     For example: `seetell index query toybox-index "a red ball" --top 3`.
 
@@ -142,7 +142,7 @@ def query(
         what: A text, or the path of an image.
         top: How many rows.
         exact: Look at every row, whatever the kind.
-        model: Only if the model lies in another place now; another model is refused.
+        model: Only if the model is in another place now; another model is refused.
     """
     check_positive({"--top": top})
     cut_off_if(offline)

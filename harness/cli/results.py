@@ -124,7 +124,7 @@ def _check_site(store: Results, suites: Sequence[str], settings: Sequence[str], 
     for change in changes:
         console.say(change)
     command = f"seetell leaderboard{' --reproducible' if reproducible else ''} --out {folder}"
-    console.say(f"{folder} is not current; `{command}` writes it anew" if changes else f"{folder} is current")
+    console.say(f"{folder} is not current; `{command}` rewrites it" if changes else f"{folder} is current")
     return USER_ERROR if changes else DONE
 
 
@@ -172,7 +172,7 @@ def compare(
         second: The run to compare with it; differences are second minus first.
         correction: Of the p-values, over all numbers of the table.
         by: The number whose largest moves are shown, such as cider; the first one by default.
-        common: Compare only the examples that both runs have, scored anew.
+        common: Compare only the examples that both runs have, scored again.
         permutations: Exchanges in a test.
         seed: Of the test and the intervals.
         format: How to show it.

@@ -115,14 +115,14 @@ def run(
 
     Texts that are on disk already are not decoded again, so the same command resumes a run that was stopped. Exit code 2 means:
     finished, but some examples failed (the summary says which). 1: a decoder could not be run; the others were. Runs with --set
-    lie beside the suite's own runs; `leaderboard`, `score`, `compare` and `gate` find them with the same --set.
+    are beside the suite's own runs; `leaderboard`, `score`, `compare` and `gate` find them with the same --set.
 
     For example: `seetell run toybox-plain --only magic,greedy --limit 8`.
 
     Args:
         suite: A packaged suite (`seetell list`) or the path of a TOML file.
         only: Decoders to run, by their label in the suite; all of them by default.
-        fresh: Decoders to decode anew, by their label, although their texts are on disk. The old answers and scores are kept in
+        fresh: Decoders to decode again, by their label, although their texts are on disk. The old answers and scores are kept in
             the run's folder, under `replaced`.
         limit: Only the first examples, so many: a quick look. The run stays incomplete and is not ranked.
         score: Score each run that is complete.
@@ -252,7 +252,7 @@ def score(
 
     Files may hold captions or stories as MAGIC publishes them, COCO results, captions by id, Karpathy-style JSON, JSON Lines,
     CSV, TSV or plain text, plain or gzipped; the format is guessed and named (docs/data.md lists all). They are kept as runs, so
-    the leaderboard shows them too; with --suite they stand in that suite's table.
+    the leaderboard shows them too; with --suite they are in that suite's table.
 
     For example: `seetell score captions.json --references captions_val2014.json --metrics cider,bleu`.
 

@@ -56,7 +56,7 @@ class PackedRows(Section):
         except (binascii.Error, zlib.error) as error:
             raise ValueError(f"rows are damaged: {error}") from error
         if len(content) != size:
-            raise ValueError(f"rows hold other than the {size} bytes of shape {self.shape}")
+            raise ValueError(f"rows do not hold the {size} bytes of shape {self.shape}")
         return np.frombuffer(content, "<f8").reshape(self.shape).astype(np.float64)
 
 
@@ -141,7 +141,7 @@ class Baseline(Section):
         Raises:
             StoreError: no such file, or not a baseline.
         """
-        remedy = f"write it anew with `seetell gate SUITE --accept --baseline '{path}'`"
+        remedy = f"rewrite it with `seetell gate SUITE --accept --baseline '{path}'`"
         try:
             content = read_json(path, remedy)
             baseline = checked(cls, without_seal(content), f"{path} is no baseline", error=StoreError, remedy=remedy)
@@ -218,5 +218,5 @@ def _check_values(run: ScoredRun) -> None:
         if scored.rows is not None and not gives_back(scored, load_metric(run.suite, label)):
             raise StoreError(
                 f"the rows of {label!r} in {run.name} do not give its stored value; "
-                f"`{command('score', run.spec, run.suite)} --fresh` scores anew"
+                f"`{command('score', run.spec, run.suite)} --fresh` scores again"
             )

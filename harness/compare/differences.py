@@ -197,7 +197,7 @@ def _objection(before: Score | None, after: Score, metric: Metric, pair: tuple[S
     for score, (_, scored) in zip((before, after), pair, strict=True):
         if not _same_value(score, scored, metric, place):
             reason = "the stored rows do not give the stored value (another version, or other options)"
-            return f"{reason}; `{again} --fresh` scores anew"
+            return f"{reason}; `{again} --fresh` scores again"
     return ""
 
 

@@ -20,7 +20,7 @@ from harness.suites.examples import Example, Sample
 
 
 def measured_together(first: ScoredRun, second: ScoredRun, *, device: str = "cpu") -> tuple[ScoredRun, ScoredRun]:
-    """Both runs, with those metrics measured anew that have to be; nothing is loaded where there are none.
+    """Both runs, with those metrics measured again that have to be; nothing is loaded where there are none.
 
     A metric that was scored in different ways, or cannot be measured now, stays as it is or says why.
 

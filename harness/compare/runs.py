@@ -154,7 +154,7 @@ def check_same_examples(first: ScoredRun, second: ScoredRun) -> None:
 
 
 def on_common_examples(first: ScoredRun, second: ScoredRun, *, device: str = "cpu") -> tuple[ScoredRun, ScoredRun]:
-    """Both runs cut down to the examples they share and scored anew, since some metrics depend on the whole set (CIDEr's idf).
+    """Both runs cut down to the examples they share and scored again, since some metrics depend on the whole set (CIDEr's idf).
 
     Raises:
         IncomparableRuns: they share none.

@@ -122,7 +122,7 @@ def _without_score(missing: NDArray[np.bool_]) -> str:
 
 def _without_values(run: ScoredRun, label: str) -> ScoredMetric:
     """The metric of a run whose rows are not those of its values: neither is shown."""
-    reason = f"the stored rows do not give the stored value; `{command('score', run.spec, run.suite)} --fresh` scores anew"
+    reason = f"the stored rows do not give the stored value; `{command('score', run.spec, run.suite)} --fresh` scores again"
     scores = [replace(score, value=np.nan, low=np.nan, high=np.nan, unavailable=reason)
               for score in run.metrics[label].scores]  # fmt: skip
     return replace(run.metrics[label], scores=tuple(scores), rows=None)

@@ -75,7 +75,7 @@ class ScoredRun:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as it lies in the store, complete and scored or not. Each of its files is read once."""
+    """A run as it is in the store, complete and scored or not. Each of its files is read once."""
 
     folder: RunFolder
     content: Mapping[str, Any]
@@ -143,13 +143,13 @@ class StoredRun:
             }
         except DAMAGE as error:
             raise StoreError(
-                f"{path / 'scores.json'} is damaged ({_first_line(error)}); `{again} --fresh` writes it anew"
+                f"{path / 'scores.json'} is damaged ({_first_line(error)}); `{again} --fresh` rewrites it"
             ) from error
         for label, metric in metrics.items():
             if metric.rows is not None and len(metric.rows) != len(self.records):
                 raise StoreError(
                     f"{path} has {len(metric.rows)} rows of {label!r} for {len(self.records)} answers; "
-                    f"`{again} --fresh` scores anew"
+                    f"`{again} --fresh` scores again"
                 )
         ids = tuple(record.example_id for record in self.records)
         digest = digest_answers(self.records)
@@ -250,7 +250,7 @@ def _stored_runs(folders: Sequence[RunFolder], only: Sequence[str]) -> dict[str,
 
 
 def digest_answers(answers: Iterable[Record]) -> str:
-    """SHA-256 over answers as they would stand in a part file: the same for the same texts and tokens.
+    """SHA-256 over answers as they would be in a part file: the same for the same texts and tokens.
 
     Not over samples.parquet, whose bytes another version of the parquet library may write differently.
     """

@@ -147,7 +147,7 @@ class HuggingFace(Dataset):
         repository, _, commit = rest.partition("@")
         if not _COMMIT.fullmatch(commit):
             raise DataError(
-                f"hf:{rest} names no commit, so it could change under you; write hf:{repository}@COMMIT with all its 40 digits ("
+                f"hf:{rest} names no commit, so it may change; write hf:{repository}@COMMIT with all its 40 digits ("
                 "the data set's page on the hub shows commits under Files and versions)"
             )
         data = datasets.load_dataset(repository, self.options.config, split=self.options.split, revision=commit)

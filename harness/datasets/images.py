@@ -271,7 +271,7 @@ def open_source(path: Path) -> Source:
         return PackedSource(path, _zip_images(path))
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")):
         raise DataError(
-            f"{path} is compressed as a whole, so an image in its middle can only be had by unpacking all before it; "
+            f"{path} is compressed as a whole, so an image in its middle can be read only by unpacking everything before it; "
             f"decompress it (gunzip, bunzip2, unxz) and name the .tar that comes out"
         )
     return PackedSource(path, {image.member: image for image in tar_images(path)})
@@ -300,7 +300,7 @@ def zip_members(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except _ZIP_ERRORS as error:
-        raise DataError(f"{path} is no zip file that can be read ({error}); fetch it again") from error
+        raise DataError(f"{path} cannot be read as a zip file ({error}); fetch it again") from error
 
 
 def tar_images(path: Path) -> Iterable[TarImage]:

@@ -100,7 +100,7 @@ def check_apart(first: Sequence[Example], second: Sequence[Example], name: str, 
         raise DataError(f"{len(long)} long {name} texts are {second_name} texts too, such as {long[0][:80]!r}; {remedy}")
     if same:
         raise DataError(
-            f"{len(same)} {name} examples have the very texts of {second_name} examples, such as "
+            f"{len(same)} {name} examples have exactly the texts of {second_name} examples, such as "
             f"{same[0].references[0][:80]!r}; {remedy}"
         )
     return [f"{len(common)} of {len(first_texts)} different {name} texts are {second_name} texts too"] if common else []

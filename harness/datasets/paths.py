@@ -18,7 +18,7 @@ def safe_name(name: str, owner: object) -> str:
     """A name that stays inside its owner, with forward slashes and without `./`.
 
     Args:
-        name: as it stands in an archive or an annotation file; nobody vouches for it.
+        name: as it is in an archive or an annotation file; nobody vouches for it.
         owner: what it is a name in, for messages.
 
     Raises:

@@ -43,7 +43,7 @@ class RocStories(Dataset):
         return [Example(f"{index:06d}", prompt=title, references=(story,)) for index, (title, story) in enumerate(stories)]
 
     def part(self, name: str) -> DatasetOptions | None:
-        """See `Dataset.part`. SimCTG's files of the splits lie beside the test file: rocstories_train.txt, rocstories_dev.txt."""
+        """See `Dataset.part`. SimCTG's files of the splits are beside the test file: rocstories_train.txt, rocstories_dev.txt."""
         file = self.options.file
         if "test" not in file.name:
             return None

@@ -107,7 +107,7 @@ def parquet_images(path: Path) -> dict[str, ImageLike]:
             groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             names = _names(file, column)
     except _BROKEN as error:
-        raise DataError(f"{path} is no parquet file that can be read ({error}); fetch it again") from error
+        raise DataError(f"{path} cannot be read as a parquet file ({error}); fetch it again") from error
     places = [(group, row) for group, rows in enumerate(groups) for row in range(rows)]
     images: dict[str, ImageLike] = {}
     for values in names:

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files in which `KEY.jpg` stands beside `KEY.txt` or `KEY.json`.
+"""WebDataset shards: tar files in which `KEY.jpg` is beside `KEY.txt` or `KEY.json`.
 
 A key ends at the first dot of the file name, as the webdataset library has it. Shards are listed once; images are then read
 by their offset and texts are small, so nothing is unpacked and no image is held in memory.

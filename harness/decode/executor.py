@@ -134,7 +134,7 @@ class Worker:
             )
         if len(generations) != len(tasks):
             raise DecoderFailed(
-                f"the decoder {label!r} returned {len(generations)} texts for {len(tasks)} prompts; one each is due"
+                f"the decoder {label!r} returned {len(generations)} texts for {len(tasks)} prompts; expected one text a prompt"
             )
         cut = self._cut
         return [

@@ -20,7 +20,7 @@ from harness.suites.sections import checked
 from harness.suites.spec import DecoderRef, RunSpec, Suite
 
 CONSTANT = "constant"
-"""The row that stands in every captioning table: one sentence, whatever the image."""
+"""The row of every captioning table: one sentence, whatever the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def plan(suite: Suite, label: str, examples: Sequence[Example], *, digests: Dige
     Raises:
         SuiteError: no such label, unknown hyper-parameters.
         NeedMissing: the decoder needs what the suite does not name.
-        ModelNotFound: a model name that leads nowhere.
+        ModelNotFound: a model name that cannot be resolved.
     """
     digests = digests or Digests(suite, examples)
     named = labels(suite)

@@ -21,7 +21,7 @@ from harness.suites.spec import Suite
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run stands after `decode`."""
+    """The state of a run after `decode`."""
 
     label: str
     identity: str
@@ -35,7 +35,7 @@ class Outcome:
     fresh: int = 0
     """How many were decoded just now."""
     note: str = ""
-    """Why a run that seemed to be there was decoded anew; empty where it was not."""
+    """Why a run that seemed to be there was decoded again; empty where it was not."""
 
     @property
     def complete(self) -> bool:
@@ -128,7 +128,7 @@ def decode(
         failures,
         sum(record.empty for record in records.values()),
         len(tasks),
-        f"decoded anew, because {changed}" if changed else "",
+        f"decoded again, because {changed}" if changed else "",
     )
 
 

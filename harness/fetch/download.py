@@ -72,7 +72,7 @@ def download(
         if failures >= _TRIES or (not now and failures):
             raise DataError(
                 f"{address} cannot be fetched ({error}); {now} bytes are kept, and the same command resumes from there. "
-                "Without a way there, fetch it elsewhere and name the place with --mirror URL"
+                "If this machine cannot reach it, fetch it on another one and name the copy with --mirror URL"
             )
         time.sleep(min(failures, _TRIES))
 

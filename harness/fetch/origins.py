@@ -28,7 +28,7 @@ _LARGEST_LOCK = 50 * MB
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One file that is to lie in the data folder."""
+    """One file for the data folder."""
 
     path: str
     """In the data folder."""
@@ -159,7 +159,7 @@ class Internet:
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:
-    """What the hub's client raises for a network or a name that leads nowhere."""
+    """What the hub's client raises for a network or an unknown host."""
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
     return *HfHubHTTPError.__bases__, EntryNotFoundError, OSError, ValueError

@@ -96,7 +96,7 @@ class RunMaterial:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A board with what stands behind it."""
+    """A board with what it is made of."""
 
     board: Board
     runs: tuple[RunMaterial, ...] = ()
@@ -256,7 +256,7 @@ def _material(
     with_settings: bool = False,
     letters: bool = True,
 ) -> Material:
-    """A table with what stands behind it.
+    """A table with what it is made of.
 
     Args:
         table: its runs.
@@ -393,7 +393,7 @@ def _letters(scored: Mapping[str, ScoredRun]) -> tuple[Mapping[str, Letters], Gr
 def _cells(
     run: StoredRun, compared: Mapping[str, ScoredRun], refused: Mapping[str, str], letters: Mapping[str, Letters]
 ) -> dict[str, Cell]:
-    """The run's scores as they stand in the table; a score that does not follow from the run's texts is no number."""
+    """The run's scores as they are in the table; a score that does not follow from the run's texts is no number."""
     name = run.folder.path.name
     if name not in compared:
         unavailable = refused.get(name, "")

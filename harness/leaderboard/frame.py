@@ -6,7 +6,7 @@ Every writer (Markdown, CSV, JSON, HTML) reads the same `Board`. Two rules are k
   with the capital letter of its signature, and ranked among its own kind.
 * A run that has not answered every example is shown last and never ranked.
 
-Which runs stand in a board at all, and what their failures count as, is decided before (`harness.leaderboard.tables`,
+Which runs are in a board, and what their failures count as, is decided before (`harness.leaderboard.tables`,
 `harness.compare.same_examples`).
 """
 
@@ -29,7 +29,7 @@ sentence)."""
 
 @dataclass(frozen=True, slots=True)
 class Cell(Score):
-    """A score as it stands in a table; its value is NaN where there is none."""
+    """A score as it is in a table; its value is NaN where there is none."""
 
     letters: str = ""
     """Significance groups, such as `ab`: runs of equal signature that share a letter cannot be told apart in this column.
@@ -122,7 +122,7 @@ class ExampleView:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one cell stands in its column."""
+    """The rank of one cell in its column."""
 
     rank: int | None = None
     """From 1, equal values sharing a rank; None where the cell is not ranked."""
@@ -148,7 +148,7 @@ class Grouping:
     seed: int
 
     def sentence(self) -> str:
-        """The legend: what a letter means and which test stands behind it."""
+        """The legend: what a letter means and which test it comes from."""
         return (
             "Small letters: within a column, systems that share one cannot be told apart; the best has a "
             f"({self.test} over examples, B = {self.permutations:,}, two-sided, {self.correction} over all pairs of the column, "
@@ -241,7 +241,7 @@ class Board:
         ]
 
     def standings(self, column: Column) -> list[Standing]:
-        """Where each row stands in a column, in the order of `ordered()`."""
+        """The rank of each row in a column, in the order of `ordered()`."""
         rows = self.ordered()
         signatures = self.signatures(column)
         return [self._standing(row, rows, column, signatures) for row in rows]

@@ -60,7 +60,7 @@ class RowView:
     row: Row
     rank: str
     place: Standing
-    """Where it stands in the column that orders the table."""
+    """Its rank in the column that orders the table."""
     kind: str
     config: str
     cells: tuple[CellView, ...]

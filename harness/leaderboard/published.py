@@ -100,7 +100,7 @@ def _place(value: float, signature: str, name: str, board: Board) -> tuple[int |
 
 
 def facts(row: PublishedRow) -> str:
-    """What stands beside a system's name: whose number it is, and of how many examples and runs."""
+    """What is written beside a system's name: whose number it is, and of how many examples and runs."""
     parts = [row.origin, f"source {row.source}"]
     parts += [f"{row.examples:,} examples"] if row.examples else []
     parts += [f"mean of {row.runs} runs"] if row.runs > 1 else []

@@ -1,4 +1,4 @@
-"""Which runs of a suite stand in one table: those of one data digest, one set of models, one arithmetic and one decoder version.
+"""Which runs of a suite are in one table: those of one data digest, one set of models, one arithmetic and one decoder version.
 
 A run on other images, with other weights, in bfloat16 or by an older version of its decoder answers another question. Such runs
 stand apart, in tables of their own that say what differs, and have no part in ranks, tests and letters of the main one.

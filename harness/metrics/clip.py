@@ -113,7 +113,7 @@ class ClipScore(Metric):
             "clip": model_field(model.name, model.digest),
             "dt": model.dtype,
         }
-        # The default stands in docs/metrics.md and in no signature, so that numbers of before stay comparable.
+        # The default is in docs/metrics.md and in no signature, so that numbers of before stay comparable.
         pixels = {} if self.config.pixels == "upright-on-white" else {"pixels": self.config.pixels}
         return Signature.of("clipscore", fields | pixels)
 

@@ -60,7 +60,7 @@ class Due:
         return self.plugin(self.config, Models())
 
     def named(self, scores: Sequence[Score]) -> list[Score]:
-        """Scores under the names that tables have for them: one metric may stand in a suite twice, under two labels.
+        """Scores under the names that tables have for them: one metric may be in a suite twice, under two labels.
 
         Signatures of plug-ins name their code, so that numbers made before and after an edit are not ranked together.
         """

@@ -32,7 +32,7 @@ class PerplexityConfig(MetricConfig):
 class Perplexity(Metric):
     """Perplexity under a language model, exp(-log-likelihood / tokens), over the tokens of all texts together.
 
-    Each text stands behind the model's start token, so that its first word counts too; that it ends does not. Long texts weigh
+    Each text follows the model's start token, so that its first word counts too; that it ends does not. Long texts weigh
     more than short ones. Greedy and repetitive texts get low values: it measures how ordinary a text is, not how good.
     """
 

@@ -231,7 +231,7 @@ def _objects_in_image(example: Example, annotated: Mapping[str, frozenset[str]],
     keys = [example.id, Path(example.id).stem]
     if example.image is not None and not isinstance(example.image, bytes):
         keys += [example.image.name, Path(example.image.name).stem]
-    # COCO_val2014_000000336777 is image 336777, whichever split's name stands before it.
+    # COCO_val2014_000000336777 is image 336777, whichever split's name precedes it.
     keys += [str(int(match[1])) for key in keys if (match := _NUMBER.search(key))]
     known = next((annotated[key] for key in keys if key in annotated), None)
     return None if known is None else known | _named(example.references, words)

@@ -72,7 +72,7 @@ class ImageRank(Metric):
                     seen.append(features.cpu().numpy())
         if len(seen) < 2:
             raise MetricUnavailable(
-                f"image-rank asks which of the images a text is about, and {len(seen)} can be read; two is the least"
+                f"image-rank asks which of the images a text is about, and {len(seen)} can be read; expected two or more"
             )
         self._pool = len(seen)
         pool = np.stack(seen)

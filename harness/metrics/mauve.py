@@ -73,7 +73,7 @@ class MauveConfig(MetricConfig):
 class Mauve(Metric):
     """MAUVE over several codebooks: the mean, and the standard deviation that the seed of k-means alone makes.
 
-    Every text stands beside the first reference of its example. Values compare only at equal numbers of texts: fewer texts
+    Every text is paired with the first reference of its example. Values compare only at equal numbers of texts: fewer texts
     give higher ones.
     """
 

@@ -51,7 +51,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and what it lies in, so that they survive a power cut."""
+    """Make a folder and its parents, so that they survive a power cut."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for created in new:

@@ -1,6 +1,6 @@
 """`seetell.lock.toml`: what was fetched for suites, pinned by commit and SHA-256.
 
-It lies in the data folder, beside what it is about, so that one folder holds everything and can be copied, or served to others
+It is in the data folder, beside what it is about, so that one folder holds everything and can be copied, or served to others
 with `--mirror`:
 
     seetell.lock.toml
@@ -122,7 +122,7 @@ class Lock(Section):
 
 
 def model_path(name: str, commit: str) -> str:
-    """Where a model lies in the data folder: `models/org/name/commit`."""
+    """Where a model is in the data folder: `models/org/name/commit`."""
     return f"models/{name.partition('@')[0]}/{commit}"
 
 

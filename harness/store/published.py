@@ -53,7 +53,7 @@ class PublishedRow(Section):
     digits: int = Field(ge=0, le=4)
     """Decimals that the source prints, after multiplying percent metrics by 100."""
     examples: int | None = Field(default=None, ge=1)
-    """How many images or titles stand behind it, where that is known."""
+    """How many images or titles it is computed from, where that is known."""
     runs: int = Field(default=1, ge=1)
     """Runs that the values are means of."""
     deviations: Mapping[str, float] = {}
@@ -119,7 +119,7 @@ class Published(Section):
             seen: set[tuple[str, str]] = set()
             for row in table.rows:
                 if (row.system, row.source) in seen:
-                    raise ValueError(f"{table.suite}: {row.system} stands there twice from {row.source}")
+                    raise ValueError(f"{table.suite}: {row.system} is listed twice from {row.source}")
                 seen.add((row.system, row.source))
         return self
 

@@ -304,7 +304,7 @@ class RunFolder:
             write_json(self.path / "run.json", sealed({"format": RUN_FORMAT, **ended}))
 
     def set_aside(self) -> None:
-        """Move the answers and scores into `replaced/`, numbered, so that the run is decoded anew; hold the lock meanwhile."""
+        """Move the answers and scores into `replaced/`, numbered, so that the run is decoded again; hold the lock meanwhile."""
         left = [self.path / name for name in ("samples.parquet", "parts", "scores.json", "rows", "run.json")]
         left = [path for path in left if path.exists()]
         if not left:
@@ -331,7 +331,7 @@ class RunFolder:
         if content is None:
             return None
         file = self.path / "scores.json"
-        remedy = f"run `seetell score {self.path.parent.name} --fresh`, which writes it anew"
+        remedy = f"run `seetell score {self.path.parent.name} --fresh`, which rewrites it"
         broken = [label for label in content.get("metrics", {}) if not _is_sound(content, label)]
         if broken:
             raise StoreError(f"{file} was changed or damaged after it was written, at {', '.join(broken)}; {remedy}")
@@ -385,7 +385,7 @@ class RunFolder:
         import pyarrow.parquet as pq
 
         file = self.path / "rows" / f"{name}.parquet"
-        remedy = f"delete {self.path / 'scores.json'} and run `seetell score`, which makes both anew"
+        remedy = f"delete {self.path / 'scores.json'} and run `seetell score`, which makes both again"
         try:
             table = pq.read_table(file)
             columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
@@ -400,7 +400,7 @@ class RunFolder:
 
 
 def _read_run(file: Path) -> dict[str, Any]:
-    remedy = "delete it if it is there, and run the suite again, which writes it anew and keeps the answers"
+    remedy = "delete it if it is there, and run the suite again, which rewrites it and keeps the answers"
     try:
         content = read_document(file, remedy)
         document = _RunDocument.model_validate(content)
@@ -465,7 +465,7 @@ def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         BlockingIOError: another process holds it, and it was not to be waited for.
-        StoreError: it lies in a place that knows no locks.
+        StoreError: it is in a place that knows no locks.
     """
     with file.open("a+b") as handle:
         if sys.platform != "win32":

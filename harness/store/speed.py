@@ -89,7 +89,7 @@ class SpeedFile(Section):
         for speed in self.speeds:
             key = speed.identity, speed.signature
             if key in seen:
-                raise ValueError(f"{speed.decoder} stands there twice with the signature {speed.signature}")
+                raise ValueError(f"{speed.decoder} is listed twice with the signature {speed.signature}")
             seen.add(key)
         return self
 

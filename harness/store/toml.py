@@ -33,7 +33,7 @@ def toml_value(value: Any) -> str:
         return f"{{ {', '.join(inside)} }}" if inside else "{}"
     if isinstance(value, Sequence):
         return "[" + ", ".join(toml_value(item) for item in value if item is not None) + "]"
-    raise TypeError(f"{value!r} has no place in TOML")
+    raise TypeError(f"{value!r} cannot be written as TOML")
 
 
 def _blocks(table: Mapping[str, Any], path: tuple[str, ...], brackets: str = "[]") -> list[str]:

@@ -158,7 +158,7 @@ class StudyAdmin:
         self._set_status(annotator, "active", by, reason)
 
     def withdraw(self, annotator: str, *, by: str, reason: str) -> None:
-        """Somebody leaves the study: their seats close and their open blocks are opened afresh. Ratings stay, unless excluded."""
+        """Somebody leaves the study: their seats close and their open blocks are reopened. Ratings stay, unless excluded."""
 
         def leave(session: Session) -> None:
             person = _annotator(session, annotator)
@@ -177,7 +177,7 @@ class StudyAdmin:
     # quality
 
     def signals(self, *, decided: bool = False) -> tuple[SignalRow, ...]:
-        """The review queue, computed anew; with `decided`, also what was decided. Nothing is decided by itself."""
+        """The review queue, computed again; with `decided`, also what was decided. Nothing is decided by itself."""
         signals = self._read(decisions.compute)  # while nobody waits: it looks at every rating
         if signals:
             self._write(lambda session: decisions.keep(session, signals, self._clock()))

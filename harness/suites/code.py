@@ -91,7 +91,7 @@ def _files_of_package(module: str) -> Iterator[tuple[str, Path]]:
 
 
 def _files_of_distribution(name: str) -> Iterator[tuple[str, Path]]:
-    """The source files that a distribution says it installed; none for one that lies in a checkout."""
+    """The source files that a distribution says it installed; none for one in a checkout."""
     with contextlib.suppress(metadata.PackageNotFoundError):
         for file in metadata.distribution(name).files or ():
             place = Path(str(file.locate()))

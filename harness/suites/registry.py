@@ -1,4 +1,4 @@
-"""One registry, filled by entry points: built-ins and plug-ins stand in the same list.
+"""One registry, filled by entry points: built-ins and plug-ins are in the same list.
 
 Listing reads package metadata and source text only. A plug-in's code runs when it is used, never before, so a broken one
 is an error for whoever names it and for nobody else.
@@ -73,7 +73,7 @@ class Registry(Generic[T]):
     def entries(self) -> dict[str, tuple[Entry, ...]]:
         """Name to the distributions that claim it (normally one), sorted by name."""
         claims: dict[str, set[tuple[str, str, str]]] = {}
-        named: dict[int, tuple[str, str]] = {}  # each look at a name or a version parses the metadata anew
+        named: dict[int, tuple[str, str]] = {}  # each look at a name or a version parses the metadata again
         points = list(metadata.entry_points(group=self.group))
         for point in points:
             # A checkout on sys.path may be seen twice under one distribution name; that is no clash.

@@ -1,7 +1,7 @@
 """`--set magic.beta=1.5`: one value of a suite changed on the command line.
 
 A setting is a place in the suite's TOML and a value written as in TOML. What it changes is part of a run's identity, so runs
-with and without it lie in folders of their own; `settings_of` says which settings bear on a run, so that tables can keep them
+with and without it are in folders of their own; `settings_of` says which settings bear on a run, so that tables can keep them
 apart too.
 """
 

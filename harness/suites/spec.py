@@ -132,7 +132,7 @@ class TextRules(Section):
             raise ValueError("[text] needs max_new_tokens or max_length, or a text might never end")
         wrong = [name for name in re.findall(r"\{\w*\}", self.prompt) if name != "{prompt}"]
         if wrong:  # the language model would be given it letter by letter
-            raise ValueError(f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} stands for something")
+            raise ValueError(f"[text] prompt = {self.prompt!r} has {wrong[0]} in it; only {{prompt}} is replaced")
         return self
 
 

@@ -21,7 +21,7 @@ from harness.suites.spec import DataRef, Suite, Task
 from harness.training.recipe import Recipe
 
 Pair = tuple[str, str]
-"""What stands before a text (a story's title, else nothing), and the text."""
+"""What precedes a text (a story's title, else nothing), and the text."""
 
 CAPTION_TOKENS = (START_TOKENS[0], "<-pad->")
 """Added to a vocabulary in this order, as MAGIC's caption models have them."""
@@ -62,7 +62,7 @@ def read_corpus(suite: Suite | None, train: Path | None, val: Path | None, task:
     """
     if suite is None and not (train and val):
         raise SuiteError(
-            "nothing to learn from was named; give a suite, or --train FILE and --val FILE (validation texts choose the best "
+            "no training texts are named; give a suite, or --train FILE and --val FILE (validation texts choose the best "
             "checkpoint, so they must be neither training nor test texts)"
         )
     parts: dict[str, list[Example]] = {}

@@ -131,7 +131,7 @@ def broken(change: str) -> dict[str, Any]:
         ("a value that is no number", "cider is nan; expected a finite number"),
         ("a deviation of nothing", "deviations of spice, for which Top-k has no value"),
         ("a signature that is none", "has no colon"),
-        ("the same twice", "Top-k stands there twice from captions"),
+        ("the same twice", "Top-k is listed twice from captions"),
         ("a field that nobody knows", "unknown key"),
         ("an origin from memory", "Input should be 'authors', 'third party' or 're-scored'"),
     ],

@@ -35,7 +35,7 @@ def _well_formed(trial: Trial) -> None:
     """Generations are what they claim: tokens of the vocabulary, their text, a reason for stopping that fits them."""
     for models in (steered(), steered(never_ends=True)):
         answer = trial.decode_items() if models is steered() else trial.decode(items(), models)
-        # A decoder may have an end token of its own, such as a full stop; it then ends every text that it stands in.
+        # A decoder may have an end token of its own, such as a full stop; it then ends every text that it is in.
         ends = {g.tokens[-1] for g in answer if g.finish == "eos" and g.tokens}
         for generation, (prompt, _) in zip(answer, items(), strict=True):
             _check_types(trial, generation)

@@ -22,7 +22,7 @@ def _same_twice(trial: Trial) -> None:
     remedy = f"{PURITY}; take random numbers from `step.noise`, and keep no state that changes what is said"
     trial.same(trial.decode(items(), by=decoder), expected, items(), "when asked again", remedy)
     trial.same(trial.decode(items()), expected, items(), "from a new instance", remedy)
-    trial.same(trial.decode(items(), fake_models()), expected, items(), "with the models made anew", remedy)
+    trial.same(trial.decode(items(), fake_models()), expected, items(), "with the models made again", remedy)
 
 
 def _batch_size(trial: Trial) -> None:

@@ -71,7 +71,7 @@ def import_(
 
     Ratings made elsewhere need the columns system, item, annotator, aspect and value, one row a value; the others are in the
     codebook that `seetell study export` writes. Where a file calls them differently, name its columns; =NAME stands for what is
-    the same in every row. Values may stand in several columns, or as a list in one cell, one value an item.
+    the same in every row. Values may be in several columns, or as a list in one cell, one value an item.
 
     For example: `seetell study import theirs.csv theirs --system =ours --item id --aspect =quality --value 'j{annotator}'`.
 

@@ -71,7 +71,7 @@ def text_features(texts: Sequence[str], model: ImageTextModel, cache: Path) -> N
             return features
     new = folder / f"{key}.npy"
     _encode(texts, model, new)
-    # The name says which content is to be believed: a file that was changed is encoded anew.
+    # The name says which content is to be believed: a file that was changed is encoded again.
     file = new.rename(folder / f"{key}-{file_sha256(new)[:32]}.npy")
     mapped: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
     return mapped

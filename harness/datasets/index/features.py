@@ -3,7 +3,7 @@
     features.f32      rows of little-endian float32, one after the other
     journal.jsonl     a line a block: which items it covers, its rows, what was skipped, the SHA-256 of its bytes
 
-Both only grow. A block counts once its line is whole and its bytes are those that the line names; whatever stands behind
+Both only grow. A block counts once its line is whole and its bytes are those that the line names; whatever follows
 the last such block is cut off when the build goes on. So a kill, a power cut or a full disk costs one block.
 """
 

@@ -299,7 +299,7 @@ class RayExecutor:
         if not member.ready:
             self._stillborn += 1
             if self._stillborn >= DEATHS:
-                raise ClusterError(f"workers end before they have begun; the last one: {reason}")
+                raise ClusterError(f"workers end before they start; the last one: {reason}")
             return
         if held:
             held[0].deaths += 1

@@ -95,7 +95,7 @@ class _Shelf:
 
     @cached_property
     def members(self) -> frozenset[str]:
-        """Names of all image files, as `Images` takes them; captions may lie beside them under the same stem."""
+        """Names of all image files, as `Images` takes them; captions may be beside them under the same stem."""
         members = (member for source in self._images.sources for member in _members(source))
         return frozenset(member for member in members if PurePosixPath(member).suffix.lower() in IMAGE_ENDINGS)
 

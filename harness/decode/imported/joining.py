@@ -191,7 +191,7 @@ def read_references(path: Path) -> References:
         elif references.texts.setdefault(example_id, texts) != texts:
             raise DataError(f"{place} of {path} gives {example_id!r} other references than before; keep one record each")
         references.image_names.setdefault(example_id, image_names(row))
-        # COCO's number stands in the record, or else in the file's name: Karpathy's `imgid` and positions are none.
+        # COCO's number is in the record, or else in the file's name: Karpathy's `imgid` and positions are none.
         number = next((keys[key] for key in ("cocoid", "image_id") if keys.get(key, "").isdigit()), "")
         record_id = str(row["id"]) if _is_key(row.get("id")) and texts else ""  # of a caption, it names no example
         references.add(example_id, keys.values(), number or number_in(example_id), record_id)

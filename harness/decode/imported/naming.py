@@ -47,7 +47,7 @@ def choose_label(system: Outputs, suite: str, config: Mapping[str, Any], results
     Args:
         system: from `with_names`, or without names: its file's name is taken then.
         suite: the suite that the run is in.
-        config: what tells its texts from others, as it stands in the run's specification.
+        config: what tells its texts from others, as it is in the run's specification.
         results: where runs are kept; a run of the same texts keeps its name.
         taken: labels that are in use already.
 

@@ -179,7 +179,7 @@ def run_page(row: Row) -> str:
 
 
 def anchor(suite: str) -> str:
-    """Where a suite stands on the pages that show several: `index.html#suite-toybox-plain`."""
+    """The address of a suite on the pages that show several: `index.html#suite-toybox-plain`."""
     return f"suite-{file_name(suite)}"
 
 

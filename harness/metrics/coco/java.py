@@ -94,7 +94,7 @@ def run_java(
         timeout: seconds; `$SEETELL_JAVA_SECONDS` goes before it.
         heap: as for -Xmx.
         opened: packages that the class looks into by reflection, as `module/package`; Java 16 and newer must be told.
-        files: what is to lie in the folder, by name.
+        files: what the folder must hold, by name.
         answer: the file in the folder that holds the answer; stdout by default.
 
     Raises:

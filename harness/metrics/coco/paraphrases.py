@@ -66,12 +66,12 @@ _NEITHER_LETTER_NOR_END = bytes(sorted(set(range(256)) - set(_LETTERS) - {_NEWLI
 
 @dataclass(frozen=True, slots=True)
 class Paraphrases:
-    """The pairs of the table of which one phrase stands in a reference at least."""
+    """The pairs of the table of which at least one phrase is in a reference."""
 
     first: Keys
     second: Keys
     first_asked: Bools
-    """Whether the first phrase of each pair stands in a reference."""
+    """Whether the first phrase of each pair is in a reference."""
     second_asked: Bools
     start: Ints
     """Where the lines of each pair start in `lines`; one more at the end."""
@@ -202,9 +202,9 @@ class _Torn(Exception):
 
 
 def _select(table: Path, wanted: Keys) -> Paraphrases:
-    # Two sieves, one after the other. Here: a pair stays if one of its phrases stands in any reference, which is the same for
+    # Two sieves, one after the other. Here: a pair stays if one of its phrases is in any reference, which is the same for
     # every system of a suite and is kept on disk. Later, in `Paraphrases.table`: of these, a pair stays if its other phrase
-    # stands in a text at hand. Both only ever keep too much, since phrases are compared by 32-bit hashes of their letters.
+    # is in a text at hand. Both only ever keep too much, since phrases are compared by 32-bit hashes of their letters.
     sieve = _Sieve(wanted)
     path = cache_folder() / "paraphrases" / f"{_identity(table)}.index"
     try:
@@ -292,7 +292,7 @@ def _inflated(table: Path) -> Iterator[bytes]:
                     yield content
                 packed = engine.unconsumed_tail
     if not engine.eof:
-        raise OSError("it ends before its end")
+        raise OSError("it is cut short")
 
 
 def _gather(source: Bytes, begin: Ints, end: Ints) -> Bytes:

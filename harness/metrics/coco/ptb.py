@@ -121,7 +121,7 @@ def _ptb(texts: Sequence[str]) -> list[str]:
     try:
         answer = run_java(jar, _MAIN, ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"], question, timeout=timeout)
     except JavaError as error:
-        raise JavaError(f'{error}; mend Java ({INSTALL}) or set tokenizer = "python" for this metric') from error
+        raise JavaError(f'{error}; repair Java ({INSTALL}) or set tokenizer = "python" for this metric') from error
     lines = answer.split("\n")
     if len(lines) != len(texts) + 2 or lines[-2:] != ["end", ""]:
         raise JavaError(

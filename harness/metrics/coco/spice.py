@@ -1,6 +1,6 @@
 """SPICE: F1 of the things, attributes and relations that texts and references speak of (Anderson et al. 2016, arXiv 1607.08822).
 
-The published Java program parses and compares; pycocoevalcap brings it. Stanford CoreNLP 3.6.0, the parser it stands on, has to
+The published Java program parses and compares; pycocoevalcap brings it. Stanford CoreNLP 3.6.0, the parser it needs, has to
 be fetched once: `seetell prefetch spice`.
 """
 

@@ -338,9 +338,9 @@ def _system_level(
 ) -> tuple[list[Estimate], list[str]]:
     """Pairwise accuracy of each metric's corpus scores, on all items that every system is rated on, and letters.
 
-    A replicate draws items anew for people and metrics together and computes every corpus score again from the drawn rows. Two
+    A replicate resamples items for people and metrics together and recomputes every corpus score from the drawn rows. Two
     metrics differ if their accuracies do in enough replicates (paired bootstrap, two-sided, Holm): the letters test the number
-    that stands beside them.
+    beside them.
     """
     whole = rated.all(axis=0)
     n = int(whole.sum())

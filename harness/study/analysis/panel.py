@@ -125,7 +125,7 @@ def _names(values: NDArray[np.str_]) -> tuple[str, ...]:
 
 
 def _places(names: NDArray[np.str_], axis: Sequence[str]) -> NDArray[np.int64]:
-    """Where each name stands on an axis."""
+    """The place of each name on an axis."""
     unique, inverse = np.unique(names, return_inverse=True)
     place = {name: index for index, name in enumerate(axis)}
     lacking = [str(name) for name in unique if str(name) not in place]

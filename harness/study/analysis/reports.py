@@ -300,7 +300,7 @@ def _meta(meta: MetaEvaluation) -> Sheet:
                 f"{meta.items} items. Segment: Kendall's tau-b within items; pooled: over all texts; ranks: Spearman's "
                 "over all texts; systems: share of pairs of systems in which the metric's corpus scores and people name the same "
                 "winner. Metrics that share a letter cannot be told apart (segment: exchanging their taus item by item; "
-                "systems: drawing items anew; Holm). Annotators are taken as given.",
+                "systems: resampling items; Holm). Annotators are taken as given.",
                 f"Left out: {missing}." if missing else "",
             ],
         )

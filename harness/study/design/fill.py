@@ -238,7 +238,7 @@ class Maker:
         session.flush()
 
     def _control(self, session: Session, slot: PlannedSlot, items: Sequence[Item], systems: Mapping[str, int]) -> int | None:
-        """The text of a control; of a repeat, what stands in for it until it is known what its annotator has rated."""
+        """The text of a control; of a repeat, what replaces it until it is known what its annotator has rated."""
         order = {"swap": ("swap", "scramble"), "repeat": ("swap", "scramble"), "scramble": ("scramble", "swap")}
         for kind in order.get(str(slot.control), ("reference", "swap", "scramble")):
             if (slot.item, kind) in self.controls:

@@ -270,7 +270,7 @@ def _criteria(study: _Study) -> list[str]:
         "",
         f"- Test used by `seetell study analyze` for its letters and verdicts: paired permutation test over items, two-sided, "
         f"level {SIGNIFICANCE:g} after Holm's correction over all pairs of systems and aspects",
-        f"- Test that the protocol names: {named}{level}; p-values of the sign test and Wilcoxon's stand beside the others"
+        f"- Test that the protocol names: {named}{level}; p-values of the sign test and Wilcoxon's are reported beside the others"
         if study.protocol
         else "- Test fixed beforehand: not recorded",
     ]

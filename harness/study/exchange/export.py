@@ -65,7 +65,7 @@ def export(database: Database, folder: Path, formats: Sequence[str] = FORMATS, *
         }
     )
     for name in tables:
-        for stale in set(FORMATS) - set(formats):  # else old ratings would lie beside the new ones, and be imported
+        for stale in set(FORMATS) - set(formats):  # else old ratings would be beside the new ones, and be imported
             (folder / f"{name}.{stale}").unlink(missing_ok=True)
     for name, content in files.items():
         write_bytes(folder / name, content)

@@ -152,7 +152,7 @@ def _from_tsv(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]
 
 
 def _from_csv(content: bytes, columns: Sequence[Column]) -> list[dict[str, Any]]:
-    # Whole lists of ratings may stand in one cell, which is longer than Python's csv takes by default.
+    # Whole lists of ratings may be in one cell, which is longer than Python's csv takes by default.
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     records = list(reader)

@@ -151,7 +151,7 @@ def _ratings_file(source: Path) -> Path:
 
 
 def _notes(file: Path) -> list[rows.Row]:
-    """The skips and flags of the same export, where they lie beside the ratings."""
+    """The skips and flags of the same export, where they are beside the ratings."""
     beside = file.with_name(f"notes{file.suffix}")
     notes = files.read(beside, rows.NOTES) if file.stem == "ratings" and beside.is_file() else []
     for number, row in enumerate(notes, start=1):

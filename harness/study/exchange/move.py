@@ -60,7 +60,7 @@ def move(folder: Path, to: str, now: datetime) -> tuple[str, int]:
         source.close()
         target.close()
     point_to(folder, url)
-    if source.is_sqlite:  # not whatever lies in the folder: that may be where it was moved to
+    if source.is_sqlite:  # not whatever is in the folder: that may be where it was moved to
         source.path.rename(source.path.with_name(f"{FILE}.moved"))
     return before, copied
 

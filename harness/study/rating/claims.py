@@ -109,7 +109,7 @@ def outlook(session: Session, annotator: Annotator, now: datetime) -> str:
     return "wait" if "wait" in left else "reserved" if left else ""
 
 
-def open_afresh(session: Session, block: Block, slots: Sequence[Slot]) -> Block | None:
+def reopen(session: Session, block: Block, slots: Sequence[Slot]) -> Block | None:
     """A new block for slots of an old one, open to those who have not had the unit; None if there is nothing to give."""
     again = [slot for slot in slots if slot.repeats_id is None]
     if not again:
@@ -157,7 +157,7 @@ def skipped_slots(session: Session, slots: Sequence[Slot]) -> set[int]:
 def void(session: Session, block: Block, now: datetime, *, by: str, reason: str) -> None:
     """Take a block away: what was rated of it is kept as surplus, and a fresh one opens."""
     slots = list(session.scalars(select(Slot).where(Slot.block_id == block.id).order_by(Slot.position)))
-    # What was skipped of a block that is done has been opened afresh already: once more would be one rating too many.
+    # What was skipped of a block that is done has been reopened already: once more would be one rating too many.
     given = skipped_slots(session, slots) if block.state == "done" else set()
     session.execute(
         update(Submission)
@@ -167,7 +167,7 @@ def void(session: Session, block: Block, now: datetime, *, by: str, reason: str)
     )
     block.state = "void"
     session.flush()
-    fresh = open_afresh(session, block, [slot for slot in slots if slot.id not in given])
+    fresh = reopen(session, block, [slot for slot in slots if slot.id not in given])
     audit.record(session, now, by, "void-block", block.public_id, {"reason": reason, "fresh": fresh.public_id if fresh else None})
 
 

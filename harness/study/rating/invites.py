@@ -24,9 +24,9 @@ def invite(
         StudyError: no uses, no time, or nobody whom it could bring back.
     """
     if uses < 1 or uses > 100_000:
-        raise StudyError(f"an invitation for {uses} uses lets nobody in; expected 1 to 100,000")
+        raise StudyError(f"an invitation has {uses} uses; expected 1 to 100,000")
     if not timedelta() < lasts <= timedelta(days=3650):
-        raise StudyError(f"an invitation that lasts {lasts} is no use; expected more than nothing and ten years at most")
+        raise StudyError(f"an invitation lasts {lasts}; expected more than nothing and ten years at most")
     person = None
     if annotator is not None:
         person = session.scalars(

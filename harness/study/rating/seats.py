@@ -182,7 +182,7 @@ def _check_invite(campaign: Campaign, invite: Invite, now: datetime) -> None:
     if invite.expires_at <= now:
         raise InviteRefused("expired", f"this invitation expired on {invite.expires_at:%Y-%m-%d}; ask for a new link")
     if invite.uses >= invite.max_uses:
-        raise InviteRefused("used-up", "this invitation has been used as often as it may be; ask for a new link")
+        raise InviteRefused("used-up", "this invitation has no uses left; ask for a new link")
     if campaign.status != "open" and invite.role == "annotator":
         raise InviteRefused("closed", "this study takes no more ratings")
 

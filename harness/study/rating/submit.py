@@ -207,7 +207,7 @@ def _count_form(session: Session, block: Block, active_ms: int, now: datetime) -
     block.state, block.done_at = "done", now
     session.flush()
     if wanted := _still_wanted(session, slots):
-        claims.open_afresh(session, block, wanted)
+        claims.reopen(session, block, wanted)
 
 
 def _still_wanted(session: Session, slots: Sequence[Slot]) -> list[Slot]:

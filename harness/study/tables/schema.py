@@ -229,7 +229,7 @@ class Block(Base):
     """Units of one topic show the same images; they are kept apart in time."""
     rep: Mapped[int]
     attempt: Mapped[int]
-    """0, and one more whenever a block was voided and opened afresh."""
+    """0, and one more whenever a block was voided and reopened."""
     lane: Mapped[int]
     seq: Mapped[int]
     order_row: Mapped[int]

@@ -174,14 +174,14 @@ def test_a_zip_of_a_later_version_is_told(tmp_path: Path) -> None:
     content[content.index(b"PK\x01\x02") + 6] = 0xFF
     (tmp_path / "a.zip").write_bytes(content)
     for reader in (lambda: Images(tmp_path, "a.zip"), lambda: image_source(tmp_path / "a.zip")):
-        with pytest.raises(DataError, match="no zip file that can be read .zip file version 25.5"):
+        with pytest.raises(DataError, match="cannot be read as a zip file .zip file version 25.5"):
             reader()
 
 
 def test_names_in_a_table_that_are_no_text_are_told(tmp_path: Path) -> None:
     names = pa.array([b"\xff.jpg"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"image": [image_bytes(0)], "file_name": names}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="no parquet file that can be read .*codec"):
+    with pytest.raises(DataError, match="cannot be read as a parquet file .*codec"):
         Images(tmp_path, "a.parquet")
 
 

@@ -82,7 +82,7 @@ def test_validation_data_that_are_the_test_data_are_refused(tmp_path: Path) -> N
     refused(write("copy.jsonl", {"image": "copy.png", "references": ["New."]}), "validation images are test images.*copy.png")
     other = [{"references": [f"Caption number {number}."]} for number in range(20)]
     shouted = [text.upper() for text in reversed(captions_of(3))]
-    refused(write("all.jsonl", {"references": shouted}, *other), "1 validation examples have the very texts of test examples")
+    refused(write("all.jsonl", {"references": shouted}, *other), "1 validation examples have exactly the texts of test examples")
     refused(write("most.jsonl", *({"references": [text]} for text in captions_of(3)[:2])), "2 of 2 different validation texts")
 
 

@@ -24,7 +24,7 @@ def _limit(most: int) -> None:
         op.drop_constraint(op.f("ck_rating_value"), "rating", type_="check")
         op.create_check_constraint(op.f("ck_rating_value"), "rating", rule)
         return
-    # SQLite cannot change a rule: the table is written anew. No other table leads to it.
+    # SQLite cannot change a rule: the table is written again. No other table leads to it.
     _unguard("rating")
     op.execute("ALTER TABLE rating RENAME TO rating_before")
     op.execute(
