@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
 from decoders.loop import batches, room_for, top_ids
 from decoders.models.language_model import LanguageModel
 from decoders.repetition import RepetitionConfig, held_back, limits_repetition
+from decoders.transfer import download, upload
 
 
 class BeamConfig(RepetitionConfig):
@@ -77,48 +78,60 @@ class Beam(Decoder):
         """Write until every search is over."""
         context = lm.prefill(prompts)
         live = list(searches)
+        scores = torch.zeros(len(live), device=lm.device)
+        slots = torch.arange(len(live), device=lm.device)
         while live:
             log_probs = torch.log_softmax(context.logits, dim=-1)
             if limits_repetition(self.config):  # of the log-probabilities, as `generate` has it
                 texts = [[*search.prompt_ids, *text] for search in live for text in search.running]
                 log_probs = held_back(self.config, log_probs, texts)
+            # One row a search, all its texts side by side; a search with fewer texts has -inf behind theirs.
+            most = max(len(search.running) for search in live)
+            totals = log_probs + scores[:, None]
+            if len(slots) < most * len(live):
+                empty = totals.new_full((most * len(live), totals.shape[1]), -torch.inf)
+                totals = empty.index_copy_(0, slots, totals)
+            totals = totals.view(len(live), -1)
+            order = top_ids(totals, 2 * self.config.width)
+            ranked, best = download([order, totals.gather(1, order)])
             kept, tokens, unfinished, row = [], [], [], 0
-            for search in live:
-                rows = range(row, row + len(search.running))
-                row = rows.stop
-                sources = self._step(search, log_probs[rows.start : rows.stop], lm.end_id)
+            for search, its_places, its_best in zip(live, ranked.tolist(), best.tolist(), strict=True):
+                first, row = row, row + len(search.running)
+                sources = self._step(search, its_places, its_best, log_probs.shape[1], lm.end_id)
                 if sources:
                     unfinished.append(search)
-                    kept += [rows[source] for source in sources]
+                    kept += [first + source for source in sources]
                     tokens += [text[-1] for text in search.running]
             live = unfinished
             if live:
-                device = context.logits.device
-                context.keep(torch.tensor(kept, device=device))
-                context.advance(torch.tensor(tokens, device=device))
+                sums = np.array([score for search in live for score in search.scores], dtype=np.float32)
+                most = max(len(search.running) for search in live)
+                places = np.concatenate([row * most + np.arange(len(search.running)) for row, search in enumerate(live)])
+                rows, new, slots, scores = upload([np.array(kept), np.array(tokens), places, sums], lm.device)
+                context.keep(kept, rows)
+                context.advance(new)
 
-    def _step(self, search: _Search, log_probs: Tensor, end_id: int) -> list[int]:
+    def _step(self, search: _Search, places: Sequence[int], best: Sequence[float], vocabulary: int, end_id: int) -> list[int]:
         """One step of one search.
 
         Args:
             search: it is changed in place.
-            log_probs: `[running, vocabulary]`, of the next token of each of its unfinished texts.
+            places: the best continuations of its unfinished texts, `text * vocabulary + token`, best first.
+            best: their sums of log-probabilities.
+            vocabulary: its size.
             end_id: the token that ends a text.
 
         Returns:
             For each unfinished text, which of the texts before it it continues; empty if the search is over.
         """
         width = self.config.width
-        totals = log_probs + torch.tensor(search.scores, dtype=log_probs.dtype, device=log_probs.device)[:, None]
-        order = top_ids(totals.view(1, -1), min(2 * width, totals.numel()))[0]
-        scores = totals.view(-1)[order].tolist()
         running: list[tuple[int, ...]] = []
         sums: list[float] = []
         sources: list[int] = []
-        for rank, (place, score) in enumerate(zip(order.tolist(), scores, strict=True)):
+        for rank, (place, score) in enumerate(zip(places, best, strict=True)):
             if score == -torch.inf and rank > 0:
                 break  # nothing but impossible texts from here on; one is written if there is no other
-            source, token = divmod(place, totals.shape[1])
+            source, token = divmod(place, vocabulary)
             text = (*search.running[source], token)
             if token == end_id or len(text) == search.room:
                 if rank < width:

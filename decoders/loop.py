@@ -25,6 +25,8 @@ from decoders.models.images import ImageLike
 from decoders.models.language_model import LanguageModel
 from decoders.models.loaded import Models
 from decoders.models.prefix_scorer import PrefixScorer
+from decoders.noise import counter_noise_at
+from decoders.transfer import download, upload, upload_ids
 
 Item = TypeVar("Item")
 
@@ -76,6 +78,18 @@ class Candidates:
     """`[batch, k]` float32: their probabilities under the whole vocabulary."""
 
 
+@dataclass(slots=True)
+class _Likeliest:
+    """Ids of the likeliest next tokens of each row."""
+
+    ids: Tensor
+    """`[batch, k]`, on the device."""
+    version: int
+    """Of the logits, which a decoder may change."""
+    on_host: NDArray[np.int64] | None = None
+    """The same on the host, once that is known."""
+
+
 class Step:
     """What a decoder may look at when it chooses the next token of each row.
 
@@ -90,7 +104,15 @@ class Step:
         history_mask: `[batch, slots]` bool, False where `history` holds padding.
     """
 
-    def __init__(self, rows: Sequence[_Row], context: Context, lm: LanguageModel, models: Models, sight: _Sight) -> None:
+    def __init__(
+        self,
+        rows: Sequence[_Row],
+        context: Context,
+        lm: LanguageModel,
+        models: Models,
+        sight: _Sight,
+        likeliest: _Likeliest | None = None,
+    ) -> None:
         self.index = len(rows[0].tokens)
         self.prompts = tuple(row.prompt for row in rows)
         self.generated = tuple(tuple(row.tokens) for row in rows)
@@ -103,6 +125,9 @@ class Step:
         self._models = models
         self._sight = sight
         self._ahead: tuple[Tensor, Tensor | None] | None = None
+        self._likeliest = likeliest
+        self._reads_candidates = 0
+        """How many candidates a row the decoder has read the texts of."""
 
     @property
     def tokenizer(self) -> Any:
@@ -131,8 +156,21 @@ class Step:
 
     def candidates(self, k: int) -> Candidates:
         """The `k` likeliest next tokens; fewer if the vocabulary is smaller."""
-        ids = top_ids(self.logits, min(k, self.lm.known_tokens))
-        return Candidates(ids, (self.logits.gather(1, ids) - self.log_mass).exp())
+        k = min(k, self.lm.known_tokens)
+        known = self._likeliest
+        if known is None or known.ids.shape[1] != k or known.version != self.logits._version:
+            known = self._likeliest = _Likeliest(top_ids(self.logits, k), self.logits._version)
+        return Candidates(known.ids, (self.logits.gather(1, known.ids) - self.log_mass).exp())
+
+    def _on_host(self, ids: Tensor) -> NDArray[np.int64]:
+        """Ids as the host has them; those of `candidates` may have come with the last step's tokens."""
+        known = self._likeliest
+        if known is None or known.ids is not ids:
+            return download([ids])[0]
+        self._reads_candidates = ids.shape[1]
+        if known.on_host is None:
+            [known.on_host] = download([ids])
+        return known.on_host
 
     def look_ahead(self, ids: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Final hidden states that candidate tokens would have, `[batch, k, hidden]` float32.
@@ -166,7 +204,7 @@ class Step:
         """
         return [
             [self.lm.decode((*generated, token)[-last:], skip_special=False) for token in tokens]
-            for generated, tokens in zip(self.generated, ids.tolist(), strict=True)
+            for generated, tokens in zip(self.generated, self._on_host(ids).tolist(), strict=True)
         ]
 
     def image_text_logits(self, texts: Sequence[Sequence[str]]) -> Tensor:
@@ -197,14 +235,15 @@ class Step:
             NeedMissing: no image-text model, or a prompt without an image.
             UnreadableImage: an image that cannot be opened.
         """
-        images = self._sight.images(self.prompts)
-        wanted = range(len(ids)) if rows is None else rows.nonzero()[:, 0].tolist()
+        images, table = self._sight.images(self.prompts), self._on_host(ids)
+        wanted = list(range(len(ids)))
+        if rows is not None:
+            wanted = np.flatnonzero(download([rows])[0]).tolist()
+            images, table = images[upload_ids(wanted, images.device)], table[wanted]
         if not wanted:
             return self.logits.new_empty(0, ids.shape[1])
         contexts = [self.generated[row][max(0, len(self.generated[row]) - last + 1) :] for row in wanted]
-        if rows is not None:
-            ids, images = ids[rows], images[rows]
-        return self._logits(images, self._models.clip.continuation_features(self.lm, contexts, ids, self._sight.scorer))
+        return self._logits(images, self._models.clip.continuation_features(self.lm, contexts, table, self._sight.scorer))
 
     def _logits(self, images: Tensor, features: Tensor) -> Tensor:
         cosines = torch.einsum("bd,bkd->bk", images, features)
@@ -218,6 +257,16 @@ class Step:
         """
         noise = np.stack([counter_noise(seed, self.index, self.logits.shape[-1]) for seed in self._seeds])
         return torch.from_numpy(noise).to(self.logits.device)
+
+    def noise_of(self, rows: Tensor, tokens: Tensor) -> Tensor:
+        """The numbers of `noise` for some tokens, `[n]` float64, made where the tokens are and without the others.
+
+        Args:
+            rows: `[n]` int64, the row of each token.
+            tokens: `[n]` int64.
+        """
+        [seeds] = upload([np.array([seed % 2**64 for seed in self._seeds], dtype=np.uint64).view(np.int64)], tokens.device)
+        return counter_noise_at(seeds[rows], self.index, tokens)
 
     @cached_property
     def gumbel(self) -> Tensor:
@@ -303,14 +352,28 @@ def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: Langua
     """Let the decoder write until every row is done."""
     done: list[_Row] = []
     sight = _Sight(decoder.models)
+    likeliest: _Likeliest | None = None
     while rows:
-        step = Step(rows, context, lm, decoder.models, sight)
+        step = Step(rows, context, lm, decoder.models, sight, likeliest)
         chosen = decoder.select(step)
+        answers = [chosen, (step.logits.gather(1, chosen[:, None]) - step.log_mass)[:, 0]]
         # A decoder that looked ahead has already run the chosen token through the model: its states are committed instead of
         # computed again. One that did not pays one forward pass, below, for the rows that continue alone.
-        choice = None if step._ahead is None else _index_of(chosen, *step._ahead)
-        gained = (step.logits.gather(1, chosen[:, None]) - step.log_mass)[:, 0].tolist()
-        for row, token, log_probability in zip(rows, chosen.tolist(), gained, strict=True):
+        choice = None
+        if step._ahead is not None:
+            choice, was_seen = _index_of(chosen, *step._ahead)
+            answers.append(was_seen)
+        # The host has to know which rows are done, and a decoder that reads texts also which tokens come next. On a CPU both
+        # are at hand; a GPU is waited for once: all rows are continued first, so that one answer tells both.
+        likeliest = None
+        if choice is not None and step._reads_candidates and chosen.device.type != "cpu":
+            context.commit(choice)
+            likeliest = _Likeliest(top_ids(context.logits, step._reads_candidates), context.logits._version)
+            answers.append(likeliest.ids)
+        tokens, gained, *more = download(answers)
+        if choice is not None and not more[0]:
+            raise ValueError("a decoder that looks ahead must choose among the candidates it looked at")
+        for row, token, log_probability in zip(rows, tokens.tolist(), gained.tolist(), strict=True):
             row.tokens.append(token)
             row.log_probability += log_probability
         finished = [row.tokens[-1] == lm.end_id or len(row.tokens) >= row.room for row in rows]
@@ -319,13 +382,17 @@ def _decode(decoder: StepDecoder, rows: list[_Row], context: Context, lm: Langua
         rows = [rows[i] for i in live]
         if not rows:
             break
-        kept = torch.tensor(live, device=chosen.device)
-        if choice is not None:
+        if choice is not None and likeliest is None:
             context.commit(choice)
         if any(finished):  # finished rows leave the batch, so the rest costs no more than it would alone
-            context.keep(kept)
+            kept = upload_ids(live, chosen.device)
+            context.keep(live, kept)
+            chosen = chosen[kept]
+        if likeliest is not None:
+            ids = likeliest.ids[kept] if any(finished) else likeliest.ids
+            likeliest = _Likeliest(ids, context.logits._version, more[1][live])
         if choice is None:
-            context.advance(chosen[kept])
+            context.advance(chosen)
     return done
 
 
@@ -354,14 +421,12 @@ def _generation(row: _Row, lm: LanguageModel) -> Generation:
     )
 
 
-def _index_of(chosen: Tensor, candidates: Tensor, wanted: Tensor | None) -> Tensor:
-    """Where each row's chosen token stands among its candidates."""
+def _index_of(chosen: Tensor, candidates: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where each row's chosen token stands among its candidates, `[batch]`, and whether all of them do."""
     hits = candidates == chosen[:, None]
     if wanted is not None:
         hits &= wanted
-    if not bool(hits.any(dim=1).all()):
-        raise ValueError("a decoder that looks ahead must choose among the candidates it looked at")
-    return hits.int().argmax(dim=1)
+    return hits.int().argmax(dim=1), hits.any(dim=1).all()
 
 
 def images_of(prompts: Sequence[Prompt]) -> list[ImageLike]:
@@ -383,6 +448,8 @@ def top_ids(logits: Tensor, k: int) -> Tensor:
 
     `torch.topk` alone breaks ties as it likes, differently from one batch size to another.
     """
+    if logits.device.type != "cpu" and logits.dtype == torch.float32:
+        return _top_ids_at_once(logits, k)
     values, ids = torch.topk(logits, min(k + 1, logits.shape[-1]), dim=-1)
     # One more than `k`, so that a tie between the last that is in and the first that is out shows.
     tied = (values[:, k:] == values[:, k - 1 : k]).any(dim=-1)
@@ -393,6 +460,19 @@ def top_ids(logits: Tensor, k: int) -> Tensor:
     for row in tied.nonzero()[:, 0].tolist():
         ids[row] = logits[row].sort(descending=True, stable=True).indices[:k]
     return ids
+
+
+def _top_ids_at_once(logits: Tensor, k: int) -> Tensor:
+    """As `top_ids`, without asking the device whether there are ties.
+
+    Logit and id become one whole number, and no two of these are equal. A CPU is faster with the logits alone.
+    """
+    size = logits.shape[-1]
+    bits = logits.contiguous().view(torch.int32).long()
+    ascending = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)  # the bits of a float are its sign and an ascending magnitude
+    from_last = torch.arange(size - 1, -1, -1, device=logits.device)
+    keys = torch.topk((ascending << 32) + from_last, min(k, size), dim=-1).values
+    return size - 1 - (keys & 0xFFFFFFFF)
 
 
 class StepDecoder(Decoder):

@@ -13,6 +13,7 @@ from decoders.base import Decoder, DecoderConfig, Generation, Need, Prompt
 from decoders.loop import images_of
 from decoders.repetition import RepetitionConfig
 from decoders.sampling import Nucleus, NucleusConfig, SamplingConfig, TopK, TopKConfig, Typical, TypicalConfig
+from decoders.transfer import download
 
 
 class SampleRerankConfig(RepetitionConfig):
@@ -59,9 +60,10 @@ class SampleRerank(Decoder):
         texts = self.models.clip.text_features([generation.text for generation in drawn])
         cosines = torch.einsum("bd,bnd->bn", images, texts.view(len(prompts), n, -1))
         generations = []
-        for row, (best, highest) in enumerate(zip(cosines.argmax(dim=1).tolist(), cosines.amax(dim=1), strict=True)):
+        best_draws, highest_cosines = download([cosines.argmax(dim=1), cosines.amax(dim=1)])
+        for row, (best, highest) in enumerate(zip(best_draws.tolist(), highest_cosines.tolist(), strict=True)):
             winner = drawn[row * n + best]
-            trace = {**winner.trace, "cosine": float(highest), "draw": float(best)}
+            trace = {**winner.trace, "cosine": highest, "draw": float(best)}
             generations.append(Generation(winner.text, winner.tokens, winner.finish, trace))
         return generations
 

@@ -63,8 +63,14 @@ class _Sampler(StepDecoder):
 
     def select(self, step: Step) -> Tensor:
         """A draw from what is left of the distribution, renormalised, `[batch]`."""
-        logits = _logits(step, self.config)
-        return self.draw(torch.log_softmax(logits.double() / self.config.temperature, dim=-1), step.noise)
+        log_probs = torch.log_softmax(_logits(step, self.config).double() / self.config.temperature, dim=-1)
+        if log_probs.device.type == "cpu":
+            return self.draw(log_probs, step.noise)
+        # A GPU sorts the vocabulary in no time, but would wait long for noise that the host makes of all of it. So the tokens
+        # that may be drawn come first, and noise is made of these alone. The host must know their number, and nothing else.
+        rows, tokens = self.keep(log_probs).nonzero(as_tuple=True)
+        scores = log_probs[rows, tokens] - torch.log(-torch.log(step.noise_of(rows, tokens)))
+        return _largest(scores, rows, tokens, len(log_probs), log_probs.shape[1])
 
     def draw(self, log_probs: Tensor, noise: Tensor) -> Tensor:
         """The kept token with the largest `log p + g` of each row, `[batch]`.
@@ -261,7 +267,11 @@ def _best(log_probs: Tensor, noise: Tensor, among: Tensor) -> Tensor:
     rows, tokens = among.nonzero(as_tuple=True)
     # The logarithms are numpy's, as in `gumbel_noise`; torch's may differ in the last place.
     gumbel = torch.from_numpy(-np.log(-np.log(noise[rows, tokens].cpu().numpy())))
-    scores = log_probs[rows, tokens] + gumbel.to(noise.device)
-    highest = scores.new_full((len(among),), -torch.inf).scatter_reduce(0, rows, scores, "amax")
-    won = scores == highest[rows]
-    return tokens.new_zeros(len(among)).scatter_reduce(0, rows[won], tokens[won], "amin", include_self=False)
+    return _largest(log_probs[rows, tokens] + gumbel.to(noise.device), rows, tokens, *among.shape)
+
+
+def _largest(scores: Tensor, rows: Tensor, tokens: Tensor, batch: int, vocabulary: int) -> Tensor:
+    """The token with the largest score of each row, the lowest id among equals, `[batch]`; scores, rows and tokens are `[n]`."""
+    highest = scores.new_full((batch,), -torch.inf).scatter_reduce(0, rows, scores, "amax")
+    won = torch.where(scores == highest[rows], tokens, vocabulary)
+    return tokens.new_full((batch,), vocabulary).scatter_reduce(0, rows, won, "amin")

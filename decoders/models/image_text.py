@@ -202,7 +202,7 @@ class ImageTextModel:
         return features.view(len(texts), -1, features.shape[-1])
 
     def continuation_features(
-        self, lm: LanguageModel, contexts: Sequence[Sequence[int]], candidates: Tensor, scorer: PrefixScorer | None
+        self, lm: LanguageModel, contexts: Sequence[Sequence[int]], candidates: NDArray[np.int64], scorer: PrefixScorer | None
     ) -> Tensor:
         """Features of texts continued by each of some tokens, `[rows, k, d]` float32 of unit length.
 
@@ -211,14 +211,13 @@ class ImageTextModel:
         Args:
             lm: whose tokens they are.
             contexts: the tokens that each row's candidates follow.
-            candidates: `[rows, k]` int64.
+            candidates: `[rows, k]`.
             scorer: from `prefix_scorer`.
         """
-        table = candidates.cpu().numpy()
-        keys = [(lm.digest, tuple(tokens), table[row].tobytes()) for row, tokens in enumerate(contexts)]
+        keys = [(lm.digest, tuple(tokens), candidates[row].tobytes()) for row, tokens in enumerate(contexts)]
 
         def compute(new: Sequence[int]) -> list[Tensor]:
-            features = self._continue(lm, [contexts[row] for row in new], table[new], scorer)
+            features = self._continue(lm, [contexts[row] for row in new], candidates[new], scorer)
             return [of_row.clone() for of_row in features]  # a view would keep its whole batch alive
 
         return torch.stack(self._continuations.of(keys, compute))

@@ -106,6 +106,8 @@ class PackedAttention(nn.Module):
 def pack_language_model(model: Any) -> Any:
     """Replace the linear layers of a frozen transformers model by packed ones, in place, where that can be done.
 
+    Elsewhere than on a CPU, it replaces nothing but GPT-2's activation, by torch's own.
+
     Args:
         model: a transformers model.
 
@@ -117,11 +119,15 @@ def pack_language_model(model: Any) -> Any:
 
     # Decoding runs the model on one token a text: products of a few rows with large matrices, whose time is the time to read the
     # matrices. oneDNN reads its own blocked layout in order, and packing once pays for itself within a few tokens.
-    if can_pack(model):
+    packs = can_pack(model)
+    if packs or next(model.parameters()).device.type != "cpu":
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
-                if type(child) is NewGELUActivation:  # torch has the same function in one pass over memory
+                if type(child) is NewGELUActivation:  # torch has the same function in one pass over memory, one launch of eight
                     setattr(parent, name, nn.GELU(approximate="tanh"))
+    if packs:
+        for parent in list(model.modules()):
+            for name, child in list(parent.named_children()):
                 if type(child) is nn.Linear:
                     setattr(parent, name, PackedLinear(child.weight, child.bias))
                 elif type(child) is Conv1D:  # GPT-2's linear layer, which stores its weight transposed

@@ -8,17 +8,19 @@ before it of its own text. In the last layer only end tokens have a query and an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from decoders.models.packed import PackedAttention, is_plain
 from decoders.models.text_tree import Ids, TextTree, plan
+from decoders.transfer import upload
 
 _TOKENS = 1536
 """Tokens that go through the tower together on a CPU: few enough that a layer's activations stay in its cache."""
@@ -41,8 +43,8 @@ class PrefixScorer:
         self._dtype: torch.dtype = tower.positional_embedding.dtype
         self._device: torch.device = tower.positional_embedding.device
         self._paths = np.empty((0, 0), np.int64)
-        self._store: list[tuple[Tensor, Tensor]] = []
-        """Keys and values of each layer, `[paths, heads, slots, head]`."""
+        self._store: Tensor | None = None
+        """Keys and values of each layer, `[layers, 2, paths, heads, slots, head]`."""
 
     @staticmethod
     def can(tower: Any) -> bool:
@@ -74,25 +76,28 @@ class PrefixScorer:
         # about k tail tokens a row instead of k whole texts of 77 tokens.
         tree = plan(ids.cpu().numpy(), ends.cpu().numpy(), rows, self._paths)
         heads = self._layers[0].heads
-        shape = (len(tree.paths), heads, tree.paths.shape[1], self._tower.positional_embedding.shape[1] // heads)
-        where: dict[str, Any] = {"dtype": self._dtype, "device": self._device}
-        store = [(torch.zeros(shape, **where), torch.zeros(shape, **where)) for _ in self._layers]
+        width = self._tower.positional_embedding.shape[1] // heads
+        shape = (len(self._layers), 2, len(tree.paths), heads, tree.paths.shape[1], width)
+        store = torch.zeros(shape, dtype=self._dtype, device=self._device)
         budget = _TOKENS if self._device.type == "cpu" else _TOKENS_ON_GPU
-        features = torch.cat([self._run(tree, first, last, store) for first, last in _chunks(tree, budget)])
+        plans = [_Plan.of(tree, first, last) for first, last in _chunks(tree, budget)]
+        texts, *tensors = upload([tree.texts, *(array for planned in plans for array in planned.arrays)], self._device)
+        parts = []
+        for planned in plans:
+            parts.append(self._run(planned, _Pass.of(planned, tensors[: len(planned.arrays)]), store))
+            tensors = tensors[len(planned.arrays) :]
         self._paths, self._store = tree.paths, store
-        return features[_tensor(tree.texts, self._device)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts))[texts]
 
-    def _run(self, tree: TextTree, first: int, last: int, store: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """One pass over the nodes from `first` to before `last`, `[texts, d]`; it fills their part of `store`."""
-        part = _Pass.of(tree, first, last, self._device)
-        tower = self._tower
+    def _run(self, planned: _Plan, part: _Pass, store: Tensor) -> Tensor:
+        """One pass over some nodes, `[texts, d]`; it fills their part of `store`."""
+        tower, first, last = self._tower, planned.first, planned.last
         x = tower.token_embedding(part.ids).to(self._dtype) + tower.positional_embedding[part.positions]
+        states = store[:, :, first:last]
+        if self._store is not None and planned.stored:
+            states[..., : planned.stored, :] = self._store[:, :, part.sources, :, : planned.stored]
         for number, layer in enumerate(self._layers):
-            keys, values = (states[first:last] for states in store[number])
-            if self._store and part.stored:
-                for new, old in zip((keys, values), self._store[number], strict=True):
-                    new[:, :, : part.stored] = old[part.sources, :, : part.stored]
-            x = layer(x, part, keys, values, last=number + 1 == len(self._layers))
+            x = layer(x, part, states[number], last=number + 1 == len(self._layers))
         return project(tower, x)
 
 
@@ -118,51 +123,53 @@ class _Layer:
             return attention.qkv(x)  # type: ignore[no-any-return]
         return F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
 
-    def __call__(self, x: Tensor, part: _Pass, keys: Tensor, values: Tensor, *, last: bool) -> Tensor:
+    def __call__(self, x: Tensor, part: _Pass, states: Tensor, *, last: bool) -> Tensor:
         """Tokens through the block, `[tokens, width]` to `[tokens, width]`; in the last block, to the end tokens alone.
 
         Args:
             x: the new tokens.
             part: which of them belong to a path.
-            keys: `[nodes, heads, slots, head]`, the stored part of the nodes' paths; the new part is filled in.
-            values: the same.
+            states: `[2, nodes, heads, slots, head]`, keys and values of the stored part of the nodes' paths; the new part is
+                filled in.
             last: whether only end tokens are read from here on.
         """
         block = self._block
-        q, k, v = self._qkv(block.ln_1(x)).view(len(x), 3, self.heads, -1).unbind(1)
-        for states, new in ((keys, k), (values, v)):
-            states[part.path_nodes, :, part.path_slots] = new[part.path_tokens]
+        qkv = self._qkv(block.ln_1(x)).view(len(x), 3, self.heads, -1)
+        q, kv = qkv[:, 0], qkv[:, 1:]
+        # Two indices with a slice between them put their own dimension first.
+        states[:, part.path_nodes, :, part.path_slots] = kv[part.path_tokens]
         asking = part.ends if last else part.all
         if last:
             x, q = x[asking.tokens], q[asking.tokens]
-        x = x + block.ls_1(block.attn.out_proj(_attend(q, k, v, keys, values, asking).flatten(1)))
+        x = x + block.ls_1(block.attn.out_proj(_attend(q, kv, states, asking).flatten(1)))
         return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[no-any-return]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, asking: _Queries) -> Tensor:
+def _attend(q: Tensor, kv: Tensor, states: Tensor, asking: _Queries) -> Tensor:
     """Attention of queries, `[queries, heads, head]`, to their node's path and to what precedes them in their own text.
 
     Args:
         q: of the tokens that ask.
-        k: `[tokens, heads, head]`, of all tokens.
-        v: the same.
-        keys: `[nodes, heads, slots, head]`, of the paths.
-        values: the same.
+        kv: `[tokens, 2, heads, head]`, keys and values of all tokens.
+        states: `[2, nodes, heads, slots, head]`, those of the paths.
         asking: who sees whom.
     """
     # Two parts of one softmax. On the path, queries of a node share keys: one batched product, padded to the node with most
     # queries. Behind the path a token sees at most TAIL tokens of its own text, which are just before it in the packed row:
     # one step back at a time costs a multiplication a token, and no padding.
     q = q * q.shape[-1] ** -0.5
+    keys, values = states
     slots = keys.shape[2]
     on_path = asking.gather(asking.spread(q) @ keys.transpose(2, 3))  # [queries, heads, slots]
     scores = [on_path.masked_fill_(asking.hidden, -torch.inf)]
-    for before, too_far in asking.steps_back:
-        scores.append((q * k[before]).sum(dim=-1, keepdim=True).masked_fill_(too_far, -torch.inf))
+    before = kv[asking.before]  # [steps, queries, 2, heads, head]
+    if len(before):
+        behind = (q * before[:, :, 0]).sum(dim=-1).masked_fill_(asking.too_far, -torch.inf)
+        scores.append(behind.permute(1, 2, 0))
     weights = torch.cat(scores, dim=-1).float().softmax(dim=-1).to(q.dtype)
     mixed = asking.gather(asking.spread(weights[..., :slots]) @ values)
-    for step, (before, _) in enumerate(asking.steps_back, start=slots):
-        mixed = torch.addcmul(mixed, weights[..., step, None], v[before])
+    for step, its_values in enumerate(before[:, :, 1]):
+        mixed = torch.addcmul(mixed, weights[..., slots + step, None], its_values)
     return mixed
 
 
@@ -177,36 +184,43 @@ class _Queries:
     """`[queries]` int64: each query's node, and its place among the node's queries."""
     shape: tuple[int, int]
     """Nodes, and the most queries that any of them has."""
+    sources: Tensor
+    """`[nodes * most queries]` int64: the query at each place of a rectangle; where there is none, any."""
     hidden: Tensor
     """`[queries, 1, slots]` bool: the places of its path that a query does not see."""
-    steps_back: tuple[tuple[Tensor, Tensor], ...]
-    """For 0, 1, 2, ... steps back in its own text: the token there, `[queries]` int64, and where that is too far,
-    `[queries, 1, 1]` bool."""
+    before: Tensor
+    """`[steps, queries]` int64: the token 0, 1, 2, ... steps back in its own text."""
+    too_far: Tensor
+    """`[steps, queries, 1]` bool: where that is before the text's own tokens."""
+
+    @staticmethod
+    def arrays(tokens: Ids, node: Ids, sees: Ids, back: Ids, *, count: int, slots: int) -> list[NDArray[Any]]:
+        """What `of` takes, for the tokens `tokens`; `node`, `sees` and `back` are theirs, of `count` nodes with `slots` slots."""
+        first = np.searchsorted(node, np.arange(count + 1))
+        places, most = np.arange(len(node)) - first[node], int(np.diff(first).max())
+        sources = np.minimum(first[:-1, None] + np.arange(most), len(node) - 1)
+        steps = np.arange(int(back.max()))[:, None]
+        return [
+            tokens,
+            node,
+            places,
+            sources.ravel(),
+            np.arange(slots) >= sees[:, None],
+            np.maximum(tokens - steps, 0),
+            back <= steps,
+        ]
 
     @classmethod
-    def of(cls, tokens: Ids, node: Ids, sees: Ids, back: Ids, *, count: int, slots: int, device: torch.device) -> _Queries:
-        """Queries of the tokens `tokens`; `node`, `sees` and `back` are theirs, of `count` nodes with `slots` slots."""
-        first = np.searchsorted(node, np.arange(count + 1))
-        steps = [
-            (_tensor(np.maximum(tokens - step, 0), device), _tensor(back <= step, device)[:, None, None])
-            for step in range(int(back.max()))
-        ]
-        return cls(
-            tokens=_tensor(tokens, device),
-            nodes=_tensor(node, device),
-            places=_tensor(np.arange(len(node)) - first[node], device),
-            shape=(count, int(np.diff(first).max())),
-            hidden=_tensor(np.arange(slots) >= sees[:, None], device)[:, None],
-            steps_back=tuple(steps),
-        )
+    def of(cls, tensors: Sequence[Tensor], shape: tuple[int, int]) -> _Queries:
+        """From the arrays of `arrays` on the device."""
+        tokens, nodes, places, sources, hidden, before, too_far = tensors
+        return cls(tokens, nodes, places, shape, sources, hidden[:, None], before, too_far[..., None])
 
     def spread(self, packed: Tensor) -> Tensor:
-        """`[queries, heads, n]` as `[nodes, heads, most queries, n]`, zeros where a node has fewer."""
-        if len(packed) == self.shape[0] * self.shape[1]:
-            return packed.view(*self.shape, *packed.shape[1:]).transpose(1, 2)
-        padded = packed.new_zeros(*self.shape, *packed.shape[1:])
-        padded[self.nodes, self.places] = packed
-        return padded.transpose(1, 2)
+        """`[queries, heads, n]` as `[nodes, heads, most queries, n]`; where a node has fewer stands another query."""
+        if len(packed) < self.shape[0] * self.shape[1]:
+            packed = packed[self.sources]
+        return packed.reshape(*self.shape, *packed.shape[1:]).transpose(1, 2)
 
     def gather(self, padded: Tensor) -> Tensor:
         """The reverse of `spread`."""
@@ -214,6 +228,40 @@ class _Queries:
         if len(self.nodes) == self.shape[0] * self.shape[1]:
             return padded.flatten(0, 1)
         return padded[self.nodes, self.places]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The new tokens of the nodes from `first` to before `last`, as arrays that go to the device together."""
+
+    first: int
+    last: int
+    stored: int
+    """Slots of the store that any node reads."""
+    arrays: list[NDArray[Any]]
+    """The tensors of a `_Pass`, in its order, and behind them those of its two kinds of queries."""
+    of_all: int
+    """How many of the arrays come before those of the end tokens."""
+    most: tuple[int, int]
+    """The most queries of any node: of all tokens, of the end tokens."""
+
+    @classmethod
+    def of(cls, tree: TextTree, first: int, last: int) -> _Plan:
+        """The tokens of some nodes of a tree."""
+        span = slice(tree.first[first], tree.first[last])
+        positions, sees, back = tree.positions[span], tree.sees[span], tree.back[span]
+        node = np.repeat(np.arange(last - first), np.diff(tree.first[first : last + 1]))
+        on_path = np.flatnonzero(back == 0)
+        ends = tree.ends[(tree.ends >= span.start) & (tree.ends < span.stop)] - span.start
+
+        def queries(tokens: Ids) -> list[NDArray[Any]]:
+            counts = {"count": last - first, "slots": tree.paths.shape[1]}
+            return _Queries.arrays(tokens, node[tokens], sees[tokens], back[tokens], **counts)
+
+        paths = [tree.ids[span], positions, tree.sources[first:last], on_path, node[on_path], positions[on_path]]
+        every = [*paths, *queries(np.arange(len(node)))]
+        most = (int(np.bincount(node).max()), int(np.bincount(node[ends]).max()))
+        return cls(first, last, int(tree.known[first:last].max()), [*every, *queries(ends)], len(every), most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +273,6 @@ class _Pass:
     """`[tokens]` int64."""
     sources: Tensor
     """`[nodes]` int64: the row of the store with the node's beginning."""
-    stored: int
-    """Slots of the store that any node reads."""
     path_tokens: Tensor
     path_nodes: Tensor
     path_slots: Tensor
@@ -235,31 +281,13 @@ class _Pass:
     ends: _Queries
 
     @classmethod
-    def of(cls, tree: TextTree, first: int, last: int, device: torch.device) -> _Pass:
-        """The tokens of the nodes from `first` to before `last`."""
-        span = slice(tree.first[first], tree.first[last])
-        positions, sees, back = tree.positions[span], tree.sees[span], tree.back[span]
-        node = np.repeat(np.arange(last - first), np.diff(tree.first[first : last + 1]))
-        on_path = np.flatnonzero(back == 0)
-        ends = tree.ends[(tree.ends >= span.start) & (tree.ends < span.stop)] - span.start
-
-        def queries(tokens: Ids) -> _Queries:
-            return _Queries.of(
-                tokens, node[tokens], sees[tokens], back[tokens],
-                count=last - first, slots=tree.paths.shape[1], device=device,
-            )  # fmt: skip
-
-        return cls(
-            ids=_tensor(tree.ids[span], device),
-            positions=_tensor(positions, device),
-            sources=_tensor(tree.sources[first:last], device),
-            stored=int(tree.known[first:last].max()),
-            path_tokens=_tensor(on_path, device),
-            path_nodes=_tensor(node[on_path], device),
-            path_slots=_tensor(positions[on_path], device),
-            all=queries(np.arange(len(node))),
-            ends=queries(ends),
-        )
+    def of(cls, planned: _Plan, tensors: Sequence[Tensor]) -> _Pass:
+        """A plan whose arrays are on the device as `tensors`."""
+        nodes, (of_all, of_ends) = planned.last - planned.first, planned.most
+        every = _Queries.of(tensors[6 : planned.of_all], (nodes, of_all))
+        ends = _Queries.of(tensors[planned.of_all :], (nodes, of_ends))
+        ids, positions, sources, path_tokens, path_nodes, path_slots = tensors[:6]
+        return cls(ids, positions, sources, path_tokens, path_nodes, path_slots, every, ends)
 
 
 def _chunks(tree: TextTree, budget: int) -> Iterator[tuple[int, int]]:
@@ -270,7 +298,3 @@ def _chunks(tree: TextTree, budget: int) -> Iterator[tuple[int, int]]:
         if full:
             yield start, stop
             start = stop
-
-
-def _tensor(values: Any, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device)

@@ -9,7 +9,7 @@ call. A model that asks neither, or wants more of attention than this (windows, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,11 +35,13 @@ class Tree:
     """`[tokens]` int64: which candidate of its text it is."""
     shape: tuple[int, int]
     """Texts, and the most candidates that any of them has."""
-    keys: list[Tensor]
-    values: list[Tensor]
+    keys: Sequence[Tensor]
+    values: Sequence[Tensor]
     """`[texts, heads, slots, head]` a layer: what is cached."""
     shut: Tensor
     """`[texts, 1, 1, slots]` float: minus infinity where a slot is not the text's, else 0."""
+    sources: Tensor
+    """`[texts * most candidates]` int64: the token at each place of a rectangle; where there is none, any."""
     new_keys: list[Tensor] = field(default_factory=list)
     new_values: list[Tensor] = field(default_factory=list)
     """`[heads, tokens, head]` a layer: what the pass computed for its own tokens."""
@@ -50,14 +52,12 @@ class Tree:
         return len(self.rows) == self.shape[0] * self.shape[1]
 
     def spread(self, packed: Tensor) -> Tensor:
-        """`[heads, tokens, head]` as `[texts, heads, candidates, head]`, zeros where there is no candidate."""
+        """`[heads, tokens, head]` as `[texts, heads, candidates, head]`; where there is no candidate stands another's state."""
         heads, _, width = packed.shape
         states = packed.transpose(0, 1)
-        if self.is_full:
-            return states.reshape(*self.shape, heads, width).transpose(1, 2)
-        padded = states.new_zeros(*self.shape, heads, width)
-        padded[self.rows, self.places] = states
-        return padded.transpose(1, 2)
+        if not self.is_full:
+            states = states[self.sources]
+        return states.reshape(*self.shape, heads, width).transpose(1, 2)
 
     def gather(self, padded: Tensor) -> Tensor:
         """`[texts, candidates, heads, head]` as `[tokens, heads, head]`."""

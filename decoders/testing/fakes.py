@@ -46,9 +46,9 @@ _COLOURS = ("#c1121f", "#2a6f97", "#3a7d44", "#f4a300", "#6a4c93", "#111111", "#
 
 
 def fake_language_model(
-    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False, device: str = "cpu"
+    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False, layers: int = 2, device: str = "cpu"
 ) -> LanguageModel:
-    """A two-layer GPT-2 with a byte-level tokenizer, which can encode any text.
+    """A small GPT-2 with a byte-level tokenizer, which can encode any text.
 
     It has an end token, a start token that an empty prompt becomes, and a padding token, as the caption models of MAGIC do.
 
@@ -58,6 +58,7 @@ def fake_language_model(
         end_at_once: the end token is certain after any prompt, and all hidden states are alike, so that nothing that looks
             at them prefers another token.
         never_ends: the end token has probability 0.
+        layers: how many it has.
         device: where it computes.
 
     Raises:
@@ -74,7 +75,7 @@ def fake_language_model(
         vocab_size=len(tokenizer),
         n_positions=context,
         n_embd=_WIDTH,
-        n_layer=2,
+        n_layer=layers,
         n_head=4,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -105,23 +106,24 @@ def fake_language_model(
             head[:, 0] = 0
             head[tokenizer.eos_token_id, 0] = _CERTAIN
     kind = "end-at-once" if end_at_once else "never-ends" if never_ends else "plain"
-    digest = f"fake-gpt2-{kind}-{seed}-{context}"
+    digest = f"fake-gpt2-{kind}-{seed}-{context}-{layers}"
     return LanguageModel(model.to(device), tokenizer, name=f"fake:gpt2-{kind}", digest=digest)
 
 
-def fake_image_text(*, seed: int = 0, indifferent: bool = False, device: str = "cpu") -> ImageTextModel:
+def fake_image_text(*, seed: int = 0, indifferent: bool = False, layers: int = 2, device: str = "cpu") -> ImageTextModel:
     """A CLIP of two small transformers with the usual tokenizer, 77-token texts and 32-pixel images.
 
     Args:
         seed: of the weights.
         indifferent: to every image, all texts are equally good.
+        layers: how many each of its transformers has.
         device: where it computes.
     """
     torchvision_schemas.ensure()
     from open_clip.model import CLIP
 
-    vision = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
+    vision = {"image_size": 32, "layers": layers, "width": 32, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": layers}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # biases are drawn by the layers themselves
         model = CLIP(embed_dim=24, vision_cfg=vision, text_cfg=text)
@@ -155,7 +157,7 @@ def fake_caption_index(image_text: ImageTextModel | None = None, captions: Seque
 
 
 def fake_models(
-    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False, device: str = "cpu"
+    *, seed: int = 0, context: int = 64, end_at_once: bool = False, never_ends: bool = False, layers: int = 2, device: str = "cpu"
 ) -> Models:
     """All three, so that any decoder can be made with them.
 
@@ -164,10 +166,12 @@ def fake_models(
         context: positions that the language model has.
         end_at_once: see `fake_language_model`; the image-text model then is indifferent, so that nothing speaks against it.
         never_ends: see `fake_language_model`.
+        layers: of each transformer.
         device: where the first two compute.
     """
-    lm = fake_language_model(seed=seed, context=context, end_at_once=end_at_once, never_ends=never_ends, device=device)
-    clip = fake_image_text(seed=seed, indifferent=end_at_once, device=device)
+    shared: dict[str, Any] = {"seed": seed, "layers": layers, "device": device}
+    lm = fake_language_model(context=context, end_at_once=end_at_once, never_ends=never_ends, **shared)
+    clip = fake_image_text(indifferent=end_at_once, **shared)
     return Models(lm, clip, fake_caption_index(clip))
 
 

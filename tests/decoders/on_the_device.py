@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from decoders import Generation, Limits, Models, Prompt
+from decoders.loop import top_ids
 from decoders.models.reading import last_vectors
 from decoders.models.sentence_encoder import SentenceEncoder
 from decoders.testing import Counts, StandInDevice, fake_models, fake_prompts, stand_in_device
+from decoders.transfer import download, upload
 from harness import metrics
 from harness.suites import registry
 from harness.suites.examples import Example, Sample
@@ -46,6 +48,7 @@ def main() -> None:
         names = dict.fromkeys([*registry.decoders().entries, *SETTINGS])
         result = {
             "decoders": {name: decoded(name, on_cpu, on_card, device) for name in names},
+            "deep": deep(device),
             "metrics": scored(on_cpu, on_card),
             "training": trained(on_cpu, device),
             "rules": rules(device),
@@ -61,7 +64,7 @@ def with_encoder(models: Models) -> Models:
 
 
 def decoded(name: str, on_cpu: Models, on_card: Models, device: StandInDevice) -> dict[str, Any]:
-    """One decoder: texts that differ, and counts per token step with eight prompts and with two."""
+    """One decoder: texts that differ, and what was counted with eight prompts and with two."""
     kind = registry.decoders().load(name.partition(" ")[0])
     config, prompts = kind.Config(**SETTINGS.get(name, {})), fake_prompts(8)
 
@@ -70,14 +73,28 @@ def decoded(name: str, on_cpu: Models, on_card: Models, device: StandInDevice) -
 
     expected = answers(on_cpu, prompts)
     on_card.clip.image_features([prompt.image for prompt in prompts if prompt.image])
+    assert on_card.lm.sees_trees  # found out before the counting
+    assert on_card.lm.plain_head
     computed, counts = counted(lambda: answers(on_card, prompts), device)
     two, fewer = counted(lambda: answers(on_card, prompts[3:5]), device)
     return {
         "differ": [a.text for a, b in zip(computed, expected, strict=True) if (a.tokens, a.text) != (b.tokens, b.text)],
-        "eight": per_step(counts, computed),
-        "two": per_step(fewer, two),
+        "eight": numbers(counts, computed),
+        "two": numbers(fewer, two),
         "report": counts.report(),
     }
+
+
+def deep(device: StandInDevice) -> dict[str, Any]:
+    """MAGIC with twelve layers, as GPT-2 small and CLIP's text tower have: launches do not depend on a layer's width."""
+    models, kind = fake_models(layers=12, never_ends=True, device=device.name), registry.decoders().load("magic")
+    decoder = kind(kind.Config(k=45), models, Limits(8))
+    assert models.lm.sees_trees
+    assert models.lm.plain_head
+    prompts = [Prompt(prompt.id, "A", prompt.image) for prompt in fake_prompts(8)]
+    models.clip.image_features([prompt.image for prompt in prompts if prompt.image])
+    answers, counts = counted(lambda: decoder.decode(prompts, range(8)), device)
+    return numbers(counts, answers)
 
 
 def counted(work: Any, device: StandInDevice) -> tuple[list[Generation], Counts]:
@@ -87,11 +104,10 @@ def counted(work: Any, device: StandInDevice) -> tuple[list[Generation], Counts]
     return result, counts
 
 
-def per_step(counts: Counts, answers: Sequence[Generation]) -> dict[str, float]:
-    """Counts divided by the tokens of the longest text."""
-    steps = max(1, *(len(answer.tokens) for answer in answers))
+def numbers(counts: Counts, answers: Sequence[Generation]) -> dict[str, int]:
+    """Counts, and the tokens of the longest text."""
     kinds = ("launches", "waits", "uploads", "downloads", "uploaded")
-    return {kind: getattr(counts, kind) / steps for kind in kinds}
+    return {kind: getattr(counts, kind) for kind in kinds} | {"steps": max(len(answer.tokens) for answer in answers)}
 
 
 def scored(on_cpu: Models, on_card: Models) -> dict[str, float]:
@@ -126,15 +142,15 @@ def trained(on_cpu: Models, device: StandInDevice) -> dict[str, float]:
     for part in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
         setattr(settings, part, 0.0)
     torch.manual_seed(0)
-    here = GPT2LMHeadModel(settings)
-    there = copy.deepcopy(here).to(device.name)
+    plain = GPT2LMHeadModel(settings)
+    moved = copy.deepcopy(plain).to(device.name)
     texts = [[*lm.encode(text), lm.end_id] for text in ("A red kite over the harbour.", "Two children and a dog.", "A tram")]
-    for model in (here, there):
+    for model in (plain, moved):
         adapt(model, texts, Adaptation(steps=2, batch_size=3, learning_rate=1e-3, warm_up=1.0), seed=1)
-    pairs = zip(here.parameters(), there.parameters(), strict=True)
+    pairs = zip(plain.parameters(), moved.parameters(), strict=True)
     return {
         "apart": max(float((a - b.cpu()).abs().max().detach()) for a, b in pairs),
-        "tied": float(there.lm_head.weight is there.transformer.wte.weight),
+        "tied": float(moved.lm_head.weight is moved.transformer.wte.weight),
     }
 
 
@@ -172,7 +188,15 @@ def rules(device: StandInDevice) -> dict[str, Any]:
             work()
         counts[name] = [kept.launches, kept.waits, kept.uploads, kept.downloads, kept.uploaded, kept.downloaded]
         assert all("on_the_device.py" in line for lines in kept.lines.values() for line in lines), kept.report()
-    return {"refused": refused, "counts": counts}
+    arrays = [np.arange(5), np.array([True]), np.zeros((0, 3), bool), np.ones((1, 2), np.float32)]
+    with device.counting() as kept:
+        packed = upload(arrays, torch.device(device.name))
+        copies = download(packed)
+    same = all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(arrays, copies, strict=True))
+    logits = torch.tensor([[1.0, -2.0, 3.0, 3.0, -0.0, 0.0, 3.0, -torch.inf], [-1.0] * 8])
+    ranked = [top_ids(logits, k).tolist() == top_ids(logits.to(device.name), k).tolist() for k in range(1, 9)]
+    packed_counts = [kept.uploads, kept.downloads, kept.waits]
+    return {"refused": refused, "counts": counts, "packed": [same, *packed_counts], "ranked": all(ranked)}
 
 
 if __name__ == "__main__":

@@ -17,21 +17,25 @@ from harness.suites import registry
 
 PROGRAM = Path(__file__).with_name("on_the_device.py")
 
-CEILINGS: dict[str, tuple[float, float, float]] = {
-    "beam": (38, 14, 23),
+CEILINGS: dict[str, tuple[int, int, int]] = {
+    "beam": (1, 1, 1),
     "clipre": (1, 0, 1),
-    "constant": (10, 2, 3),
-    "contrastive": (8, 2, 3),
-    "greedy": (5, 2, 2),
-    "magic": (11, 33, 4),
-    "magic image last": (15, 28, 5),
-    "nucleus": (12, 4, 3),
-    "sample-rerank": (18, 5, 4),
-    "top-k": (9, 4, 3),
-    "typical": (48, 7, 6),
-    "zerocap": (61, 164, 34),
+    "constant": (2, 2, 1),
+    "contrastive": (2, 2, 1),
+    "greedy": (1, 2, 1),
+    "magic": (2, 2, 1),
+    "magic image last": (5, 4, 2),
+    "nucleus": (2, 2, 1),
+    "sample-rerank": (2, 2, 1),
+    "top-k": (2, 2, 1),
+    "typical": (2, 2, 1),
+    "zerocap": (34, 57, 21),
 }
-"""Waits, uploads and downloads a token step, the first pass over the prompts and the last answer included."""
+"""Waits, uploads and downloads a token step, whatever the number of prompts."""
+STARTS: dict[str, tuple[int, int, int]] = {"sample-rerank": (20, 4, 10), "zerocap": (17, 16, 0)}
+"""What a batch may cost once, beside `START`."""
+START = (3, 6, 1)
+"""The first pass over the prompts: transformers asks whether any of them is padded, and fills its cache with empty tensors."""
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +60,25 @@ def test_every_decoder_writes_what_it_writes_on_the_cpu(result: dict[str, Any]) 
 
 @pytest.mark.parametrize("name", CEILINGS)
 def test_a_token_costs_no_more_than_this(result: dict[str, Any], name: str) -> None:
-    decoder = result["decoders"][name]
-    for prompts in ("eight", "two"):  # the batch does not matter
-        counts = [decoder[prompts][kind] for kind in ("waits", "uploads", "downloads")]
-        within = all(count <= most for count, most in zip(counts, CEILINGS[name], strict=True))
-        assert within, (prompts, counts, decoder["report"])
+    decoder, once = result["decoders"][name], STARTS.get(name, (0, 0, 0))
+    for prompts in ("eight", "two"):
+        counts = decoder[prompts]
+        for kind, a_step, start, more in zip(("waits", "uploads", "downloads"), CEILINGS[name], START, once, strict=True):
+            most = a_step * counts["steps"] + start + more
+            assert counts[kind] <= most, f"{counts[kind]} {kind} with {prompts} prompts, at most {most}: {decoder['report']}"
+
+
+def test_magic_at_the_depth_of_the_published_models(result: dict[str, Any]) -> None:
+    """With GPT-2 small and ViT-B/32 it is 792 launches a step; tokens of these models are pieces of words, so texts end in longer
+    tails of their own, which take up to four operators more a layer."""
+    counts = result["deep"]
+    assert counts["launches"] <= 930 * counts["steps"]
+    assert counts["waits"] <= 2 * counts["steps"] + 3
+
+
+def test_copies_are_packed_and_ties_are_broken_without_a_wait(result: dict[str, Any]) -> None:
+    assert result["rules"]["packed"] == [True, 1, 1, 1]
+    assert result["rules"]["ranked"]
 
 
 def test_every_metric_of_models_has_the_values_of_the_cpu(result: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from decoders.models import torchvision_schemas
 from decoders.models.language_model import LanguageModel
 from decoders.models.load import load_image_text, load_language_model
 from decoders.models.loaded import Models
+from decoders.noise import counter_noise_at
 from decoders.sampling import Greedy, Nucleus
 
 
@@ -209,6 +210,14 @@ def test_noise_is_a_function_of_seed_and_step() -> None:
     assert many.mean() == pytest.approx(0.5772, abs=0.01)
     assert many.var() == pytest.approx(np.pi**2 / 6, abs=0.03)
     assert np.isfinite(many).all()
+
+
+def test_noise_of_a_few_tokens_is_that_of_all() -> None:
+    tokens = torch.tensor([0, 1, 2, 3, 4, 999, 37, 501])
+    for seed in (0, 5, 2**63 + 5, 2**64 - 1):
+        words = torch.from_numpy(np.full(len(tokens), seed, dtype=np.uint64).view(np.int64))
+        for step in (0, 7):
+            assert counter_noise_at(words, step, tokens).tolist() == counter_noise(seed, step, 1000)[tokens.numpy()].tolist()
 
 
 def test_noise_never_changes() -> None:

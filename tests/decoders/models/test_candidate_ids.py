@@ -101,7 +101,7 @@ def test_features_of_continuations(request: pytest.FixtureRequest, name: str, cl
     scorer = clip.prefix_scorer()
     rng = np.random.default_rng(0)
     said = [rng.integers(0, len(lm.tokenizer) - 1, n).tolist() for n in (0, 3, 7, 3)]
-    candidates = torch.from_numpy(rng.integers(0, len(lm.tokenizer), 20)).expand(4, -1)
+    candidates = np.tile(rng.integers(0, len(lm.tokenizer), 20), (4, 1))
     for rows in ([0, 1], [1, 2, 1], [2, 0], [3, 1]):
         found = clip.continuation_features(lm, [said[row] for row in rows], candidates[rows], scorer)
         texts = [lm.decode((*said[row], t), skip_special=False) for row in rows for t in candidates[row].tolist()]
@@ -110,6 +110,6 @@ def test_features_of_continuations(request: pytest.FixtureRequest, name: str, cl
 
 def test_features_of_a_tower_that_sees_both_ways(siglip_folder: Path, gpt2_folder: Path) -> None:
     clip, lm = load_image_text(f"local-dir:{siglip_folder}"), load_language_model(f"local:{gpt2_folder}")
-    found = clip.continuation_features(lm, [[5, 9]], torch.tensor([[3, 4]]), None)
+    found = clip.continuation_features(lm, [[5, 9]], np.array([[3, 4]]), None)
     texts = [lm.decode((5, 9, token), skip_special=False) for token in (3, 4)]
     torch.testing.assert_close(found[0], clip.text_features(texts))

@@ -160,9 +160,9 @@ def test_no_cache_grows_by_the_number_of_candidates(gpt2_folder: Path) -> None:
     lm = load_language_model(f"local:{gpt2_folder}")
     context = lm.prefill([[1, 2, 3], [4, 5, 6]])
     assert isinstance(context, TreeContext)
-    before = sum(each.numel() for each in context._keys)
+    before = context._states.numel()
     context.look_ahead(torch.arange(80).view(2, 40))
-    assert sum(each.numel() for each in context._keys) == before
+    assert context._states.numel() == before
     context.commit(torch.tensor([7, 39]))
-    assert context._keys[0].shape[0] == 2
-    assert context._keys[0].shape[2] <= 2 * (3 + 1)
+    assert context._states.shape[1] == 2
+    assert context._states.shape[3] <= 2 * (3 + 1)
