@@ -79,7 +79,7 @@ class MetricVerdict:
     signature: str = ""
     """How the leaderboard's column of that name was made."""
     ranks: Estimate = NO_RANKS
-    """Spearman's rank correlation over all rated texts at once; `n` texts."""
+    """Spearman's rank correlation over all single ratings at once, each with its text's score; `n` ratings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def meta_evaluate(
     verdicts = [
         MetricVerdict(metric.name, segment, tau, system, first, second, metric.signature, rho)
         for metric, segment, system, first, second in columns
-        for tau, rho in [_pooled(human, rated, metric)]
+        for tau, rho in [_pooled(human, rated, metric, panel.values[:, kept])]
     ]
     verdicts.sort(key=lambda verdict: (-(verdict.segment.value or 0.0), -(verdict.pooled.value or 0.0), verdict.metric))
     return MetaEvaluation(aspect, n, tuple(verdicts), missing, _in_words(aspect, verdicts))
@@ -316,15 +316,17 @@ def _order(values: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
     return np.asarray(np.where(np.abs(apart) <= 1e-12 * scale, 0.0, np.sign(apart)))
 
 
-def _pooled(human: Floats, rated: NDArray[np.bool_], metric: MetricScores) -> tuple[Estimate, Estimate]:
-    """Kendall's tau-b and Spearman's rank correlation over all rated texts, ties of people and metric included."""
+def _pooled(human: Floats, rated: NDArray[np.bool_], metric: MetricScores, single: Floats) -> tuple[Estimate, Estimate]:
+    """Kendall's tau-b over all rated texts and Spearman's rank correlation over all `single` ratings, ties included."""
     n = int(rated.sum())
     people, scores = human[rated], metric.segments[rated]
     if len(np.unique(people)) < 2 or len(np.unique(scores)) < 2:
         undefined = Estimate.undefined("the metric, or people, give every text the same score", n)
         return undefined, undefined
-    tau, rho = float(kendalltau(people, scores).statistic), float(spearmanr(people, scores).statistic)
-    return Estimate(tau, n=n), Estimate(rho, n=n)
+    given = ~np.isnan(single)
+    of_rating = np.broadcast_to(metric.segments[:, :, None], single.shape)[given]
+    tau, rho = float(kendalltau(people, scores).statistic), float(spearmanr(single[given], of_rating).statistic)
+    return Estimate(tau, n=n), Estimate(rho, n=int(given.sum()))
 
 
 def _system_level(

@@ -48,7 +48,7 @@ class Report:
             ()
             if self.frozen
             else (
-                "the study is not frozen: ratings may still come in, and systems are shown under stand-in names; "
+                "the study is not frozen: systems have stand-in names, and ratings may come in unless they were imported; "
                 "`seetell study freeze` closes it and reveals them",
             )
         )
@@ -298,8 +298,8 @@ def _meta(meta: MetaEvaluation) -> Sheet:
             [
                 meta.verdict,
                 f"{meta.items} items. Segment: Kendall's tau-b within items; pooled: over all texts; ranks: Spearman's "
-                "over all texts; systems: share of pairs of systems in which the metric's corpus scores and people name the same "
-                "winner. Metrics that share a letter cannot be told apart (segment: exchanging their taus item by item; "
+                "over all single ratings; systems: share of pairs of systems in which the metric's corpus scores and people name "
+                "the same winner. Metrics that share a letter cannot be told apart (segment: exchanging their taus item by item; "
                 "systems: resampling items; Holm). Annotators are taken as given.",
                 f"Left out: {missing}." if missing else "",
             ],
