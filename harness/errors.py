@@ -1,4 +1,4 @@
-"""The exception tree of the harness. Each text says what is wrong with the value, what was expected, and what mends it.
+"""The exception tree of the harness. Each text says what is wrong with the value, what was expected, and what repairs it.
 
 decoders.errors.SeeTellError
 ├── (ModelNotFound, ModelMismatch, NeedMissing, UnreadableImage, PromptTooLong: see decoders.errors)
@@ -28,7 +28,7 @@ decoders.errors.SeeTellError
 ├── OutOfMemory              not even one example fits the device
 ├── ClusterError             a Ray cluster that cannot be used as it is
 │   └── WorkerLost           workers die over the same examples again and again
-└── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to go on
+└── Interrupted              Ctrl-C; what was decoded is kept, and the text says how to resume
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class StudyError(SeeTellError):
 
 
 class StudyOutdated(StudyError):
-    """A study's database has another layout than this SeeTell; `seetell study migrate` mends an older one."""
+    """A study's database has another layout than this SeeTell; `seetell study migrate` upgrades an older one."""
 
 
 class StudyFrozen(StudyError):

@@ -39,7 +39,7 @@ def measure_memory(scenario: Any, setup: Any, program: str, batch_size: int, thr
         threads: of torch.
 
     Raises:
-        MeasurementFailed: the process failed, for want of memory perhaps.
+        MeasurementFailed: the process failed, perhaps because memory is full.
     """
     from decoders.models.packed import SWITCH
 

@@ -45,7 +45,7 @@ VERBS = (
     (COMPARE, "gate", "results:gate", "Is every decoder of a suite still as good as the accepted baseline?"),
     (PEOPLE, "annotate", "study.annotate:annotate", "Serve a study, so that people can rate."),
     (MODELS, "list", "machine:list_", "Show the suites, decoders, metrics and data sets that are installed."),
-    (MODELS, "doctor", "machine:doctor", "Check this machine: one line per check, and the command that mends what is wrong."),
+    (MODELS, "doctor", "machine:doctor", "Check this machine: one line per check, and the command that repairs what is wrong."),
     (MODELS, "prefetch", "machine:prefetch", "Download once what a suite needs."),
 )
 """Group, name, place in this package, and the beginning of the verb's help: all that the list of verbs needs."""
@@ -82,8 +82,8 @@ train_verbs = App(
     group=MODELS,
 )
 train_verbs.command("harness.cli.train:lm", help="Adapt a language model to captions or stories.")
-train_verbs.command("harness.cli.train:compare", help="Put adapted models beside each other on a suite's validation split.")
-train_verbs.command("harness.cli.train:toybox", help="Train the Toybox models from nothing.")
+train_verbs.command("harness.cli.train:compare", help="Compare adapted models on a suite's validation split.")
+train_verbs.command("harness.cli.train:toybox", help="Train the Toybox models from random weights.")
 
 study.group = PEOPLE
 for _verbs in (bench_verbs, data_verbs, index_verbs, study, train_verbs):

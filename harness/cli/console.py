@@ -127,7 +127,7 @@ def note(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """An error: what is wrong, what was expected, what mends it."""
+    """An error: what is wrong, what was expected, what repairs it."""
     err.print(f"[bold red]error:[/] {shown(runnable(text))}")
 
 

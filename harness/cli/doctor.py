@@ -1,4 +1,4 @@
-"""What this machine can do for SeeTell, and for everything it cannot, the command that mends it.
+"""What this machine can do for SeeTell, and for everything it cannot, the command that repairs it.
 
 Nothing heavy is imported here: torch and torchvision are tried in a process of their own, where a broken pair can do no
 harm; the rest is read from package metadata and files.
@@ -49,7 +49,7 @@ class Check:
     detail: str
     """What was found, on one line."""
     remedy: str = ""
-    """The command that mends it; empty where nothing is wrong."""
+    """The command that repairs it; empty where nothing is wrong."""
 
     def to_json(self) -> dict[str, object]:
         """The fields, as plain JSON values."""

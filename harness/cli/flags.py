@@ -87,7 +87,7 @@ class OutputFlags:
     common: Switch = False
     """For files: score all systems on the examples that every one of them answered."""
     suite: str | None = None
-    """For files: a suite whose data, references, images, models and metrics are used, and in whose table the outputs then stand,
+    """For files: a suite whose data, references, images, models and metrics are used, and in whose table the outputs then appear,
     marked as imported. Examples without an output count as failures."""
     name: str | None = None
     """For one file: its name in tables, by default that of the file, with its folder's where two files share one. Several files

@@ -98,7 +98,7 @@ def _list_settings(kinds: Mapping[str, Registry[Any]], names: Sequence[str], *, 
 
 
 def doctor(*, as_json: AsJson = False) -> int:
-    """Check this machine: one line per check, and the command that mends what is wrong.
+    """Check this machine: one line per check, and the command that repairs what is wrong.
 
     For example: `seetell doctor`, before anything else if something does not work.
     """

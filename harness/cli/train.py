@@ -1,4 +1,4 @@
-"""`train ...`: adapt a language model, put adapted models beside each other, train the embedded Toybox models."""
+"""`train ...`: adapt a language model, compare adapted models, train the embedded Toybox models."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def compare(
     format: TableFormat = "table",
     as_json: AsJson = False,
 ) -> int:
-    """Put adapted models beside each other on a suite's validation split: perplexity, anisotropy, and the scores of decoders.
+    """Compare adapted models on a suite's validation split: perplexity, anisotropy, and the scores of decoders.
 
     For example: `seetell train lm toybox-plain --margin 0 --out mle`, `seetell train lm toybox-plain --out simctg`, then
     `seetell train compare mle simctg`.
@@ -236,7 +236,7 @@ def toybox(
     seed: int = 0,
     as_json: AsJson = False,
 ) -> int:
-    """Train the Toybox models from nothing (about half an hour on two cores) and check them against their gates.
+    """Train the Toybox models from random weights (about half an hour on two cores) and check them against their gates.
 
     For example: `seetell train toybox --parts clip --out toybox-models`.
 

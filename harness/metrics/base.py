@@ -143,3 +143,15 @@ def nothing_right(rows: NDArray[np.float64], counts: Sequence[int] = (-1,)) -> N
     worst = np.zeros(rows.shape[1])
     worst[list(counts)] = rows[:, list(counts)].max(axis=0, initial=1.0)
     return worst
+
+
+class MeanOverTexts:
+    """For metrics whose rows end in a 1: the value is the mean over texts, and a failed answer counts as 0."""
+
+    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means over texts."""
+        return mean_over_texts(sums)
+
+    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zeros."""
+        return nothing_right(rows)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from decoders.base import Need
 from decoders.models.images import ImageLike
 from harness.errors import MetricUnavailable
-from harness.metrics.base import BLOCK, Metric, MetricConfig, Output, mean_over_texts, nothing_right
+from harness.metrics.base import BLOCK, MeanOverTexts, Metric, MetricConfig, Output
 from harness.metrics.clip import image_features
 from harness.suites.examples import Sample
 from harness.suites.provenance import Signature, model_field
@@ -29,7 +29,7 @@ class ImageRankConfig(MetricConfig):
     """Such as CLIPScore's `A photo depicts `."""
 
 
-class ImageRank(Metric):
+class ImageRank(MeanOverTexts, Metric):
     """How often a text's own image is the likeliest of all the suite's images (R@1), among five (R@5), and MRR.
 
     A text that fits many images equally well ranks low, which CLIPScore does not see. Images that tie with the own one go
@@ -86,14 +86,6 @@ class ImageRank(Metric):
             rank = (cosine >= own[:, None] - _TIE).sum(axis=1)
             rows[part] = np.column_stack([rank <= 1, rank <= 5, 1 / rank, np.ones(len(part))])
         return rows
-
-    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Means over texts."""
-        return mean_over_texts(sums)
-
-    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """No image found."""
-        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Model, precision, prefix, and how many images there were to choose from."""

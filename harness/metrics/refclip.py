@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import MetricUnavailable
-from harness.metrics.base import BLOCK, Output, mean_over_texts, nothing_right
+from harness.metrics.base import BLOCK, MeanOverTexts, Output
 from harness.metrics.clip import ClipScore
 from harness.suites.examples import Sample
 from harness.suites.places import cache_folder
 from harness.suites.provenance import Signature
 
 
-class RefClipScore(ClipScore):
+class RefClipScore(MeanOverTexts, ClipScore):
     """RefCLIPScore, the harmonic mean of CLIPScore and the best cosine to a reference, both cut at 0.
 
     One that is 0 makes the whole 0. References are encoded once a data set, kept on disk, and used for every system.
@@ -62,14 +62,6 @@ class RefClipScore(ClipScore):
                 best = max(0.0, float((own @ features).max()))
                 rows[i] = harmonic_mean(seen[i, 0], best), 1
         return rows
-
-    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over texts."""
-        return mean_over_texts(sums)
-
-    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero."""
-        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """As CLIPScore, and how the references enter."""

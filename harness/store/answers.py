@@ -109,7 +109,7 @@ class Part:
         except OSError as error:
             raise StoreError(
                 f"{self._file.name} cannot be written ({error.strerror}); what was stored before is kept. Make room, and run the "
-                "same command again to go on"
+                "same command again to resume"
             ) from error
 
 

@@ -17,7 +17,7 @@ from harness.training.losses import counts, losses
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:
-    """How a language model is adapted. The defaults suit a small model that starts from nothing.
+    """How a language model is adapted. The defaults suit a small model that starts from random weights.
 
     GPT-2 was adapted to captions with a batch size of 128 and a learning rate of 2e-5, for 20,000 (MS-COCO) and 10,000
     (Flickr30k) steps.

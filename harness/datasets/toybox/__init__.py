@@ -4,7 +4,7 @@ world.py       what scenes there are, and which split each belongs to
 draw.py        a scene as an image
 captions.py    a scene in words, and words back to claims
 stories.py     a scene as a title and five sentences
-recipe.py      training the tiny models of this world from nothing (with clip.py, language.py and gates.py)
+recipe.py      training the tiny models of this world from random weights (with clip.py, language.py and gates.py)
 """
 
 from __future__ import annotations

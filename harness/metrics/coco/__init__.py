@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from decoders.models.loaded import Models
 from harness.errors import MetricUnavailable
-from harness.metrics.base import Metric, MetricConfig, Output, mean_over_texts, nothing_right
+from harness.metrics.base import MeanOverTexts, Metric, MetricConfig, Output, nothing_right
 from harness.metrics.coco import ptb
 from harness.metrics.coco.ngrams import ORDERS, Counts, References, longest_common_subsequence, look_up
 from harness.suites.examples import Sample
@@ -174,7 +174,7 @@ class Bleu(CocoMetric):
         return self._signed("bleu", len="closest", smooth="none", impl="coco")
 
 
-class RougeL(CocoMetric):
+class RougeL(MeanOverTexts, CocoMetric):
     """ROUGE-L: F-measure (beta 1.2) of the longest common subsequence, best precision and best recall of any reference."""
 
     columns = 2
@@ -198,20 +198,12 @@ class RougeL(CocoMetric):
             rows[i, 0] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision) if defined else 0.0
         return rows
 
-    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over texts."""
-        return mean_over_texts(sums)
-
-    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero."""
-        return nothing_right(rows)
-
     def signature(self) -> Signature:
         """Tokenizer and references."""
         return self._signed("rouge-l", beta=BETA, impl="coco")
 
 
-class Cider(CocoMetric):
+class Cider(MeanOverTexts, CocoMetric):
     """CIDEr as everybody reports it: the clipped, length-penalised form that its paper calls CIDEr-D (Vedantam et al. 2015).
 
     Rare n-grams count more; how rare is taken from the references that are scored, so values on different sets of images do
@@ -280,14 +272,6 @@ class Cider(CocoMetric):
         norm = norms[texts] * their_norms[pairs]
         similarity: NDArray[np.float64] = np.divide(value, norm, out=np.zeros(len(norm)), where=norm != 0)
         return similarity
-
-    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over texts."""
-        return mean_over_texts(sums)
-
-    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero."""
-        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Tokenizer, references, and that the document frequencies are theirs."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import JavaError, MetricUnavailable
-from harness.metrics.base import Output, mean_over_texts, nothing_right
+from harness.metrics.base import MeanOverTexts, Output
 from harness.metrics.coco import CocoConfig, CocoMetric, Prepared
 from harness.metrics.coco.java import CORENLP_JARS, find_jar, find_java, run_java
 from harness.store.runs import cache_folder
@@ -44,7 +44,7 @@ class SpiceConfig(CocoConfig):
     """Memory that Java may take, as for -Xmx; the parser's models alone need about 2 GB."""
 
 
-class Spice(CocoMetric):
+class Spice(MeanOverTexts, CocoMetric):
     """SPICE: the mean over texts of F1 on propositions; needs Java and Stanford CoreNLP."""
 
     Config = SpiceConfig
@@ -83,14 +83,6 @@ class Spice(CocoMetric):
             answer="answer.json",
         )
         return np.stack([_scores(answer, len(question)), np.ones(len(question))], axis=1)
-
-    def finalise(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over texts."""
-        return mean_over_texts(sums)
-
-    def worst_row(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero."""
-        return nothing_right(rows)
 
     def signature(self) -> Signature:
         """Version, parser, tokenizer and references."""

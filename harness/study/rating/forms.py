@@ -44,7 +44,7 @@ class Form:
 
     @classmethod
     def read(cls, form: Any, aspects: Sequence[str]) -> Form:
-        """Check a payload. Odd times are left out rather than held against anyone.
+        """Check a payload. Odd times are left out rather than used against anyone.
 
         Raises:
             NoForm: no event id, no slot, or values other than 1 to 5 for every aspect.

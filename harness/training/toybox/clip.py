@@ -1,4 +1,4 @@
-"""Train the tiny CLIP that sees the Toybox world, from nothing.
+"""Train the tiny CLIP that sees the Toybox world, from random weights.
 
 Two stages. First the image tower alone learns to name what it sees, so that it does not start from noise. Then both towers
 learn together (Radford et al. 2021, section 2.3), in batches made hard: groups of four scenes that differ in one thing. Two

@@ -1,4 +1,4 @@
-"""Train the tiny language models of the Toybox world, from nothing: plain captions, ornate captions, stories."""
+"""Train the tiny language models of the Toybox world from random weights: plain captions, ornate captions, stories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train every Toybox model from nothing, check what came out, and write down how it was made."""
+"""Train every Toybox model from random weights, check it, and record how it was made."""
 
 from __future__ import annotations
 
