@@ -188,7 +188,9 @@ class GpuBench:
             if not is_memory_error(error):
                 raise
             self._page.left_out.append(f"{what}, because memory was full ({str(error).splitlines()[0]})")
-        free_memory()
+        else:
+            return
+        free_memory()  # behind the except block, where the frames of the attempt are gone
 
     def _machine(self) -> str:
         if self._counting is not None:
