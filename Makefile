@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench gate baseline leaderboard leaderboard-check docs screenshots clean
+.PHONY: demo test test-all lint format bench gpu gate baseline leaderboard leaderboard-check docs screenshots clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("SeeTell needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
@@ -38,6 +38,10 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/seetell bench decoders toybox-plain --results build/bench
 	$(BIN)/seetell bench published magic-coco --batch-sizes 1,8 --published-images 1 --repeats 1 --no-memory
+
+# On a machine with a GPU: are its texts right, how fast do they come, how much memory do they take? One page, eight minutes at most.
+gpu: $(READY)
+	$(BIN)/seetell bench gpu --out build/gpu.md
 
 # Is any decoder of the embedded suite worse than the accepted baseline? 0 no, 1 yes, 2 could not judge (docs/gate.md).
 gate: $(READY)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from collections.abc import Sequence
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +14,12 @@ _SHORTLIST = 16
 """Rows that are looked at again for each query, at least."""
 _BLOCK = 16 * 2**20
 """Bytes of features that are looked at together."""
+_COSINES = 2**20
+"""Cosines that are computed together, at most."""
 _RESCORED = 4096
 """Rows that are scored again together."""
+_RESIDENT = 8
+"""Features that take at most this part of the machine's memory stay in it between searches, an eighth."""
 _ROUNDING = 1e-5
 """More than float32 rounding can move a cosine."""
 
@@ -23,8 +27,8 @@ _ROUNDING = 1e-5
 class FeatureRows:
     """Features searched exhaustively by inner product.
 
-    Features that are memory-mapped stay on disk: a search reads them block by block and releases each. No second
-    copy is made, so there may be more of them than memory.
+    Features that are memory-mapped are read block by block, and no second copy is made. Where they take much of the machine's
+    memory, each block is released again, so there may be more of them than memory; fewer stay there for the next search.
 
     Attributes:
         features: `[n, d]` float32 of unit length.
@@ -45,6 +49,7 @@ class FeatureRows:
             raise ValueError(f"features are {features.dtype}; expected float32")
         self._features = features
         self._mapping = _mapping(features)
+        self._stays = _RESIDENT * features.nbytes <= _memory()
 
     def __len__(self) -> int:
         return len(self._features)
@@ -91,19 +96,21 @@ class FeatureRows:
         return rows[best], cosines[best]
 
     def let_go(self) -> None:
-        """Drop the file's pages from this process; the system may keep them for the next."""
-        if self._mapping is not None and sys.platform != "win32":
+        """Drop the file's pages from this process where they would take much memory; the system may keep them for the next."""
+        if not self._stays and self._mapping is not None and sys.platform != "win32":
             self._mapping.madvise(mmap.MADV_DONTNEED)
 
     def _shortlist(self, queries: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Scores and rows of the best rows of each query, `[m, size]`, best first; all rows if there are fewer."""
         scores = np.empty((len(queries), 0), dtype=np.float32)
         rows = np.empty((len(queries), 0), dtype=np.int64)
-        block = max(1, _BLOCK // self._features[0].nbytes)
+        block = max(1, min(_BLOCK // self._features[0].nbytes, _COSINES // max(1, len(queries))))
         for start in range(0, len(self), block) if len(queries) else ():
             part = self._features[start : start + block]
-            part_cosines, part_rows = faiss.knn(queries, part, min(size, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
-            scores, rows = np.hstack([scores, part_cosines]), np.hstack([rows, part_rows + start])
+            cosines, most = queries @ part.T, min(size, len(part))
+            near = np.argpartition(cosines, -most, axis=1)[:, -most:]
+            scores = np.hstack([scores, np.take_along_axis(cosines, near, axis=1)])
+            rows = np.hstack([rows, near + start])
             order = np.argsort(-scores, axis=1, kind="stable")[:, :size]
             scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
             self.let_go()
@@ -119,6 +126,14 @@ class FeatureRows:
         best = self.rescored(query, rows, top)
         self.let_go()
         return best
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def _mapping(features: NDArray[np.float32]) -> mmap.mmap | None:

@@ -112,6 +112,18 @@ def check_kind(name: str) -> torch.device:
     return device
 
 
+def full_name(name: str) -> str:
+    """The one name of a device: `cuda` is the card that torch computes on now, and there is one `cpu`."""
+    import torch
+
+    device = torch.device(name)
+    if device.type == "cpu":
+        return "cpu"
+    if device.type == "cuda" and ":" not in name:
+        return f"cuda:{torch.cuda.current_device()}"
+    return f"{device.type}:{device.index or 0}"
+
+
 def is_memory_error(error: BaseException) -> bool:
     """Whether an error means that memory is full: CUDA's allocator has a class for it, everything else only a message."""
     import torch

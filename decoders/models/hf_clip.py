@@ -6,6 +6,7 @@ SigLIP's text tower sees both ways, which leaves nothing to gain: it is wrapped 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "preprocess
 
 
 def read_hf_clip(
-    folder: Path, name: str
+    folder: Path, name: str, device: str = "cpu"
 ) -> tuple[Any, Callable[[Image.Image], Tensor], Callable[[list[str]], Tensor], list[str]]:
     """Load a transformers CLIP or SigLIP.
 
     Args:
         folder: as `save_pretrained` of the model and of its processor writes it.
         name: what the user calls the model, for messages.
+        device: where the weights go from their file.
 
     Returns:
         The model, its image transform, its tokenizer, and the tensors that its files lack or have in other shapes.
@@ -61,7 +63,7 @@ def read_hf_clip(
         padded: Tensor = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt").input_ids
         return padded
 
-    return (_as_open_clip(model) if config.model_type == "clip" else _Siglip(model)), pixels, ids, lacking
+    return (_as_open_clip(model, device) if config.model_type == "clip" else _Siglip(model)), pixels, ids, lacking
 
 
 class _Siglip(nn.Module):
@@ -91,30 +93,31 @@ def _pooled(output: Any) -> Tensor:
     return features
 
 
-def _as_open_clip(model: Any) -> Any:
-    """An open_clip CLIP that computes what a transformers CLIPModel computes."""
+def _as_open_clip(model: Any, device: str) -> Any:
+    """An open_clip CLIP that computes what a transformers CLIPModel computes; made on its device, if that is not the CPU."""
     from open_clip.model import CLIP
 
     text, vision = model.config.text_config, model.config.vision_config
     # transformers pools at the first end token; files from before it stored that id say 2 and mean the highest id of a text.
     pooling = {"pool_type": "argmax"} if text.eos_token_id == 2 else {"pool_type": "eos", "eos_id": text.eos_token_id}
-    clip = CLIP(
-        embed_dim=model.config.projection_dim,
-        quick_gelu=text.hidden_act == "quick_gelu",
-        vision_cfg={
-            "image_size": vision.image_size,
-            "patch_size": vision.patch_size,
-            **_shape(vision),
-            "head_width": vision.hidden_size // vision.num_attention_heads,
-        },
-        text_cfg={
-            "context_length": text.max_position_embeddings,
-            "vocab_size": text.vocab_size,
-            **_shape(text),
-            "heads": text.num_attention_heads,
-            **pooling,
-        },
-    )
+    with contextlib.nullcontext() if device == "cpu" else torch.device(device):
+        clip = CLIP(
+            embed_dim=model.config.projection_dim,
+            quick_gelu=text.hidden_act == "quick_gelu",
+            vision_cfg={
+                "image_size": vision.image_size,
+                "patch_size": vision.patch_size,
+                **_shape(vision),
+                "head_width": vision.hidden_size // vision.num_attention_heads,
+            },
+            text_cfg={
+                "context_length": text.max_position_embeddings,
+                "vocab_size": text.vocab_size,
+                **_shape(text),
+                "heads": text.num_attention_heads,
+                **pooling,
+            },
+        )
     if vision.hidden_act != text.hidden_act or text.hidden_act not in ("quick_gelu", "gelu"):
         raise ModelMismatch(f"a CLIP with activations {text.hidden_act} and {vision.hidden_act} has no counterpart here")
     weights = model.state_dict()

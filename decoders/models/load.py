@@ -6,16 +6,17 @@ float32 with TF32 off unless another dtype is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 
 from decoders.errors import ModelMismatch, SeeTellError
 from decoders.models import torchvision_schemas
 from decoders.models.clip_folder import check_pickles, local_text, read_config, staged, weights_file
-from decoders.models.devices import check_device, is_memory_error
+from decoders.models.devices import check_device, full_name, is_memory_error, on_full_memory
 from decoders.models.files import Files, no_network
 from decoders.models.gguf_file import read_gguf, read_gguf_beside
 from decoders.models.hf_clip import read_hf_clip
@@ -27,10 +28,16 @@ from decoders.models.sentence_encoder import SentenceEncoder
 
 Model = TypeVar("Model", LanguageModel, ImageTextModel, SentenceEncoder)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Names of arithmetic, and the dtype of the weights. `tf32` has the weights of float32 and lets NVIDIA's GPUs round the factors
+of matrix products to ten bits; `pinned_arithmetic` switches it on where a decoder computes, and a CPU computes in float32."""
 
-_loaded: dict[tuple[str, type, str, str], Any] = {}
-"""The models of this process, by content, kind, dtype and device."""
+_loaded: MutableMapping[tuple[str, type, str, str], Any] = WeakValueDictionary()
+"""The models of this process, by content, kind, dtype and device, as long as anybody has them."""
+_kept: dict[tuple[str, type, str, str], Any] = {}
+"""Those that were asked for last, so that the next decoder or metric need not load them again; the latest at the end."""
+_KEPT = 6
+"""More than the models and judges of a suite."""
 
 
 def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu") -> LanguageModel:
@@ -38,7 +45,7 @@ def load_language_model(name: str, *, dtype: str = "float32", device: str = "cpu
 
     Args:
         name: as `decoders.models.names` lists them.
-        dtype: `float32`, `bfloat16` or `float16`.
+        dtype: `float32`, `tf32`, `bfloat16` or `float16`.
         device: a torch device, such as `cpu` or `cuda:0`.
 
     Raises:
@@ -75,7 +82,7 @@ def load_image_text(name: str, *, dtype: str = "float32", device: str = "cpu") -
 
     Args:
         name: as `decoders.models.names` lists them.
-        dtype: `float32`, `bfloat16` or `float16`.
+        dtype: `float32`, `tf32`, `bfloat16` or `float16`.
         device: a torch device, such as `cpu` or `cuda:0`.
 
     Raises:
@@ -91,7 +98,7 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
 
     Args:
         name: as `decoders.models.names` lists them.
-        dtype: `float32`, `bfloat16` or `float16`.
+        dtype: `float32`, `tf32`, `bfloat16` or `float16`.
         device: a torch device, such as `cpu` or `cuda:0`.
 
     Raises:
@@ -104,11 +111,25 @@ def load_sentence_encoder(name: str, *, dtype: str = "float32", device: str = "c
 
 def _once(kind: type[Model], read: Callable[..., Model], name: str, files: Files, dtype: str, device: str) -> Model:
     """The one memo of loaded models: the same object for the same kind, content, dtype and device."""
+    check_device(device)
+    device = full_name(device)
     key = (files.digest, kind, dtype, device)
-    if key not in _loaded:
-        _loaded[key] = read(name, files, _prepare(dtype, device), dtype, device)
-    model: Model = _loaded[key]
+    model: Model | None = _loaded.get(key)
+    if model is None:
+        model = _loaded[key] = read(name, files, _prepare(dtype, device), dtype, device)
+    _kept.pop(key, None)
+    _kept[key] = model
+    while len(_kept) > _KEPT:
+        del _kept[next(iter(_kept))]
     return model
+
+
+def let_go() -> None:
+    """Keep no model that nobody uses: called when memory is full."""
+    _kept.clear()
+
+
+on_full_memory(let_go)
 
 
 def check_model(name: str, role: Role | None = None, *, whole: bool = False) -> None:
@@ -268,7 +289,7 @@ def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, 
     lacking: list[str] = []
     if scheme == "hf-clip":
         with _reading(f"{name} cannot be loaded as an image-text model", files):
-            model, preprocess, tokenizer, lacking = read_hf_clip(files.folder, name)
+            model, preprocess, tokenizer, lacking = read_hf_clip(files.folder, name, device)
     else:
         if scheme == "open_clip":
             config, chosen = open_clip_config(rest), files.weights[0]
@@ -278,11 +299,21 @@ def _read_image_text(name: str, files: Files, weights: torch.dtype, dtype: str, 
         hub = scheme in ("open_clip", "hf-hub")
         parts = hub_text(name, files, config)[0] if hub else local_text(files.folder, config, name)
         with _reading(f"{name} cannot be loaded as an image-text model", files), staged(config, chosen, parts) as place:
-            model, preprocess = open_clip.create_model_from_pretrained(place)
+            with _built_on(device, config["model_cfg"]):
+                model, preprocess = open_clip.create_model_from_pretrained(place, device=device)
             tokenizer = open_clip.get_tokenizer(place)
     _check_whole(name, model, lacking)
     model = pack_image_text(model.to(device, weights))
     return ImageTextModel(model, preprocess, tokenizer, name=name, digest=files.digest, dtype=dtype)
+
+
+def _built_on(device: str, config: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Make the modules of an open_clip model on their device, so that weights go there from their file, with no copy on the CPU.
+
+    Towers of other libraries are made on the CPU: they may compute while they are made.
+    """
+    foreign = "hf_model_name" in config["text_cfg"] or "timm_model_name" in config["vision_cfg"]
+    return nullcontext() if foreign or device == "cpu" else torch.device(device)
 
 
 def _reason(error: BaseException) -> str:

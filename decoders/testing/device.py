@@ -364,7 +364,13 @@ def _mover(usual: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
             for name, weight in part._parameters.items()
             if weight is not None
         ]
-        moved = usual(module, *args, **kwargs)
+        # New parameters instead of new data in the old ones, which a tensor of the stand-in would not take over.
+        before = torch.__future__.get_overwrite_module_params_on_conversion()
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
+        try:
+            moved = usual(module, *args, **kwargs)
+        finally:
+            torch.__future__.set_overwrite_module_params_on_conversion(before)
         for _, tied in itertools.groupby(sorted(places, key=lambda place: place[2]), key=lambda place: place[2]):
             (first, first_name, _), *others = tied
             for part, name, _ in others:

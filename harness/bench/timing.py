@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from decoders.base import Decoder, Prompt
+from decoders.models.arithmetic import pinned_arithmetic
 from harness.bench.memory import MeasurementFailed, peak_bytes
 from harness.bench.meters import MachineRate, Spread, count_flops, synchroniser
 from harness.decode.executor import Job, make_decoder
@@ -189,11 +190,12 @@ class _Runner:
         assert self._decoder is not None  # `warm_up` comes first  # noqa: S101
         if self._decoder.models.image_text is not None:
             self._decoder.models.image_text.forget()
-        self.outputs = [
-            generation.tokens or tuple(map(ord, generation.text))
-            for prompts, seeds in self._batches
-            for generation in self._decoder.decode(prompts, seeds)
-        ]
+        with pinned_arithmetic(self.planned.spec.dtype):
+            self.outputs = [
+                generation.tokens or tuple(map(ord, generation.text))
+                for prompts, seeds in self._batches
+                for generation in self._decoder.decode(prompts, seeds)
+            ]
 
 
 def peak_memory(planned: Plan, batch_size: int, device: str) -> int:

@@ -16,6 +16,7 @@ from harness.cli.flags import (
     DONE,
     RESULTS,
     SEVERAL,
+    SOME_FAILED,
     AsJson,
     Device,
     Named,
@@ -23,6 +24,7 @@ from harness.cli.flags import (
     ResultsFolder,
     Settings,
     Several,
+    Switch,
     TableFormat,
     check_positive,
     chosen_labels,
@@ -263,6 +265,77 @@ def index(
     title = f"{rows} rows of {dimensions}, {queries} queries"
     console.show_table(title, HEADER, [figure.row() for figure in measured], left=LEFT)
     return DONE
+
+
+def gpu(
+    *,
+    only: Several = (),
+    stand_in: Switch = False,
+    same_at: Several = ("1", "8", "32", "128"),
+    fast_at: Several = ("1", "8", "32", "128", "512"),
+    texts: int = 128,
+    pictures: int = 256,
+    minutes: int = 8,
+    language_model: str | None = None,
+    image_text: str | None = None,
+    device: Device = "auto",
+    out: OutFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Check a GPU in some minutes: are its texts right, how fast do they come, how much memory do they take.
+
+    MAGIC, ZeroCap, contrastive search and nucleus sampling: tokens compared between batch sizes, with the CPU, in other company
+    and in bfloat16; speed against the published programs; pictures captioned from 640x480 files. The result is one page of
+    Markdown. Exit code 2 means that texts which have to be equal are not.
+
+    Without a GPU, `--stand-in` runs the same on a device that only counts: kernel launches, waits and copies instead of times, by
+    default with the small Toybox models. It is slow, so give it few texts and small batches.
+
+    For example: `seetell bench gpu --out gpu.md`.
+
+    Args:
+        only: Methods to check: magic-coco, zerocap, contrastive-stories, nucleus; all of them by default.
+        stand_in: Count on a stand-in for a GPU instead of measuring on a real one.
+        same_at: Batch sizes whose tokens have to be the same.
+        fast_at: Batch sizes whose speed is measured.
+        texts: How many texts are compared.
+        pictures: How many pictures are captioned from files.
+        minutes: After which nothing new is begun; what is left out is named.
+        language_model: A model of yours instead of the stand-in of the published size, such as hf:org/name or local:folder.
+        image_text: A model of yours, such as open_clip:ViT-B-32-quickgelu@openai or local-dir:folder.
+        out: File to write instead of standard output.
+    """
+    check_positive({"--texts": texts, "--pictures": pictures, "--minutes": minutes})
+    sizes, speeds = positive_numbers("--same-at", same_at), positive_numbers("--fast-at", fast_at)
+    from decoders.models.devices import pick_device
+    from harness.bench.gpu import METHODS, GpuBench, GpuSetup
+
+    for name in only:
+        if name not in METHODS:
+            raise SuiteError(f"--only {name}: expected some of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
+    with contextlib.ExitStack() as stack:
+        counting = None
+        if stand_in:
+            from decoders.testing import stand_in_device
+
+            card = stack.enter_context(stand_in_device())
+            counting, where = card.counting, card.name
+            language_model, image_text = language_model or "toybox:plain", image_text or "toybox:clip"
+        else:
+            where = pick_device(device)
+            if where == "cpu":
+                raise SuiteError("there is no GPU here that torch sees; add --stand-in to count what a GPU would be asked")
+        setup = GpuSetup(
+            where, tuple(only) or METHODS, tuple(sizes), tuple(speeds), texts, pictures, minutes, language_model, image_text
+        )
+        progress = stack.enter_context(console.progress_bar("measuring"))
+        page = GpuBench(setup, counting=counting, say=console.say, progress=progress).run()
+    if as_json:
+        console.emit({"machine": page.machine, "tables": [asdict(table) for table in page.tables], "left_out": page.left_out,
+                      "wrong": page.wrong})  # fmt: skip
+    else:
+        deliver(page.markdown(), out)
+    return SOME_FAILED if page.wrong else DONE
 
 
 @Parameter(name="*")

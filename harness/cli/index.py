@@ -44,7 +44,7 @@ Kind = Annotated[
     ),
 ]
 Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16"],
+    Literal["float32", "tf32", "bfloat16", "float16"],
     Parameter(help="Arithmetic of the model; a suite that uses the index must have the same."),
 ]
 

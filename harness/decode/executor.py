@@ -81,7 +81,7 @@ class Worker:
     def __init__(self, job: Job, notice: Notice = lambda _: None) -> None:
         self.job = job
         self._fit = Fit(lambda tasks, smaller: notice(f"out of memory with {tasks} examples at once; continuing with {smaller}"))
-        with pinned_arithmetic():
+        with pinned_arithmetic(job.spec.dtype):
             self.decoder = make_decoder(job)
 
     def batches(self, tasks: Sequence[Task], batch_size: int) -> Iterator[list[Record]]:
@@ -111,7 +111,7 @@ class Worker:
             MemoryError, RuntimeError: the batch does not fit the device.
         """
         try:
-            with pinned_arithmetic():
+            with pinned_arithmetic(self.job.spec.dtype):
                 generations = self.decoder.decode([task.prompt for task in tasks], [task.seed for task in tasks])
         except EXAMPLE_ERRORS as error:
             if len(tasks) == 1:

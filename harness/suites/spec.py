@@ -25,7 +25,7 @@ from harness.suites.tables import packaged_suites as packaged_suites
 from harness.suites.wording import Cleaner, Rule
 
 Task = Literal["caption", "story"]
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "tf32", "bfloat16", "float16"]
 
 
 class PluginSection(Section):

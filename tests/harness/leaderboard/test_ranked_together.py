@@ -200,17 +200,18 @@ def test_other_weights_in_the_same_folder_stand_apart(results: Results) -> None:
     assert apart.apart == f"other language model ({pin('old').digest[:8]})"
 
 
-def test_faster_arithmetic_and_older_versions_are_never_ranked_with_the_others(results: Results) -> None:
+@pytest.mark.parametrize("dtype", ["bfloat16", "tf32"])
+def test_faster_arithmetic_and_older_versions_are_never_ranked_with_the_others(results: Results, dtype: str) -> None:
     generator = np.random.default_rng(9)
     run(results, "plain", noisy(generator, 8))  # type: ignore[arg-type]
     for label in ("quick", "quicker"):
-        run(results, label, noisy(generator, 8, 0.3), dtype="bfloat16")  # type: ignore[arg-type]
+        run(results, label, noisy(generator, 8, 0.3), dtype=dtype)  # type: ignore[arg-type]
     run(results, "plain", noisy(generator, 8, 0.3), decoder_version=0)  # type: ignore[arg-type]
     main, fast, old = boards(results)
     assert [row.decoder for row in main.rows] == ["plain"]
-    assert (fast.apart, fast.models["arithmetic"]) == ("bfloat16", "bfloat16")
+    assert (fast.apart, fast.models["arithmetic"]) == (dtype, dtype)
     assert old.apart == "version 0 of echo, not 1"
-    assert "bfloat16" in render([main, fast, old], "md")
+    assert dtype in render([main, fast, old], "md")
 
 
 def test_a_suite_that_is_bfloat16_says_so(results: Results) -> None:
