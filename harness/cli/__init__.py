@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
-from decoders.errors import SeeTellError
 from harness.cli import console
 from harness.cli.flags import COULD_NOT_JUDGE, DONE, INTERRUPTED, NOBODY_READS, USER_ERROR, default_in_help
 from harness.cli.study import study
@@ -112,7 +111,7 @@ console.takes_results = _takes_results
 
 
 def main() -> None:
-    """Entry point of `seetell`. What a user can put right is one sentence, not a traceback.
+    """Entry point of `seetell`. What went wrong is one sentence; SEETELL_TRACEBACK=1 shows the traceback too.
 
     A verb whose exit code is a judgement never exits with that code because something went wrong: `gate` exits with 2 then.
     """
@@ -131,10 +130,7 @@ def main() -> None:
     except (BrokenPipeError, SystemExit):  # whoever read the output, such as `head`, has gone; of the help, SystemExit says so
         _drop_output()
         code = NOBODY_READS
-    except Exception as error:
-        expected = isinstance(error, (SeeTellError, OSError))
-        if not expected and _error_code() == USER_ERROR:
-            raise  # a fault of SeeTell's own, which a traceback helps to find
+    except Exception as error:  # noqa: BLE001  # a traceback helps no user; SEETELL_TRACEBACK=1 shows it
         console.complain(console.sentence_of(error))
         if isinstance(error, OSError):
             _drop_output()

@@ -34,14 +34,24 @@ def read_json(path: Path, expected: str) -> Any:
         raise DataError(f"{path} cannot be read as JSON: {error}; expected {expected}. Fetch it again") from error
 
 
-def parse_json(content: str) -> Any:
+class RepeatedKey(ValueError):
+    """A JSON object has a key twice."""
+
+
+def parse_json(content: str, *, finite: bool = True) -> Any:
     """A JSON text (RFC 8259), stricter than Python's own reader: what would be lost or would be no JSON again is refused.
 
+    Args:
+        content: the text.
+        finite: whether NaN and Infinity are refused too; programs write them into fields that are not read here.
+
     Raises:
-        ValueError: not JSON; a key twice in one object; NaN, Infinity or a number too large to be one.
+        RepeatedKey: a key twice in one object.
+        ValueError: not JSON; if `finite`, NaN, Infinity or a number too large to be one.
         RecursionError: nested beyond reason.
     """
-    return json.loads(content, object_pairs_hook=_each_key_once, parse_constant=_finite, parse_float=_finite)
+    number = _finite if finite else None
+    return json.loads(content, object_pairs_hook=_each_key_once, parse_constant=number, parse_float=number)
 
 
 def json_lines(content: str, path: Path, parse: Callable[[str], Any] = parse_json) -> list[tuple[int, dict[str, Any]]]:
@@ -76,13 +86,20 @@ class TableError(Exception):
     """A table that is not CSV (or TSV); names the line where the record starts."""
 
 
-def table_rows(content: str, delimiter: str = ",") -> tuple[list[str], Iterator[tuple[int, dict[str | None, Any]]]]:
+def table_rows(
+    content: str, delimiter: str = ",", *, padded: bool = False
+) -> tuple[list[str], Iterator[tuple[int, dict[str | None, Any]]]]:
     """The header of a CSV text, and its records with the line (from 1) that each starts at: quoted cells may hold line breaks.
+
+    Args:
+        content: the text.
+        delimiter: between two cells.
+        padded: spaces that follow a delimiter are no part of the cell.
 
     Raises:
         TableError: while reading, for quotes that do not match.
     """
-    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=delimiter)
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=delimiter, skipinitialspace=padded)
     try:
         header = list(reader.fieldnames or ())
     except csv.Error as error:
@@ -109,7 +126,7 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"an object has the key {twice!r} twice, so one of its values would be lost")
+        raise RepeatedKey(f"an object has the key {twice!r} twice, so one of its values would be lost")
     return fields
 
 

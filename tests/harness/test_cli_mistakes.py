@@ -132,6 +132,19 @@ def test_a_gate_that_fails_in_an_unexpected_way_judges_nothing(
     assert "Traceback" in shown.stderr
 
 
+def test_a_fault_of_the_programs_own_is_one_sentence_that_says_how_to_see_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("harness.suites.spec.Suite.load", fail)
+    done = seetell_here("run", "toybox-plain", cwd=tmp_path, COLUMNS="200")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: RuntimeError: a fault. SEETELL_TRACEBACK=1 shows where\n"
+    assert "Traceback" in seetell_here("run", "toybox-plain", cwd=tmp_path, SEETELL_TRACEBACK="1").stderr
+
+
 def in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     program = f"{sys.executable} -m harness.cli"

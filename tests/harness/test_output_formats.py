@@ -88,6 +88,24 @@ GIVEN: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+CSV = "image_id,caption\n" + "".join(f"{n},{c}\n" for n, c in CAPTIONS.items())
+RECORDS = [{"id": i, "image_id": n, "caption": c} for i, (n, c) in enumerate(CAPTIONS.items())]
+AS_PROGRAMS_WRITE_THEM: dict[str, tuple[str, str | bytes]] = {
+    "Excel's CSV": ("a.csv", CSV.replace(",", ";")),
+    "Excel's CSV that names its delimiter": ("a.csv", "sep=;\r\n" + CSV.replace(",", ";").replace("\n", "\r\n")),
+    "Excel's Unicode text": ("a.csv", CSV.replace(",", "\t").encode("utf-16")),
+    "CSV called TSV": ("a.tsv", CSV),
+    "CSV with spaces and quotes": ("a.csv", "caption, image_id\n" + "".join(f'"{c}", "{n}"\n' for n, c in CAPTIONS.items())),
+    "CSV with ids as decimals": ("A.CSV", "\ufeff" + re.sub(r"(?m)^(\d)", r"\1.0", CSV)),
+    "records beside facts of the run": ("a.json", json.dumps({"model": "x", "results": RECORDS})),
+    "records under a key": ("a.json", json.dumps({"predictions": RECORDS})),
+    "an array called JSON Lines": ("a.jsonl", json.dumps(RECORDS)),
+    "NaN in a field that is not read": ("a.json", json.dumps([{**row, "score": float("nan")} for row in RECORDS])),
+    "paths of Windows": ("a.json", json.dumps({f"D:\\val2014\\{coco_name(n)}": c for n, c in CAPTIONS.items()})),
+    "addresses": ("a.json", json.dumps({f"http://images.example/{coco_name(n)}?s=1": c for n, c in CAPTIONS.items()})),
+    "upper case": ("a.json", json.dumps({coco_name(n).upper(): c for n, c in CAPTIONS.items()})),
+}
+
 DOCUMENTED = {
     "COCO results": ("COCO results with a running id and a score", "flat JSON by number"),
     "COCO annotations": ("", "COCO annotations"),
@@ -104,9 +122,9 @@ DOCUMENTED = {
 """The rows of the table in docs/data.md, with the files that are read for them here; plain text and stories have other tests."""
 
 
-def write(folder: Path, named: tuple[str, str]) -> Path:
-    path = folder / named[0]
-    path.write_text(named[1], encoding="utf-8")
+def write(folder: Path, named: tuple[str, str | bytes]) -> Path:
+    path, content = folder / named[0], named[1]
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
@@ -121,6 +139,25 @@ def check(found: object, folder: Path) -> None:
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_outputs_of_every_format_find_their_references(tmp_path: Path, outputs: str) -> None:
     check(read_outputs(write(tmp_path, OUTPUTS[outputs]), write(tmp_path, GIVEN["COCO annotations"])), tmp_path)
+
+
+@pytest.mark.parametrize("outputs", AS_PROGRAMS_WRITE_THEM)
+def test_outputs_as_programs_write_them_find_their_references(tmp_path: Path, outputs: str) -> None:
+    check(read_outputs(write(tmp_path, AS_PROGRAMS_WRITE_THEM[outputs]), write(tmp_path, GIVEN["COCO annotations"])), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", '{"1": "Two cats on a sofa.",\n "1": "A red bus."}', r"a\.json: an object has the key '1' twice"),
+        ("a.jsonl", '{"id": 1, "text": "a"}\n{"id": 2, "text": "a", "text": "b"}', "line 2 of .*has the key 'text' twice"),
+        ("a.csv", CSV.encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        ("a.csv", "sep=;\nimage_id;caption\n1;a\n2\n", r"row 4 of .*a\.csv has fewer cells"),
+    ],
+)
+def test_what_would_lose_an_output_is_refused(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_outputs(write(tmp_path, (name, content)), write(tmp_path, GIVEN["COCO annotations"]))
 
 
 @pytest.mark.parametrize("outputs", ["COCO results with a running id and a score", "TSV", "CSV with a running id"])

@@ -196,7 +196,7 @@ def test_stories_are_told_apart_by_position_for_titles_repeat(tmp_path: Path) ->
         ("a.json", '[{"id": 1, "text": "b", "refs": "x"}]', "refs is 'x'; expected a list of texts"),
         ("a.json", '[{"id": 1, "text": "b", "refs": ["x", null]}]', "refs holds 'None', which is NoneType"),
         ("a.csv", "id,id,text\n1,2,b\n", "several columns named id"),
-        ("a.csv", "id;text\n1;b\n", "has no id, only id;text"),
+        ("a.csv", "id|text\n1|b\n", r"has no id, only id\|text"),
     ],
 )
 def test_a_faulty_file_is_told_its_fault_and_place(tmp_path: Path, name: str, content: str, message: str) -> None:

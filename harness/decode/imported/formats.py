@@ -5,20 +5,24 @@ Every format becomes records: objects with keys such as `image_id`, `caption` or
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.datasets.reading import TableError, json_lines, table_rows
+from harness.datasets.reading import RepeatedKey, TableError, json_lines, parse_json, table_rows
 from harness.errors import DataError
 
 COCO_RESULTS = "COCO results"
 STORIES = "stories"
 PLAIN_TEXT = "plain text, one caption a line"
+WRAPPERS = ("results", "predictions", "outputs", "samples", "data")
+"""Keys under which programs put the list of records, beside what they say about the run."""
 ENDINGS = (".gz", ".jsonl", ".json", ".csv", ".tsv", ".txt")
 """Endings that are no part of a system's name."""
 
@@ -26,6 +30,9 @@ Rows = list[tuple[str, dict[str, Any]]]
 
 _REFERENCE_COLUMN = re.compile(r"reference(?!s$).*|(references?|captions?|refs?|sentences?|comments?)[ _-]?\d+")
 """Columns of a table that hold one reference each: `reference`, `reference_1`, `caption_1`, `ref1`."""
+_DELIMITERS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)
+"""The line with which Excel names the delimiter."""
 _TOKEN_LINE = re.compile(r"(\S+)#\d+\t(.*)")
 """A line of Flickr's token files: `1000268201.jpg#0`, a tab, a caption."""
 
@@ -43,7 +50,9 @@ def read_records(path: Path) -> tuple[str, Rows]:
     if bare.endswith(".txt"):
         return _text_rows(text)
     try:
-        content = json.loads(text)
+        content = parse_json(text, finite=False)
+    except RepeatedKey as error:
+        raise DataError(f"{path}: {error}; keep one of them") from error
     except RecursionError as error:
         raise DataError(f"{path} nests too deeply; expected records of texts") from error
     except ValueError as error:
@@ -52,7 +61,7 @@ def read_records(path: Path) -> tuple[str, Rows]:
                 f"{path} is neither JSON, JSON Lines nor CSV: {error}. Name plain text .txt, a table .csv or .tsv"
             ) from error
         return "JSON Lines", _lines(path, text)
-    if bare.endswith(".jsonl"):
+    if bare.endswith(".jsonl") and not isinstance(content, list):
         return "JSON Lines", _lines(path, text)
     if isinstance(content, list):
         rows = numbered("record", content, path)
@@ -65,6 +74,9 @@ def read_records(path: Path) -> tuple[str, Rows]:
             return "COCO annotations", _annotations(content, path)
         if isinstance(content.get("images"), list):
             return "Karpathy-style JSON", numbered("image", content["images"], path)
+        wrapped = [value for key, value in content.items() if key in WRAPPERS and _is_records(value)]
+        if len(wrapped) == 1:
+            return "JSON array", numbered("record", wrapped[0], path)
         if content and all(_is_captions(value) for value in content.values()):
             return "captions by id (JSON object)", [
                 (f"key {key!r}", {"image_id": key, "caption": _plain(value)}) for key, value in content.items()
@@ -85,10 +97,14 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
         if path.suffix == ".gz" or content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-        return content.decode("utf-8-sig")
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as Excel saves "Unicode text"
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read: {reason}; expected UTF-8 text, plain or gzipped") from error
+    if text.count("\0") * 4 > len(text):
+        raise DataError(f"{path} is UTF-16 without a byte order mark, or no text; save it as UTF-8")
+    return text
 
 
 def stem(path: Path) -> str:
@@ -112,7 +128,7 @@ def numbered(noun: str, records: Sequence[Any], path: Path) -> Rows:
 
 
 def _lines(path: Path, text: str) -> Rows:
-    return [(f"line {number}", record) for number, record in json_lines(text, path, json.loads)]
+    return [(f"line {number}", record) for number, record in json_lines(text, path, partial(parse_json, finite=False))]
 
 
 def _annotations(content: Mapping[str, Any], path: Path) -> Rows:
@@ -126,6 +142,10 @@ def _annotations(content: Mapping[str, Any], path: Path) -> Rows:
         if name := names.get(str(row["image_id"])):
             row["file_name"] = name
     return rows
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 
 def _is_captions(value: Any) -> bool:
@@ -159,12 +179,17 @@ def _text_rows(text: str) -> tuple[str, Rows]:
 def _table_rows(path: Path, text: str, delimiter: str) -> Rows:
     """Rows of a CSV or TSV file; columns of one reference each are gathered, or `references` is a JSON list."""
     rows: Rows = []
+    separator = _SEPARATOR_LINE.match(text)
+    text, skipped = (text[separator.end() :], 1) if separator else (text, 0)
+    head = text.partition("\n")[0]
+    if separator or delimiter not in head:
+        delimiter = separator[1] if separator else max((delimiter, *_DELIMITERS), key=head.count)
     try:
-        header, records = table_rows(text, delimiter)
+        header, records = table_rows(text, delimiter, padded=f"{delimiter} " in head)
         repeated = sorted({name for name in header if header.count(name) > 1})
         if repeated:
             raise DataError(f"{path} has several columns named {', '.join(repeated)}; expected names of their own")
-        for number, (line, row) in enumerate(records, start=2):
+        for number, (line, row) in enumerate(((line + skipped, row) for line, row in records), start=2 + skipped):
             where = f"row {number}" if line == number else f"row {number} (line {line})"
             if None in row or None in row.values():
                 raise DataError(f"{where} of {path} has {'more' if None in row else 'fewer'} cells than the header")

@@ -85,6 +85,30 @@ def test_a_separator_that_a_tokenizer_leaves_divides_nothing(reference: str, tex
 
 @pytest.mark.java
 @pytest.mark.usefixtures("few_paraphrases")
+def test_texts_as_they_are_reach_the_jar_untokenised(tmp_path: Path) -> None:
+    """With `tokenizer = "none"` the jar gets the raw texts, as from repositories that hand theirs to it."""
+    references, texts = [("A dog, running.", "a Dog runs"), ("Two cats on the street.",)], ["A dog,\nrunning", "two cats; a road"]
+    raw = Meteor(Meteor.Config(tokenizer="none"), Models())
+    given = [Sample(Example(str(i), references=references[i]), text=text) for i, text in enumerate(texts)]
+    jar = find_jar("meteor/meteor-1.5.jar")
+    assert jar is not None
+    lines = [" ||| ".join(["SCORE", *references[i], text.replace("\n", " ")]) for i, text in enumerate(texts)]
+    arguments = ["-", "-", "-stdio", "-l", "en", "-norm", "-a", "few.gz"]
+    counts = run_java(
+        jar,
+        "Meteor",
+        arguments,
+        "\n".join(lines) + "\n",
+        timeout=120,
+        files={"few.gz": (tmp_path / "paraphrases.gz").read_bytes()},
+    )
+    np.testing.assert_array_equal(raw.rows(given), [[float(field) for field in line.split()] for line in counts.splitlines()])
+    assert "|tok:none|" in str(raw.signature())
+    assert raw.variant() == "none"
+
+
+@pytest.mark.java
+@pytest.mark.usefixtures("few_paraphrases")
 def test_texts_of_thousands_of_words_and_failures_are_unscored_and_harm_nobody() -> None:
     long = Sample(Example("long", references=("a b",)), text="word " * 2000)
     failed = Sample(Example("failed", references=("a b",)), failure=Failure("UnreadableImage", "x"))
