@@ -9,10 +9,21 @@ from typing import Any
 
 import pytest
 
+from harness.datasets.load import load_examples
 from harness.decode.imported.read import read_for_suite, read_outputs
 from harness.errors import SeeTellError
 from harness.suites.examples import Example
-from tests.harness.test_output_formats import CAPTIONS, GIVEN, OUTPUTS, REFERENCES, coco_name
+from harness.suites.spec import Suite
+from tests.harness.test_output_formats import (
+    ANNOTATIONS,
+    AS_PROGRAMS_WRITE_THEM,
+    CAPTIONS,
+    GIVEN,
+    OUTPUTS,
+    REFERENCES,
+    coco_name,
+    lines,
+)
 
 ODD = [
     b"\x00",
@@ -63,9 +74,9 @@ def remade(rng: random.Random) -> list[dict[str, Any]]:
 def test_damaged_files_end_in_a_sentence(tmp_path: Path, times: int) -> None:
     rng, sentences = random.Random(times), []
     for _ in range(times):
-        outputs, references = (rng.choice(list(kinds.values())) for kinds in (OUTPUTS, GIVEN))
+        outputs, references = (rng.choice(list(kinds.values())) for kinds in ({**OUTPUTS, **AS_PROGRAMS_WRITE_THEM}, GIVEN))
         which = rng.randrange(2)
-        contents = [content.encode() for _, content in (outputs, references)]
+        contents = [content.encode() if isinstance(content, str) else content for _, content in (outputs, references)]
         contents[which] = damaged(rng, contents[which])
         paths = [tmp_path / f"{part}-{name}" for part, (name, _) in zip("or", (outputs, references), strict=True)]
         for path, content in zip(paths, contents, strict=True):
@@ -94,3 +105,54 @@ def test_files_made_in_other_ways_are_never_joined_otherwise(tmp_path: Path, tim
             answered = [sample for sample in system.samples if not sample.failure]
             assert len(answered) == len(rows)
             assert all(sample.text == sample.example.references[0] for sample in answered), rows
+
+
+SUITE = """
+name = "brought"
+[data]
+dataset = "%s"
+file = "data"
+[models]
+language_model = "toybox:plain"
+[decoders.magic]
+[metrics.length]
+"""
+STORY = ("A dog", "It ran.", "It saw a cat.", "It slept.", "It woke.", "It ran home.")
+DATA: dict[str, tuple[str, str]] = {
+    "COCO": ("coco", ANNOTATIONS),
+    "Karpathy": (
+        "karpathy",
+        json.dumps({"images": [{"filename": coco_name(n), "split": "test", "sentences": [{"raw": text} for text in texts]}
+                               for n, texts in REFERENCES.items()]}),
+    ),
+    "JSON Lines": (
+        "jsonl",
+        lines(*({"id": n, "image": coco_name(n), "prompt": "", "references": texts} for n, texts in REFERENCES.items())),
+    ),
+    "CSV of stories": (
+        "rocstories",
+        "storyid,storytitle,sentence1,sentence2,sentence3,sentence4,sentence5\n"
+        + "".join(",".join((f"{n}-x", *STORY)) + "\n" for n in CAPTIONS),
+    ),
+    "stories in lines": ("rocstories", "".join(f"{STORY[0]}\t{' '.join(STORY[1:])}\n" for _ in CAPTIONS)),
+}  # fmt: skip
+"""Files of data as suites name them, without images: those are looked for when they are read."""
+
+
+@pytest.mark.parametrize("times", [40, pytest.param(2000, marks=pytest.mark.heavy)])
+def test_damaged_data_of_a_suite_ends_in_a_sentence(tmp_path: Path, times: int) -> None:
+    rng, sentences = random.Random(times), []
+    for index in range(times):
+        dataset, content = rng.choice(list(DATA.values()))
+        options = {"coco": 'images = "."\n', "karpathy": 'images = "."\nsplit = "test"\n', "jsonl": 'images = "."\n'}
+        (tmp_path / "data").write_bytes(damaged(rng, content.encode()) if index >= len(DATA) else content.encode())
+        path = tmp_path / "brought.toml"
+        path.write_text((SUITE % dataset).replace('file = "data"\n', 'file = "data"\n' + options.get(dataset, "")))
+        try:
+            suite = Suite.load(str(path))
+            examples = load_examples(suite)
+            assert examples
+            assert len({example.id for example in examples}) == len(examples)
+        except SeeTellError as error:
+            sentences.append(str(error))
+    assert [sentence for sentence in sentences if len(sentence.splitlines()) != 1] == []

@@ -159,10 +159,12 @@ def _check_texts(section: Section, suite: Suite) -> list[Finding]:
     bare = [example.id for example in section.examples if not example.references]
     torn = [example.id for example in section.examples if not is_text(example.prompt)]
     empty = [example.id for example in section.examples if any(not text.strip() for text in example.references)]
-    if torn:
-        steps = ("correct these prompts: each holds half of a surrogate pair",)
-        detail = f"{count(torn, 'prompt')} that UTF-8 cannot write: {first_few(torn)}"
-        findings.append(Finding(section.name, "problem", detail, steps))
+    torn_references = [example.id for example in section.examples if not all(map(is_text, example.references))]
+    for noun, ids in (("prompt", torn), ("reference", torn_references)):
+        if ids:
+            steps = (f"correct these {noun}s: each holds half of a surrogate pair",)
+            detail = f"{count(ids, noun)} that UTF-8 cannot write: {first_few(ids)}"
+            findings.append(Finding(section.name, "problem", detail, steps))
     if len(bare) == len(section.examples):
         findings.append(Finding(section.name, "note", "no references: metrics that need them stay empty"))
     elif bare:

@@ -94,6 +94,8 @@ def test_a_prompt_with_half_a_surrogate_pair_is_told_by_its_example(tmp_path: Pa
     with pytest.raises(SuiteError, match="the prompt of 'a' .* holds half of a surrogate pair"):
         load_examples(suite)
     assert any("1 prompt that UTF-8 cannot write: a" in finding.detail for finding in check_suite(suite).findings)
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "prompt": "The", "references": ["The \\ud800 Beach"]}')
+    assert any("1 reference that UTF-8 cannot write: a" in finding.detail for finding in check_suite(suite).findings)
 
 
 def test_a_name_too_long_for_any_file_is_an_image_that_is_missing(tmp_path: Path) -> None:
