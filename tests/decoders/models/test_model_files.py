@@ -235,6 +235,25 @@ def test_masked_padding_is_left_out_where_it_makes_no_difference(tower_folder: P
     assert max(widths) < 20
 
 
+def test_a_tower_that_sees_both_ways_encodes_few_tokens_at_once_and_equal_ids_once(
+    tower_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_image_text(f"local-dir:{tower_folder}")
+    words = ["dog", "dogs", "red", "blue", "woman", "umbrella", "two", "yellow"]
+    texts = [f"{first} {second}" for first in words for second in words]
+    expected = torch.cat([model.text_features([text]) for text in texts])
+    passes: list[torch.Tensor] = []
+    forward = model.model.encode_text
+    monkeypatch.setattr(model.model, "encode_text", lambda ids: passes.append(ids) or forward(ids))
+    monkeypatch.setattr("decoders.models.image_text._TEXT_TOKENS_BOTH_WAYS", 96)
+    # More white space and a text again: other strings, the same ids. Each comes back in its own place.
+    spaced = [text.replace(" ", "   ") for text in texts]
+    features = model.text_features([*spaced, *reversed(texts)])
+    torch.testing.assert_close(features, torch.cat([expected, expected.flip(0)]), atol=1e-5, rtol=0)
+    assert max(ids.numel() for ids in passes) <= 96
+    assert sum(map(len, passes)) == len(torch.unique(model._tokenizer(texts), dim=0))
+
+
 def test_a_pooler_that_looks_at_padding_gets_all_of_it(tower_folder: Path, tmp_path: Path) -> None:
     folder = copy(tower_folder, tmp_path / "model")
     pooling = {"hf_pooler_type": "max_pooler"}
