@@ -57,9 +57,15 @@ def resolve_model(name: str, folder: Path) -> str:
     """A model's name as the loaders take it: relative folders start at the suite's file, what was fetched is taken from there."""
     from harness.store.lock import use_fetched_models
 
-    scheme, colon, rest = name.partition(":")
+    scheme, colon, _ = name.partition(":")
     if colon and scheme in {"hf", "hf-hub", "hf-clip", "open_clip"}:
         use_fetched_models()
+    return place_model(name, folder)
+
+
+def place_model(name: str, folder: Path) -> str:
+    """A model's name with a relative folder made absolute, which starts at the suite's file; other names stay as they are."""
+    scheme, colon, rest = name.partition(":")
     in_folder = scheme in {"local", "local-dir"} or (scheme == "hf-clip" and (folder / rest).is_dir())
     if colon and in_folder and not Path(rest).is_absolute():
         return f"{scheme}:{(folder / rest).resolve()}"

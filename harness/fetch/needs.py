@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 
 from harness.datasets.base import Dataset
-from harness.datasets.digests import load_dataset
+from harness.datasets.digests import load_dataset, place_model
 from harness.datasets.paths import find_paths
 from harness.metrics.evaluate import due_metrics
 from harness.suites.places import data_folder
@@ -65,7 +65,7 @@ def _paths(parts: Sequence[Dataset]) -> dict[str, str]:
 
 
 def model_names(suite: Suite) -> list[str]:
-    """The models that decoders and metrics of a suite use, each once."""
+    """The models that decoders and metrics of a suite use, each once; relative folders start at the suite's file."""
     named = [suite.models.language_model, suite.models.image_text]
     named += [name for due in due_metrics(suite) for name in due.config.own_models().values()]
-    return list(dict.fromkeys(name for name in named if name))
+    return list(dict.fromkeys(place_model(name, suite.folder) for name in named if name))

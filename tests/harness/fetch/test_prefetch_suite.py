@@ -374,3 +374,17 @@ def test_from_the_hub_only_what_is_needed_comes_pinned_to_its_commit(
     assert json.loads(done.stdout)["mine"]["models"] == COMMIT
     assert same(home, copy)
     assert Lock.read(home).models == Lock.read(copy).models
+
+
+def test_a_model_in_a_folder_beside_the_suite_is_never_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "suite" / "models" / "clip").mkdir(parents=True)
+    (tmp_path / "suite" / "mine.toml").write_text(
+        SUITE.replace("$SEETELL_DATA/toy/", "")
+        .replace("hf-hub:toy/clip", "hf-clip:models/clip")
+        .replace("hf:toy/captions", "toybox:plain")
+    )
+    (tmp_path / "suite" / "dataset.json").write_text('{"images": []}')
+    (tmp_path / "suite" / "images.zip").touch()
+    monkeypatch.chdir(tmp_path)  # where a folder called models/clip does not exist
+    monkeypatch.setenv("SEETELL_DATA", str(tmp_path / "home"))
+    assert "needs nothing" in check_fetched(Suite.load("suite/mine.toml"))
