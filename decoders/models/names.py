@@ -204,8 +204,7 @@ def hub_text(name: str, files: Files, config: dict[str, Any]) -> tuple[TextParts
 
 def open_clip_config(rest: str) -> dict[str, Any]:
     """The configuration that open_clip has for `architecture@tag`, in the form of `open_clip_config.json`."""
-    import open_clip
-
+    open_clip = _open_clip()
     architecture, tag = _architecture(rest)
     pretrained = _pretrained(architecture, tag)
     keys = ("mean", "std", "interpolation", "resize_mode")
@@ -233,8 +232,7 @@ def _toybox(part: str, parts: tuple[str, ...]) -> Path:
 
 def _architecture(rest: str) -> tuple[str, str]:
     """Split `architecture@tag` and check both against what open_clip knows, activation included."""
-    import open_clip
-
+    open_clip = _open_clip()
     architecture, _, tag = rest.partition("@")
     known = open_clip.list_models()
     if architecture not in known:
@@ -256,7 +254,12 @@ def _architecture(rest: str) -> tuple[str, str]:
 
 
 def _pretrained(architecture: str, tag: str) -> dict[str, Any]:
+    return dict(_open_clip().get_pretrained_cfg(architecture, tag)) if tag else {}
+
+
+def _open_clip() -> Any:
+    """The module, imported so that a torchvision of another torch does not stop it."""
     torchvision_schemas.ensure()
     import open_clip
 
-    return dict(open_clip.get_pretrained_cfg(architecture, tag)) if tag else {}
+    return open_clip

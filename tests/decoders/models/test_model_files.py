@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from decoders.errors import ModelMismatch, ModelNotFound, SeeTellError
 from decoders.models.load import check_model, load_image_text, load_language_model
-from decoders.models.names import hub_sources_of, model_digest
+from decoders.models.names import find_image_text, hub_sources_of, model_digest
 from tests.checkpoints import write_open_clip, write_text_tower
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
@@ -207,6 +208,17 @@ def test_xlm_roberta_and_siglip_name_all_that_they_need() -> None:
     assert "config.json" in sources[1].patterns
     (own,) = hub_sources_of("open_clip:ViT-B-16-SigLIP@webli")
     assert "tokenizer*" in own.patterns
+
+
+def test_open_clip_is_imported_behind_the_guard_for_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded: list[str] = []
+    monkeypatch.setattr("decoders.models.torchvision_schemas.ensure", lambda: guarded.append("ensure"))
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # its import stops here
+    for look_up in (hub_sources_of, find_image_text):
+        guarded.clear()
+        with pytest.raises(ImportError):
+            look_up("open_clip:ViT-B-32-quickgelu@openai")
+        assert guarded
 
 
 def test_nothing_is_asked_of_the_hub_that_a_name_does_not_lead_to(clip_folder: Path) -> None:
