@@ -66,6 +66,10 @@ class Metric(ABC):
     no_interval: ClassVar[str] = ""
     """Why there is no interval, for whoever misses one; only where `resampling` is not `bootstrap`."""
 
+    row_names: ClassVar[tuple[str, ...]] = ()
+    """What the numbers of a row are, for whoever reads the stored rows; by default the names of the outputs and `texts`, where
+    there are so many."""
+
     def __init__(self, config: MetricConfig, models: Models) -> None:
         self.config = config
         self.models = models
@@ -99,6 +103,11 @@ class Metric(ABC):
         Raises:
             MetricError: these samples cannot be scored at all (with the reason); other metrics go on.
         """
+
+    def columns_of(self, count: int) -> list[str]:
+        """Names of the `count` numbers of a row, each once."""
+        names = self.row_names or (*(output.name for output in self.outputs), "texts")
+        return list(names) if len(names) == count else [f"number-{place}" for place in range(1, count + 1)]
 
     def joint_rows(self, runs: Sequence[Sequence[Sample]]) -> list[NDArray[np.float64]]:
         """Rows of several runs on the same examples that may be exchanged with each other.

@@ -34,6 +34,8 @@ class Distinct(Metric):
     resampling: ClassVar[Resampling] = "none"
     """A resampled text repeats its own n-grams, so a bootstrap sees less variety than there is: there is no valid interval."""
 
+    row_names = tuple(f"{kind}-{n}" for n in ORDERS for kind in ("share", "of"))
+
     @property
     def outputs(self) -> tuple[Output, ...]:
         """distinct-1, distinct-2."""

@@ -209,12 +209,14 @@ class Evaluator:
         missing = [due for due in self.due if due.label not in kept]
         progress(len(kept), len(self.due))
         entries: dict[str, Any] = dict(kept)
+        columns: dict[str, list[str]] = {}
         answers = samples(folder, self.examples) if missing else []
         for done, due in enumerate(missing, start=len(kept) + 1):
             sheet = self._sheet(due, answers)
             name = f"{due.label}-{keys[due.label][:8]}" if due.label in sheet.rows else None
             if name:
                 rows[name] = sheet.rows[due.label]
+                columns[name] = due.blank().columns_of(rows[name].shape[1])
             entries[due.label] = {"key": keys[due.label], "rows": name, "scores": [score.to_json() for score in sheet.scores]}
             progress(done, len(self.due))
         ordered = {due.label: entries[due.label] for due in self.due}
@@ -222,7 +224,7 @@ class Evaluator:
             together = ordered | beside
             labels = [*stored, *ordered] if beside else list(ordered)  # columns stay where they were
             whole = {label: together[label] for label in labels if label in together}
-            folder.write_scores({"samples": content, "metrics": whole}, rows)
+            folder.write_scores({"samples": content, "metrics": whole}, rows, columns)
         return stored_scores({"metrics": ordered})
 
     def _sound_rows(self, folder: RunFolder, entries: dict[str, Any]) -> dict[str, NDArray[np.float64]]:

@@ -41,6 +41,8 @@ class Perplexity(Metric):
     needs: ClassVar[frozenset[Need]] = frozenset({Need.LM})
     per_sample: ClassVar[bool] = True
 
+    row_names = ("log-likelihood", "tokens")
+
     @property
     def outputs(self) -> tuple[Output, ...]:
         """One number, 1 or more."""

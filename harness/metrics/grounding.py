@@ -40,6 +40,8 @@ class Grounding(Metric):
     Config = GroundingConfig
     config: GroundingConfig
 
+    row_names = ("right-claims", "claims", "things-to-claim")
+
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Precision, recall, F1."""

@@ -50,6 +50,8 @@ class Chair(Metric):
     Config = ChairConfig
     config: ChairConfig
 
+    row_names = ("hallucinated-objects", "named-objects", "hallucinating-texts", "texts")
+
     @property
     def outputs(self) -> tuple[Output, ...]:
         """CHAIR-i and CHAIR-s."""

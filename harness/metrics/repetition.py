@@ -31,6 +31,8 @@ class Repetition(Metric):
     Config = RepetitionConfig
     config: RepetitionConfig
 
+    row_names = tuple(f"{kind}-{n}-grams" for n in ORDERS for kind in ("different", "all"))
+
     @property
     def outputs(self) -> tuple[Output, ...]:
         """rep-2, rep-3, rep-4, diversity."""

@@ -358,12 +358,23 @@ class RunFolder:
         except FileNotFoundError:
             return None
 
-    def write_scores(self, content: Mapping[str, Any], rows: Mapping[str, NDArray[np.float64]]) -> None:
-        """Store scores and, under their names, the rows behind them. Of two processes that do, one waits for the other."""
+    def write_scores(
+        self,
+        content: Mapping[str, Any],
+        rows: Mapping[str, NDArray[np.float64]],
+        columns: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Store scores and, under their names, the rows behind them. Of two processes that do, one waits for the other.
+
+        Args:
+            content: of scores.json.
+            rows: by name, `[n, k]`.
+            columns: what the numbers of new rows are, by name; rows that are stored already keep their columns' names.
+        """
         folder = self.path / "rows"
         with _locked(self.path / ".scores.lock", wait=True):
             for name, values in rows.items():
-                _write_rows(folder / f"{name}.parquet", values)
+                _write_rows(folder / f"{name}.parquet", values, (columns or {}).get(name))
             document = {"format": SCORES_FORMAT, **content}
             for label, entry in content.get("metrics", {}).items():
                 named = {"rows_sha256": file_sha256(folder / f"{entry['rows']}.parquet")} if entry["rows"] else {}
@@ -481,10 +492,16 @@ def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
-def _write_rows(path: Path, rows: NDArray[np.float64]) -> None:
+def _write_rows(path: Path, rows: NDArray[np.float64], columns: Sequence[str] | None) -> None:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    write_table(path, pa.table({f"s{index}": rows[:, index] for index in range(rows.shape[1])}))
+    if columns is None:
+        columns = [f"s{index}" for index in range(rows.shape[1])]  # as before rows had names
+        with contextlib.suppress(OSError, pa.ArrowException):
+            stored = pq.read_schema(path).names
+            columns = stored if len(stored) == rows.shape[1] else columns
+    write_table(path, pa.table({column: rows[:, index] for index, column in enumerate(columns)}))
 
 
 def _now() -> str:

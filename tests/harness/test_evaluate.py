@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from decoders.models.loaded import Models
 from harness.compare.runs import compare_runs
 from harness.compare.scored import ScoredRun
 from harness.decode.imported.keep import score_imported, store_outputs
@@ -13,6 +15,7 @@ from harness.decode.imported.read import Outputs
 from harness.errors import SuiteError
 from harness.leaderboard import render
 from harness.leaderboard.collect import boards
+from harness.metrics import registry
 from harness.metrics.evaluate import due_metrics
 from harness.store.runs import Results
 from harness.suites.examples import Example, Sample
@@ -61,3 +64,16 @@ def test_two_metrics_that_report_one_name_are_refused(tmp_path: Path, monkeypatc
         "quality",
         "quality:other",
     ]
+
+
+@pytest.mark.parametrize("name", [name for name in registry().entries if name not in ("mauve", "chair")])
+def test_the_numbers_of_a_row_have_names(name: str) -> None:
+    """Each name once; a metric whose rows are neither its outputs and a count nor named itself would get numbers."""
+    plugin = registry().load(name)
+    metric = plugin(plugin.Config(), Models())
+    names = metric.row_names or (*(output.name for output in metric.outputs), "texts")
+    assert len(set(names)) == len(names)
+    zero = metric.finalise(np.ones(len(names)))  # as many numbers as the finaliser takes
+    assert zero.shape == (len(metric.outputs),)
+    assert metric.columns_of(len(names)) == list(names)
+    assert metric.columns_of(len(names) + 1)[0] == "number-1"

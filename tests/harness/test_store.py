@@ -167,3 +167,19 @@ def test_rows_come_back_with_their_gaps_and_old_ones_go(tmp_path: Path) -> None:
     folder.write_scores({"metrics": {}}, {"cider-1": rows})
     np.testing.assert_array_equal(folder.rows("cider-1"), rows)
     assert [file.name for file in (folder.path / "rows").iterdir()] == ["cider-1.parquet"]
+
+
+def test_rows_have_names_and_those_of_before_keep_theirs(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    (tmp_path / "made").mkdir()
+    folder = RunFolder(tmp_path / "made")
+    rows = np.arange(6.0).reshape(3, 2)
+    folder.write_scores({"metrics": {}}, {"old-1": rows})
+    before = (tmp_path / "made" / "rows" / "old-1.parquet").read_bytes()
+    folder.write_scores({"metrics": {}}, {"old-1": rows, "new-1": rows}, {"new-1": ["right", "texts"]})
+    assert (tmp_path / "made" / "rows" / "old-1.parquet").read_bytes() == before
+    assert pq.read_schema(tmp_path / "made" / "rows" / "new-1.parquet").names == ["right", "texts"]
+    folder.write_scores({"metrics": {}}, {"new-1": rows})
+    assert pq.read_schema(tmp_path / "made" / "rows" / "new-1.parquet").names == ["right", "texts"]
+    np.testing.assert_array_equal(folder.rows("new-1"), rows)

@@ -132,6 +132,10 @@ class Bleu(CocoMetric):
     """BLEU-1 to BLEU-4 of the corpus, closest reference length (Papineni et al. 2002)."""
 
     columns = 2 + 2 * ORDERS
+    row_names = (
+        "text-length", "reference-length", *(f"{n}-grams" for n in range(1, ORDERS + 1)),
+        *(f"matched-{n}-grams" for n in range(1, ORDERS + 1)),
+    )  # fmt: skip
 
     @property
     def outputs(self) -> tuple[Output, ...]:

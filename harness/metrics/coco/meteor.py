@@ -44,6 +44,16 @@ class Meteor(CocoMetric):
     """METEOR 1.5 of the corpus; needs Java."""
 
     columns = FIELDS
+    row_names = (
+        "text-words", "reference-words", "text-function-words", "reference-function-words",
+        *(
+            f"{side}-{kind}-words-by-{module}"
+            for module in ("form", "stem", "synonym", "paraphrase")
+            for kind in ("content", "function")
+            for side in ("text", "reference")
+        ),
+        "chunks", "text-matched", "reference-matched",
+    )  # fmt: skip
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -48,6 +48,7 @@ def check(page: dict[str, Any], methods: Sequence[str]) -> None:
 FEW = ("--same-at", "1,2", "--fast-at", "1,2", "--texts", "2", "--pictures", "2")
 
 
+@pytest.mark.heavy
 def test_on_the_stand_in_it_counts() -> None:
     check(on_the_stand_in(*FEW, "--only", "nucleus"), ["nucleus"])
 
