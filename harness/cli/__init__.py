@@ -56,7 +56,10 @@ bench_verbs.command("harness.cli.bench:decoders", help="Measure how fast each de
 bench_verbs.command("harness.cli.bench:cluster", help="Measure how well a run spreads over workers.")
 bench_verbs.command("harness.cli.bench:metrics", help="Measure the caption metrics against pycocoevalcap's on the same files.")
 bench_verbs.command("harness.cli.bench:index", help="Measure what building and asking an index costs at full size.")
-bench_verbs.command("harness.cli.bench:gpu", help="Check a GPU: same texts, speed and memory, on one page.")
+bench_verbs.command(
+    "harness.cli.bench:gpu",
+    help="Check a GPU in some minutes: are its texts right, how fast do they come, how much memory do they take.",
+)
 bench_verbs.command("harness.cli.bench:published", help="Hold the decoders against the published computations.")
 
 data_verbs = App(name="data", help="Look at the data of a suite: what is there, what is missing, how to get it.", group=MODELS)

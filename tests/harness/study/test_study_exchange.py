@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -31,7 +32,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swapped(path: Path) -> None:
-    path.write_text(path.read_text().replace(",4,", ",5,", 1))
+    """Another value in one row; a 4 may stand in other columns too, and which come first is chance."""
+    lines = path.read_text().split("\n")
+    place = next(csv.reader(lines)).index("value")
+    before = next(row for row in csv.reader(lines[1:]) if row)[place]
+    after = "5" if before != "5" else "4"
+    start = lines[1].split(",")  # no cell before the value holds a comma
+    assert start[place] == before
+    lines[1] = ",".join([*start[:place], after, *start[place + 1 :]])
+    path.write_text("\n".join(lines))
 
 
 def shortened(path: Path) -> None:
