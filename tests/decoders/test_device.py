@@ -15,6 +15,8 @@ import pytest
 from harness import metrics
 from harness.suites import registry
 
+pytestmark = pytest.mark.heavy  # every decoder, metric and a training on a device of Python code: half a minute
+
 PROGRAM = Path(__file__).with_name("on_the_device.py")
 
 CEILINGS: dict[str, tuple[int, int, int]] = {
