@@ -68,10 +68,17 @@ def categories(units: Floats, scale: Scale) -> Floats:
     return np.asarray(np.unique(units[~np.isnan(units)]), np.float64)
 
 
-def value_counts(units: Floats, values: Floats) -> Floats:
-    """How often each unit got each value, `[units, values]`, from `[units, annotators]` with NaN for no rating."""
-    half = np.diff(values).min(initial=1.0) / 2
-    return np.stack([(np.abs(units - value) < half).sum(axis=1) for value in values], axis=1).astype(np.float64)
+def _places(units: Floats, values: Floats) -> NDArray[np.int64]:
+    """Which of the values each rating is, of the shape of `units`; -1 where there is no rating."""
+    middles = (values[1:] + values[:-1]) / 2  # values in thirds or tenths are not exact in binary
+    return np.where(np.isnan(units), -1, np.searchsorted(middles, units))
+
+
+def _counts(places: NDArray[np.int64], size: int) -> Floats:
+    """How often each unit got each of `size` values, `[units, size]`, from the places of its ratings, `[units, annotators]`."""
+    rows, columns = np.nonzero(places >= 0)
+    counts = np.bincount(rows * size + places[rows, columns], minlength=len(places) * size)
+    return counts.reshape(len(places), size).astype(np.float64)
 
 
 def coincidences(counts: Floats) -> Floats:
@@ -86,6 +93,17 @@ def coincidences(counts: Floats) -> Floats:
     pairs[:, diagonal, diagonal] -= counts
     shares = np.where(ratings > 1, 1.0 / np.maximum(ratings - 1, 1), 0.0)
     return np.asarray(shares[:, None, None] * pairs)
+
+
+def _summed(counts: Floats, clusters: NDArray[np.int64]) -> Floats:
+    """The coincidence matrix of each cluster of units, `[clusters, values, values]`; few of the units' own exist at a time."""
+    size = counts.shape[1]
+    sums = np.zeros((int(clusters.max(initial=0)) + 1, size * size))
+    block = max(1, _TOGETHER // size**2)
+    for start in range(0, len(counts), block):
+        parts = coincidences(counts[start : start + block]).reshape(-1, size * size)
+        np.add.at(sums, clusters[start : start + block], parts)
+    return sums.reshape(-1, size, size)
 
 
 def alphas(matrices: Floats, level: Level, values: Floats) -> Floats:
@@ -135,21 +153,17 @@ def krippendorff_alpha(
     n = int(several.sum())
     if not n:
         return Estimate.undefined(NO_PAIR)
-    # A unit that one annotator rated adds nothing; clusters of such units alone are drawn like the others.
     clusters = np.arange(len(units)) if clusters is None else clusters
-    sums = np.zeros((int(clusters.max()) + 1, len(values) ** 2))
-    counts = value_counts(units[several], values)
-    block = max(1, _TOGETHER // len(values) ** 2)
-    for start in range(0, n, block):
-        parts = coincidences(counts[start : start + block])
-        np.add.at(sums, clusters[several][start : start + block], parts.reshape(len(parts), -1))
-    shape = (-1, len(values), len(values))
-    value = float(alphas(sums.sum(axis=0).reshape(shape[1:]), level, values))
+    sums = _summed(_counts(_places(units, values), len(values)), clusters)
+    value = float(alphas(sums.sum(axis=0), level, values))
     if np.isnan(value):
         return Estimate.undefined(ONE_VALUE, n)
     if not draws:
         return Estimate(value, n=n)
-    replicates = [alphas((drawn @ sums).reshape(shape), level, values) for drawn in draw_counts(len(sums), draws, seed)]
+    flat = sums.reshape(len(sums), -1)
+    replicates = [
+        alphas((drawn @ flat).reshape(-1, *sums.shape[1:]), level, values) for drawn in draw_counts(len(sums), draws, seed)
+    ]
     return Estimate.within(value, np.concatenate(replicates), n)
 
 
@@ -161,11 +175,18 @@ def panel_alpha(panel: Panel, level: Level = "ordinal", *, draws: int = ALPHA_DR
 
 def leave_one_out(panel: Panel) -> dict[str, Estimate]:
     """Ordinal alpha without each annotator: whose ratings hold it down, whose hold it up."""
-    columns = np.arange(len(panel.annotators))
-    return {
-        annotator: krippendorff_alpha(panel.units[:, columns != index], scale=panel.scale)
-        for index, annotator in enumerate(panel.annotators)
-    }
+    values = categories(panel.units, panel.scale)
+    places = _places(panel.units, values)
+    counts = _counts(places, len(values))
+    together = np.zeros(len(counts), np.int64)
+    estimates = {}
+    for index, annotator in enumerate(panel.annotators):
+        left = counts - _counts(places[:, index : index + 1], len(values))
+        n = int((left.sum(axis=1) > 1).sum())
+        value = float(alphas(_summed(left, together)[0], "ordinal", values)) if n else np.nan
+        reason = NO_PAIR if not n else ONE_VALUE
+        estimates[annotator] = Estimate.undefined(reason, n) if np.isnan(value) else Estimate(value, n=n)
+    return estimates
 
 
 def kappa(confusion: Floats, shared: str = "they", values: Floats | None = None) -> Estimate:
@@ -185,22 +206,29 @@ def pairwise_kappas(panel: Panel) -> Kappas:
     """Weighted kappa of each two annotators."""
     people = panel.annotators
     values = categories(panel.units, panel.scale)
+    places = _places(panel.units, values)
     itself = Estimate.undefined("an annotator with itself; see the repeats")
     rows = [[itself] * len(people) for _ in people]
     for first in range(len(people)):
+        confusions = _confusions(places, first, len(values))
         for second in range(first + 1, len(people)):
-            both = panel.units[:, [first, second]]
-            rows[first][second] = rows[second][first] = kappa(_confusion(both, values), values=values)
+            rows[first][second] = rows[second][first] = kappa(confusions[second], values=values)
     return Kappas(people, tuple(tuple(row) for row in rows))
 
 
-def _confusion(pairs: Floats, values: Floats) -> Floats:
-    """How often each value met each other one, `[values, values]`, from `[units, 2]`; units with a NaN do not count."""
-    whole = pairs[~np.isnan(pairs).any(axis=1)]
-    middles = (values[1:] + values[:-1]) / 2
-    places = np.searchsorted(middles, whole)
-    counts = np.bincount(places[:, 0] * len(values) + places[:, 1], minlength=len(values) ** 2)
-    return counts.reshape(len(values), len(values)).astype(np.float64)
+def _confusions(places: NDArray[np.int64], first: int, size: int) -> Floats:
+    """How often each value of one annotator met each value of each annotator, `[annotators, size, size]`.
+
+    Args:
+        places: which of `size` values each rating is, `[units, annotators]`; -1 where there is none.
+        first: the annotator whose values come first.
+        size: how many values there are.
+    """
+    people = places.shape[1]
+    own = places[places[:, first] >= 0]
+    rows, second = np.nonzero(own >= 0)
+    cells = (second * size + own[rows, first]) * size + own[rows, second]
+    return np.bincount(cells, minlength=people * size * size).reshape(people, size, size).astype(np.float64)
 
 
 def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats, scale: Scale = FIVE) -> Repeats:
@@ -215,7 +243,7 @@ def repeats(first: Sequence[float] | Floats, second: Sequence[float] | Floats, s
     return Repeats(
         n,
         krippendorff_alpha(looks, scale=scale),
-        kappa(_confusion(looks, values), "both looks", values),
+        kappa(_confusions(_places(looks, values), 0, len(values))[1], "both looks", values),
         Estimate(float(apart.mean()), n=n),
         Estimate(float((apart == 0).mean()), n=n),
     )
@@ -228,7 +256,8 @@ def fleiss_kappa(units: Floats, scale: Scale = FIVE) -> Estimate:
     """
     if np.isnan(units).all():
         return Estimate.undefined(NO_PAIR)
-    counts = value_counts(units, categories(units, scale))
+    values = categories(units, scale)
+    counts = _counts(_places(units, values), len(values))
     ratings = counts.sum(axis=1).astype(np.int64)
     several = ratings[ratings > 1]
     if not len(several):
