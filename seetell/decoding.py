@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from decoders.base import Decoder, Limits, Need, Prompt
+from decoders.base import Decoder, Generation, Limits, Need, Prompt
 from decoders.models.arithmetic import pinned_arithmetic
+from decoders.models.devices import Fit
 from decoders.models.loaded import Models
 from harness.cli.console import progress_bar
+from harness.decode.executor import check_generations
 from harness.errors import DataError, NeedMissing, SuiteError
 from harness.suites import registry
 from harness.suites.examples import seed_for
@@ -82,7 +84,7 @@ def decode(
         max_new_tokens: the most new tokens of a text; 16 where no limit is given.
         max_length: the most tokens of prompt and text together.
         seed: of decoders that sample. The text at a place of the list follows from the seed and the place.
-        batch_size: how many texts are decoded together.
+        batch_size: how many texts are decoded together; fewer where they do not fit into memory.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         dtype: arithmetic of the models.
         **settings: the decoder's own, such as `beta=2.0`; the published ones by default.
@@ -98,7 +100,7 @@ def decode(
     plugin = _decoder_class(decoder)
     name = decoder if isinstance(decoder, str) else plugin.__name__
     config = checked(plugin.Config, settings, f"settings of {name}")
-    batch_prompts, single = _prompts(images, prompts)
+    made, single = _prompts(images, prompts)
     _check_needs(
         name, plugin.needs,
         {Need.LM: language_model, Need.CLIP: image_text, Need.INDEX: captions, Need.IMAGE: images},
@@ -108,13 +110,18 @@ def decode(
     with pinned_arithmetic():
         models = _models(plugin.needs, language_model, image_text, captions, device=device, dtype=dtype)
         running = plugin(config, models, Limits(max_new_tokens, max_length))
+
+        def decode_batch(batch: Sequence[Prompt]) -> list[Generation]:
+            seeds = [seed_for(f"seetell.decode seed {seed}", prompt.id, 0) for prompt in batch]
+            generations = running.decode(batch, seeds)
+            check_generations(name, generations, len(batch))
+            return generations
+
         texts: list[str] = []
         with progress_bar(f"{name}: decoding") as progress:
-            for start in range(0, len(batch_prompts), batch_size):
-                batch = batch_prompts[start : start + batch_size]
-                seeds = [seed_for(f"seetell.decode seed {seed}", prompt.id, 0) for prompt in batch]
-                texts += [generation.text for generation in running.decode(batch, seeds)]
-                progress(len(texts), len(batch_prompts))
+            for generations in Fit().batches(made, batch_size, decode_batch):
+                texts += [generation.text for generation in generations]
+                progress(len(texts), len(made))
     return texts[0] if single else texts
 
 

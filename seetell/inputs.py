@@ -109,7 +109,7 @@ def suite_of(suite: str | Path | Mapping[str, Any] | Suite, settings: Sequence[s
     raise SuiteError(f"a suite of type {type(suite).__name__}; expected a name, the path of a TOML file, or a dict")
 
 
-def settings_of(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
+def as_settings(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
     """Settings as `--set` takes them: `{"magic.beta": 1.5}` or `["magic.beta=1.5"]`."""
     if isinstance(settings, str):
         return [settings]

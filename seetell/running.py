@@ -17,7 +17,7 @@ from harness.store.numbers import Column
 from harness.store.runs import Results
 from harness.suites.spec import Suite
 from seetell.frames import data_frame, html_table, text_table
-from seetell.inputs import check_labels, settings_of, suite_of
+from seetell.inputs import as_settings, check_labels, suite_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def run(
     for name, value in (("limit", limit), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise SuiteError(f"{name}={value}: expected 1 or more")
-    loaded = suite_of(suite, settings_of(settings))
+    loaded = suite_of(suite, as_settings(settings))
     known = list(labels(loaded))
     chosen = check_labels(only, known, "only") or known
     with progress_bar(f"reading {loaded.name}") as progress:

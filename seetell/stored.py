@@ -15,16 +15,13 @@ from harness.errors import StoreError
 from harness.store.find import find_run
 from harness.store.runs import Results, RunFolder
 from seetell.frames import data_frame, html_table, text_table
-from seetell.inputs import settings_of
+from seetell.inputs import as_settings
 
 if TYPE_CHECKING:
     from harness.leaderboard.frame import Board
 
 SCORE_COLUMNS = (
     "suite", "decoder", "run", "metric", "value", "low", "high", "n", "unscored", "rank_group", "complete", "signature",
-)  # fmt: skip
-RATING_COLUMNS = (
-    "system", "item", "annotator", "aspect", "value", "kind", "position", "seconds", "at", "repeat_of", "revision", "output",
 )  # fmt: skip
 
 
@@ -58,7 +55,7 @@ class ResultsFolder:
         """
         from harness.leaderboard.collect import boards
 
-        shown = boards(self._store, suites, settings_of(settings))
+        shown = boards(self._store, suites, as_settings(settings))
         return data_frame([row for board in shown for row in _score_rows(board)], columns=SCORE_COLUMNS)
 
     def examples(self, run: str) -> Any:
@@ -81,12 +78,12 @@ class ResultsFolder:
             excluded: also the ratings that were decided not to count.
         """
         from harness.cli.study.shared import opened
+        from harness.study.analysis.ratings import COLUMNS
 
         with opened(study, self.root) as admin:
             table = admin.ratings(excluded=excluded)
-        columns = [getattr(table, name).tolist() for name in RATING_COLUMNS]
-        rows = [dict(zip(RATING_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
-        return data_frame(rows, columns=RATING_COLUMNS)
+        arrays = [getattr(table, name).tolist() for name in COLUMNS]
+        return data_frame([dict(zip(COLUMNS, row, strict=True)) for row in zip(*arrays, strict=True)], columns=COLUMNS)
 
     def __repr__(self) -> str:
         return f"ResultsFolder({str(self.root)!r}), suites: {', '.join(self.suites) or 'none'}"
@@ -163,7 +160,7 @@ def compare(
     from decoders.models.devices import pick_device
 
     store, device = Results(Path(results)), pick_device(device)
-    pair = (ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second, settings_of(settings))))
+    pair = (ScoredRun.load(find_run(store, first)), ScoredRun.load(find_run(store, second, as_settings(settings))))
     if common:
         pair = on_common_examples(*pair, device=device)
     return Compared(compare_runs(*pair, correction=correction, by=by, permutations=permutations, seed=seed, device=device))

@@ -127,15 +127,7 @@ class Worker:
         return self._records(tasks, generations)
 
     def _records(self, tasks: Sequence[Task], generations: Sequence[Generation]) -> list[Record]:
-        label = self.job.spec.label
-        if not isinstance(generations, Sequence) or not all(isinstance(generation, Generation) for generation in generations):
-            raise DecoderFailed(
-                f"the decoder {label!r} must return a list of Generation; it returned {type(generations).__name__}"
-            )
-        if len(generations) != len(tasks):
-            raise DecoderFailed(
-                f"the decoder {label!r} returned {len(generations)} texts for {len(tasks)} prompts; expected one text a prompt"
-            )
+        check_generations(self.job.spec.label, generations, len(tasks))
         cut = self._cut
         return [
             Record(*task.key, text=cut(generation.text), tokens=tuple(generation.tokens), finish=generation.finish)
@@ -152,6 +144,20 @@ class Worker:
         return DecoderFailed(
             f"the decoder {self.job.spec.label!r} raised {type(error).__name__}: {error} (examples {examples}). What was "
             "decoded before is kept; set SEETELL_TRACEBACK=1 to see where it happened"
+        )
+
+
+def check_generations(label: str, generations: Sequence[Generation], prompts: int) -> None:
+    """Refuse an answer of a decoder that is not one generation a prompt.
+
+    Raises:
+        DecoderFailed: naming the decoder and what it returned.
+    """
+    if not isinstance(generations, Sequence) or not all(isinstance(generation, Generation) for generation in generations):
+        raise DecoderFailed(f"the decoder {label!r} must return a list of Generation; it returned {type(generations).__name__}")
+    if len(generations) != prompts:
+        raise DecoderFailed(
+            f"the decoder {label!r} returned {len(generations)} texts for {prompts} prompts; expected one text a prompt"
         )
 
 

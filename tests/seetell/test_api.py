@@ -100,6 +100,29 @@ def test_a_class_that_is_not_installed_decodes() -> None:
     assert seetell.decode(Shout, prompts=["a dog", "a cat"]) == ["A DOG", "A CAT"]
 
 
+class Short(Shout):
+    """Forgets the last prompt."""
+
+    def decode(self, prompts, seeds):  # type: ignore[no-untyped-def]
+        return super().decode(prompts, seeds)[:-1]
+
+
+def test_a_decoder_that_forgets_a_prompt_is_refused_and_full_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(seetell.SeeTellError, match="returned 1 texts for 2 prompts"):
+        seetell.decode(Short, prompts=["a", "b"])
+    sizes = []
+
+    def crowded(self, prompts, seeds):  # type: ignore[no-untyped-def]
+        sizes.append(len(prompts))
+        if len(prompts) > 1:
+            raise MemoryError
+        return [seetell.Generation(text=prompt.text.upper(), tokens=(), finish="eos") for prompt in prompts]
+
+    monkeypatch.setattr(Shout, "decode", crowded)
+    assert seetell.decode(Shout, prompts=["a", "b", "c"], batch_size=2) == ["A", "B", "C"]
+    assert sizes == [2, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
