@@ -153,8 +153,11 @@ def check_generations(label: str, generations: Sequence[Generation], prompts: in
     Raises:
         DecoderFailed: naming the decoder and what it returned.
     """
-    if not isinstance(generations, Sequence) or not all(isinstance(generation, Generation) for generation in generations):
+    if not isinstance(generations, Sequence):
         raise DecoderFailed(f"the decoder {label!r} must return a list of Generation; it returned {type(generations).__name__}")
+    kinds = {type(generation).__name__ for generation in generations if not isinstance(generation, Generation)}
+    if kinds:
+        raise DecoderFailed(f"the decoder {label!r} must return a list of Generation; its list holds {', '.join(sorted(kinds))}")
     if len(generations) != prompts:
         raise DecoderFailed(
             f"the decoder {label!r} returned {len(generations)} texts for {prompts} prompts; expected one text a prompt"

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from harness.leaderboard.collect import boards
 from harness.leaderboard.markdown import count_text
@@ -135,3 +136,9 @@ def test_texts_without_a_word_are_counted(tmp_path: Path) -> None:
     assert (row.empty, count_text(row)) == (1, "2, 1 empty")
     shown = seetell_here("show", f"{row.suite}/{row.decoder}", cwd=tmp_path).stdout
     assert "1 of them empty" in " ".join(shown.split())
+
+
+def test_the_rows_behind_a_score_have_named_columns(made: Path) -> None:
+    greedy = next(run for name, run in runs_of(made).items() if name.startswith("greedy"))
+    [file] = (greedy.path / "rows").glob("length-*.parquet")
+    assert parquet.read_schema(file).names == ["length", "texts"]

@@ -110,6 +110,10 @@ class Short(Shout):
 def test_a_decoder_that_forgets_a_prompt_is_refused_and_full_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(seetell.SeeTellError, match="returned 1 texts for 2 prompts"):
         seetell.decode(Short, prompts=["a", "b"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Shout, "decode", lambda self, prompts, seeds: [None] * len(prompts))
+        with pytest.raises(seetell.SeeTellError, match="its list holds NoneType"):
+            seetell.decode(Shout, prompts=["a", "b"])
     sizes = []
 
     def crowded(self, prompts, seeds):  # type: ignore[no-untyped-def]
