@@ -100,7 +100,7 @@ def read(source: Path, name: str, columns: ColumnMap = OURS, scale: Scale | None
     own = Scale.of_protocol(known.protocol)
     if scale is None:
         scale = own
-    elif "scale" in known.protocol and scale != own:
+    elif (manifest is not None or "scale" in known.protocol) and scale != own:
         raise StudyError(f"--scale {scale.name}: {STUDY_FILE} beside the ratings says {own.name}; leave --scale out")
     ratings = [_completed(row, f"row {row[FILE_ROW]} of {file}", scale) for row in read_rows]
     if not ratings:

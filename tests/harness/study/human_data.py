@@ -71,7 +71,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> RatingTable:
 
 def joined(*tables: RatingTable) -> RatingTable:
     """Tables one after the other."""
-    return RatingTable(**{name: np.concatenate([getattr(each, name) for each in tables]) for name in COLUMNS})
+    arrays = {name: np.concatenate([getattr(each, name) for each in tables]) for name in COLUMNS}
+    return RatingTable(**arrays, scale=tables[0].scale)
 
 
 def simulate_panel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from harness.study.analysis.ratings import RatingTable
 from harness.study.oversight.quality import Signal, measures, signals
+from harness.study.tables.scale import Scale
 from tests.harness.study.human_data import joined, simulated, table
 
 BAD = "zz-bad"
@@ -110,6 +112,25 @@ def test_two_looks_far_apart(others: RatingTable) -> None:
     found = raised(others, base, table(again))["repeat"]
     assert found.value == pytest.approx(np.mean([2, 2, 2, 3, 3, 2]))
     assert "repeat" not in raised(others, base, table(again[:4]))
+
+
+def test_on_another_scale_the_same_answers_raise_the_same_signals(others: RatingTable) -> None:
+    """Half points instead of points: distances between looks are judged by the length of the scale, and answers stay exact."""
+    again = [
+        {"annotator": BAD, "kind": "repeat", "item": f"item {n // 2:05d}", "system": f"system {n % 2}", "output": f"r{n}",
+         "repeat_of": f"system {n % 2}/item {n // 2:05d}", "aspect": "fluency", "value": 1 + (n + 2) % 5, "at": 2000.0 + n}
+        for n in range(6)
+    ]  # fmt: skip
+    stuck = table(list(forms(lambda n: {"fluency": 4, "relevance": 2} if 10 <= n < 18 else honest(n))))
+
+    def halved(whole: RatingTable) -> RatingTable:
+        return replace(whole, value=1 + (whole.value - 1) / 2, scale=Scale.parse("1-3:0.5"))
+
+    plain = raised(others, stuck, table(again))
+    halves = raised(*(halved(part) for part in (others, stuck, table(again))))
+    assert set(halves) == set(plain) >= {"repeat", "longstring"}
+    assert halves["repeat"].value == pytest.approx(plain["repeat"].value / 2)
+    assert halves["longstring"].evidence["answer"] == {"fluency": 2.5, "relevance": 1.5}
 
 
 def test_severity_that_drifts(others: RatingTable) -> None:
