@@ -130,6 +130,7 @@ def test_on_another_scale_the_same_answers_raise_the_same_signals(others: Rating
     halves = raised(*(halved(part) for part in (others, stuck, table(again))))
     assert set(halves) == set(plain) >= {"repeat", "longstring"}
     assert halves["repeat"].value == pytest.approx(plain["repeat"].value / 2)
+    assert halves["repeat"].threshold == pytest.approx(plain["repeat"].threshold / 2)
     assert halves["longstring"].evidence["answer"] == {"fluency": 2.5, "relevance": 1.5}
 
 
